@@ -1,0 +1,31 @@
+/**
+ * The planner as a port: SQL text in, plan out. `packages/pg` fills it; core knows no SQL.
+ *
+ * Holds: a plan depends on the text, the catalog and the topology's shape only, never on params or the slot map, so it
+ * may be cached until `version` changes. Nothing but the catalog and Parse/Describe is asked of a shard.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type { Plan, PinnedPlan } from "./plan/Plan.js"
+import type { ShardError } from "./ShardError.js"
+
+/** @since 0.1.0 @category models */
+export interface QueryPlannerService {
+  /** Grows whenever plans made earlier may be wrong (schema changed, topology's shape changed). Read synchronously on every statement. */
+  readonly version: () => number
+  /** The plan, or a refusal as a typed failure. */
+  readonly plan: (sql: string) => Effect.Effect<Plan, ShardError>
+  /** The classification of a text pinned by `onShard`. */
+  readonly classify: (sql: string) => Effect.Effect<PinnedPlan, ShardError>
+  /** The schema changed: read the catalog again before the next plan. */
+  readonly invalidate: Effect.Effect<void>
+  /** Reads the catalog of every shard now and compares: fails with `SchemaMismatch` naming shard and object. */
+  readonly check: Effect.Effect<void, ShardError>
+  /** How often the parser ran: a counter for tests and metrics. */
+  readonly parses: () => number
+}
+
+/** @since 0.1.0 @category tags */
+export class QueryPlanner extends Context.Tag("@shardlayer/core/QueryPlanner")<QueryPlanner, QueryPlannerService>() {}

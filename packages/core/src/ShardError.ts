@@ -1,0 +1,442 @@
+/**
+ * Everything that can go wrong between a statement and its rows, as one union of tagged errors.
+ *
+ * Three kinds: the caller's statement (`UnsupportedQuery`, key errors), the world (`ShardUnavailable`, what PostgreSQL
+ * reported), and configuration. Our own mistakes are defects and not listed here. Through the plain `SqlClient` each of
+ * them arrives as the `cause` of a `SqlError`.
+ *
+ * @since 0.1.0
+ */
+import * as Data from "effect/Data"
+import type { ShardId } from "./topology/ShardId.js"
+
+/**
+ * A refusal: the router cannot answer this statement exactly, and touched no shard.
+ *
+ * `code` is `SL` and four digits (docs/refusals.md), `offset` the place in the text (zero-based, UTF-16 code units),
+ * `hint` the way forward.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class UnsupportedQuery extends Data.TaggedError("UnsupportedQuery")<{
+  readonly code: string
+  readonly reason: string
+  readonly hint: string
+  readonly offset: number | undefined
+  readonly sql: string
+}> {
+  override get message() {
+    const at = this.offset === undefined ? "" : ` at ${position(this.sql, this.offset)}`
+    return `${this.code}${at}: ${this.reason}. ${this.hint}`
+  }
+  readonly isRetryable = false
+}
+
+/**
+ * The text is not a PostgreSQL statement. `sqlState` is the one PostgreSQL gives (42601).
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class StatementInvalid extends Data.TaggedError("StatementInvalid")<{
+  readonly reason: string
+  readonly code: string
+  readonly offset: number | undefined
+  readonly sql: string
+}> {
+  override get message() {
+    return this.offset === undefined ? this.reason : `${this.reason} at ${position(this.sql, this.offset)}`
+  }
+  readonly isRetryable = false
+}
+
+/**
+ * A shard could not be reached, or its connection broke. `sent` says whether the statement may have run there.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ShardUnavailable extends Data.TaggedError("ShardUnavailable")<{
+  readonly shard: ShardId | string
+  readonly reason: string
+  readonly sent: boolean
+  readonly cause?: unknown
+}> {
+  override get message() {
+    return `shard ${this.shard} is unavailable: ${this.reason}`
+  }
+  get isRetryable() {
+    return !this.sent
+  }
+}
+
+/**
+ * Waiting for a connection of the shard's pool took longer than its limit.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class AcquireTimeout extends Data.TaggedError("AcquireTimeout")<{
+  readonly shard: ShardId | string
+  readonly timeoutMillis: number
+}> {
+  override get message() {
+    return `no connection of shard ${this.shard} became free within ${this.timeoutMillis} ms: raise maxConnections or acquireTimeout`
+  }
+  readonly isRetryable = true
+}
+
+/**
+ * PostgreSQL answered with an error. The fields are those of its ErrorResponse, under the names the `pg` driver uses,
+ * so that code which looks at `error.cause.code` keeps working. `kind` names the classes a program acts on.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class StatementFailed extends Data.TaggedError("StatementFailed")<{
+  readonly shard: ShardId | string
+  readonly kind: StatementFailureKind
+  /** SQLSTATE */
+  readonly code: string
+  readonly reason: string
+  readonly severity: string | undefined
+  readonly detail: string | undefined
+  readonly hint: string | undefined
+  readonly position: string | undefined
+  readonly schema: string | undefined
+  readonly table: string | undefined
+  readonly column: string | undefined
+  readonly constraint: string | undefined
+  readonly dataType: string | undefined
+  readonly where: string | undefined
+  readonly cause: unknown
+}> {
+  override get message() {
+    return this.reason
+  }
+  get isRetryable() {
+    return this.kind === "SerializationFailure" || this.kind === "DeadlockDetected"
+  }
+}
+
+/**
+ * What the SQLSTATE of a failed statement means to the program.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type StatementFailureKind =
+  | "UniqueViolation"
+  | "ForeignKeyViolation"
+  | "NotNullViolation"
+  | "CheckViolation"
+  | "ExclusionViolation"
+  | "SerializationFailure"
+  | "DeadlockDetected"
+  | "LockNotAvailable"
+  | "QueryCanceled"
+  | "ReadOnlyTransaction"
+  | "TransactionAborted"
+  | "PermissionDenied"
+  | "UndefinedObject"
+  | "SyntaxError"
+  | "InvalidValue"
+  | "ResourceExhausted"
+  | "Other"
+
+/**
+ * A COMMIT was sent and its outcome never arrived: it may have happened or not.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class CommitUnknown extends Data.TaggedError("CommitUnknown")<{
+  readonly shard: ShardId | string
+  readonly cause?: unknown
+}> {
+  override get message() {
+    return `the connection to shard ${this.shard} was lost while COMMIT was under way: the transaction may or may not have committed`
+  }
+  readonly isRetryable = false
+}
+
+/**
+ * A transaction's connection was used after the transaction had ended (a daemon fiber, say): nothing was sent.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class TransactionEnded extends Data.TaggedError("TransactionEnded")<{
+  readonly shard: ShardId | string | undefined
+}> {
+  override get message() {
+    return "this fiber still carries a transaction that has ended: fork it outside of withTransaction, or await it inside"
+  }
+  readonly isRetryable = false
+}
+
+/**
+ * COMMIT was answered with ROLLBACK: an earlier statement of the transaction had failed, and PostgreSQL rolled it back.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class TransactionRolledBack extends Data.TaggedError("TransactionRolledBack")<{
+  readonly shard: ShardId | string
+}> {
+  override get message() {
+    return `COMMIT on shard ${this.shard} rolled back: a statement of the transaction had failed; roll back to a savepoint (a nested withTransaction) to go on after an error`
+  }
+  readonly isRetryable = false
+}
+
+/**
+ * A transaction holds to one shard, and this statement needs another.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class CrossShardTransaction extends Data.TaggedError("CrossShardTransaction")<{
+  readonly began: ShardId
+  readonly needed: ReadonlyArray<ShardId>
+}> {
+  override get message() {
+    return `this transaction began on shard ${this.began} and the statement needs ${this.needed.join(", ")}: a transaction holds to one shard`
+  }
+  readonly isRetryable = false
+}
+
+/**
+ * A value given for a shard key cannot be read as the key's type without asking a server.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class KeyInvalid extends Data.TaggedError("KeyInvalid")<{
+  readonly table: string
+  readonly column: string | undefined
+  readonly reason: string
+}> {
+  override get message() {
+    return `the shard key of ${this.table}${this.column === undefined ? "" : ` (${this.column})`} cannot be routed: ${this.reason}`
+  }
+  readonly isRetryable = false
+}
+
+/**
+ * No shard holds this key: a hole in a range, a list or a directory.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class KeyUnassigned extends Data.TaggedError("KeyUnassigned")<{
+  readonly keyspace: string
+  readonly key: ReadonlyArray<string | null>
+  readonly reason: string
+}> {
+  override get message() {
+    return `no shard holds key (${this.key.map((part) => part ?? "NULL").join(", ")}) of keyspace ${this.keyspace}: ${this.reason}`
+  }
+  readonly isRetryable = false
+}
+
+/**
+ * A directory (of a `lookup` resolver) or a `custom` resolver could not answer.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ResolveFailed extends Data.TaggedError("ResolveFailed")<{
+  readonly resolver: string
+  readonly reason: string
+  readonly cause?: unknown
+}> {
+  override get message() {
+    return `resolver ${this.resolver} could not find the shard: ${this.reason}`
+  }
+  readonly isRetryable = true
+}
+
+/**
+ * A pinned statement would put a row where the router would not look for it. Nothing was written.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class RowBelongsElsewhere extends Data.TaggedError("RowBelongsElsewhere")<{
+  readonly table: string
+  readonly key: ReadonlyArray<string | null>
+  readonly pinned: ShardId
+  readonly owner: ShardId
+}> {
+  override get message() {
+    return `a row of ${this.table} with key (${this.key.map((part) => part ?? "NULL").join(", ")}) belongs to ${this.owner}, but the statement is pinned to ${this.pinned}: drop onShard, or say ShardRouter.unchecked`
+  }
+  readonly isRetryable = false
+}
+
+/**
+ * Inside `forKey`, a statement is not provably limited to that key.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class KeyNotPinned extends Data.TaggedError("KeyNotPinned")<{
+  readonly table: string
+  readonly key: ReadonlyArray<string | null>
+  readonly reason: string
+}> {
+  override get message() {
+    return `inside forKey(${this.key.map((part) => part ?? "NULL").join(", ")}), ${this.table}: ${this.reason}`
+  }
+  readonly isRetryable = false
+}
+
+/**
+ * The shard of this fiber is locked (`lockShard`), and something inside asked for another.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ShardLocked extends Data.TaggedError("ShardLocked")<{
+  readonly locked: string
+  readonly wanted: string
+}> {
+  override get message() {
+    return `the shard is locked to ${this.locked}: it cannot be switched to ${this.wanted} inside lockShard`
+  }
+  readonly isRetryable = false
+}
+
+/**
+ * No shard of this name is registered.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class UnknownShard extends Data.TaggedError("UnknownShard")<{
+  readonly shard: string
+  readonly known: ReadonlyArray<string>
+}> {
+  override get message() {
+    return `no shard is called ${this.shard}; there are ${this.known.join(", ") || "none"}`
+  }
+  readonly isRetryable = false
+}
+
+/**
+ * A shard cannot be registered or deregistered as asked.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ShardInUse extends Data.TaggedError("ShardInUse")<{
+  readonly shard: string
+  readonly reason: string
+}> {
+  override get message() {
+    return `shard ${this.shard}: ${this.reason}`
+  }
+  readonly isRetryable = false
+}
+
+/**
+ * The operation needs one shard (`sql.reserve`, `COPY`, session state), and none is pinned.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ShardNotPinned extends Data.TaggedError("ShardNotPinned")<{
+  readonly operation: string
+}> {
+  override get message() {
+    return `${this.operation} needs one shard: wrap it in ShardRouter.onShard("…")`
+  }
+  readonly isRetryable = false
+}
+
+/**
+ * The shards' schemas differ from each other or from the topology. `problems` names each by shard and object.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class SchemaMismatch extends Data.TaggedError("SchemaMismatch")<{
+  readonly problems: ReadonlyArray<string>
+}> {
+  override get message() {
+    return `the shards' schemas do not fit:\n- ${this.problems.join("\n- ")}`
+  }
+  readonly isRetryable = false
+}
+
+/**
+ * The stored topology has another epoch than the one expected: somebody else changed it.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class StaleTopology extends Data.TaggedError("StaleTopology")<{
+  readonly expected: number
+  readonly actual: number
+}> {
+  override get message() {
+    return `the topology is at epoch ${this.actual}, not ${this.expected}: load it again`
+  }
+  readonly isRetryable = true
+}
+
+/**
+ * Our own tables are missing on the meta database, or of another version.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class NotInstalled extends Data.TaggedError("NotInstalled")<{
+  readonly found: number | undefined
+  readonly expected: number
+}> {
+  override get message() {
+    return this.found === undefined
+      ? "schema shardlayer is missing on the meta database: run ShardRouter.install once"
+      : `schema shardlayer has version ${this.found}, this program needs ${this.expected}: run ShardRouter.install`
+  }
+  readonly isRetryable = false
+}
+
+/**
+ * Every typed failure of the router.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export type ShardError =
+  | UnsupportedQuery
+  | StatementInvalid
+  | ShardUnavailable
+  | AcquireTimeout
+  | StatementFailed
+  | CommitUnknown
+  | TransactionEnded
+  | TransactionRolledBack
+  | CrossShardTransaction
+  | KeyInvalid
+  | KeyUnassigned
+  | ResolveFailed
+  | RowBelongsElsewhere
+  | KeyNotPinned
+  | ShardLocked
+  | UnknownShard
+  | ShardInUse
+  | ShardNotPinned
+  | SchemaMismatch
+  | StaleTopology
+  | NotInstalled
+
+/** `line 2, column 7` of a zero-based offset. */
+const position = (sql: string, offset: number): string => {
+  const before = sql.slice(0, offset)
+  const line = before.split("\n").length
+  return `line ${line}, column ${offset - before.lastIndexOf("\n")}`
+}

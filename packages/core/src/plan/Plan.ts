@@ -1,0 +1,113 @@
+/**
+ * The plan of a statement: a plain readonly value, made once per text, without parameters or slot map.
+ *
+ * Enters: what the planner learned from the text and the catalog. Leaves: everything `bind` needs to find shards.
+ * Holds: no functions inside; equal statements under equal catalogs give equal plans.
+ *
+ * @since 0.1.0
+ */
+import type { ShardId } from "../topology/ShardId.js"
+import type { UnsupportedQuery } from "../ShardError.js"
+import type { Constraint } from "./Constraint.js"
+
+/**
+ * One reference to a sharded table, and the keys of it that can matter.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ShardedReference {
+  /** `schema.name`, or `name` in schema public: as the topology names it. */
+  readonly table: string
+  readonly alias: string
+  readonly keyspace: string
+  readonly constraint: Constraint
+}
+
+/**
+ * What the statement does to the shards it runs on.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Access = "read" | "write"
+
+/**
+ * What may run when more than one shard is touched.
+ *
+ * - `Concatenate`: the same text on each shard; the answer is the rows of all, in no order.
+ * - `Refuse`: the statement is exact on one shard only; on more it is refused, for this reason.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Scatter =
+  | { readonly _tag: "Concatenate" }
+  | { readonly _tag: "Refuse"; readonly refusal: UnsupportedQuery }
+
+/**
+ * - `AnyShard`: only reference tables (or no table): one shard in turn, read only.
+ * - `Routed`: sharded tables: on the one shard that the keys name, else as `scatter` says. `singles` are the shards of
+ *   single tables beside them: the statement must run there.
+ * - `Fixed`: only single (and reference) tables: the shard they live on.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Plan =
+  | { readonly _tag: "AnyShard"; readonly tables: ReadonlyArray<string> }
+  | {
+    readonly _tag: "Fixed"
+    readonly shard: ShardId
+    readonly access: Access
+    readonly tables: ReadonlyArray<string>
+  }
+  | {
+    readonly _tag: "Routed"
+    readonly access: Access
+    readonly references: ReadonlyArray<ShardedReference>
+    readonly singles: ReadonlyArray<ShardId>
+    readonly scatter: Scatter
+    readonly tables: ReadonlyArray<string>
+    /** Why a cheaper strategy does not apply, for `Explain`. */
+    readonly notes: ReadonlyArray<string>
+  }
+
+/**
+ * A row that a pinned statement writes, to be compared with the shard it is pinned to.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PinnedWrite {
+  readonly table: string
+  readonly keyspace: string
+  /** The keys that the text itself shows. */
+  readonly rows: ReadonlyArray<Constraint>
+}
+
+/**
+ * What a statement pinned with `onShard` is allowed to do, decided once per text.
+ *
+ * - `Pass`: nothing in it can put a row where the router would not look for it.
+ * - `Keys`: it writes rows whose keys stand in the text or the parameters: compared with the shard before it is sent.
+ * - `Check`: the keys are known to the server alone: `check` runs instead of the text, in a transaction. It returns one
+ *   row a written row: the key columns as text, named `shardlayer_key_1`…; a foreign one rolls the statement back.
+ *   `keyColumns` counts them.
+ * - `Refuse`: not even pinned.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type PinnedPlan = {
+  /** It changes the schema: the catalog and all plans are stale afterwards. */
+  readonly changesSchema: boolean
+  /** It changes the state of the session it runs on: that session must not go back to the pool. */
+  readonly changesSession: boolean
+  readonly access: Access
+  readonly verdict:
+    | { readonly _tag: "Pass" }
+    | { readonly _tag: "Keys"; readonly writes: ReadonlyArray<PinnedWrite> }
+    | { readonly _tag: "Check"; readonly table: string; readonly keyspace: string; readonly check: string; readonly keyColumns: number }
+    | { readonly _tag: "Refuse"; readonly refusal: UnsupportedQuery }
+}
