@@ -21,6 +21,8 @@ export interface ShardedReference {
   readonly table: string
   readonly alias: string
   readonly keyspace: string
+  /** The key's columns in this table, in key order: for messages. */
+  readonly columns: ReadonlyArray<string>
   readonly constraint: Constraint
 }
 
@@ -82,6 +84,7 @@ export type Plan =
 export interface PinnedWrite {
   readonly table: string
   readonly keyspace: string
+  readonly columns: ReadonlyArray<string>
   /** The keys that the text itself shows. */
   readonly rows: ReadonlyArray<Constraint>
 }

@@ -1,0 +1,121 @@
+/**
+ * Which shard the current fiber means. The one module that makes a `FiberRef`, so that a port to Effect 4 stays small.
+ *
+ * Holds: children inherit the value at fork; it is restored after success, failure and interruption; a child's value
+ * never flows back at `Fiber.join`, so two fibers never see each other's shard.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
+import { globalValue } from "effect/GlobalValue"
+import * as RequestResolver from "effect/RequestResolver"
+import { ShardLocked } from "./ShardError.js"
+import type { KeyTuple } from "./topology/KeyValue.js"
+import type { ShardId } from "./topology/ShardId.js"
+
+/**
+ * - `Shard`: `onShard`, statements go there as they are, classified.
+ * - `Key`: `forKey`, statements must be provably limited to that key.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Pin =
+  | { readonly _tag: "Shard"; readonly shard: ShardId }
+  | { readonly _tag: "Key"; readonly keyspace: string; readonly table: string; readonly key: KeyTuple }
+
+/** @since 0.1.0 @category models */
+export interface ShardContext {
+  readonly pin: Pin | undefined
+  /** A switch to another pin is a `ShardLocked`. */
+  readonly locked: boolean
+  /** Pinned statements are sent without looking at whose rows they write. */
+  readonly unchecked: boolean
+}
+
+const unpinned: ShardContext = { pin: undefined, locked: false, unchecked: false }
+
+const ref: FiberRef.FiberRef<ShardContext> = globalValue("@shardlayer/core/ShardContext", () =>
+  FiberRef.unsafeMake<ShardContext>(unpinned, { join: (parent) => parent })
+)
+
+/**
+ * The context of a fiber, without an Effect: for the hot path.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const of = (fiber: Fiber.RuntimeFiber<any, any>): ShardContext => fiber.getFiberRef(ref)
+
+/** @since 0.1.0 @category accessors */
+export const current: Effect.Effect<ShardContext> = FiberRef.get(ref)
+
+/**
+ * Runs `effect` under a pin. The same pin again is fine, another one under a lock is `ShardLocked`.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const pinned = <A, E, R>(effect: Effect.Effect<A, E, R>, pin: Pin): Effect.Effect<A, E | ShardLocked, R> =>
+  Effect.flatMap(current, (context): Effect.Effect<A, E | ShardLocked, R> => {
+    if (context.locked && context.pin !== undefined && !samePin(context.pin, pin)) {
+      return Effect.fail(new ShardLocked({ locked: describe(context.pin), wanted: describe(pin) }))
+    }
+    return Effect.locally(effect, ref, { ...context, pin })
+  })
+
+/**
+ * Forbids another pin inside `effect`. Without a pin, the first one inside is allowed, and is not locked itself.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const locked = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.locallyWith(effect, ref, (context) => ({ ...context, locked: true }))
+
+/** @since 0.1.0 @category combinators */
+export const unchecked = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.locallyWith(effect, ref, (context) => ({ ...context, unchecked: true }))
+
+/**
+ * Runs `effect` without pin and lock: for the router's own work.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const cleared = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.locally(effect, ref, unpinned)
+
+/**
+ * A batched resolver runs in the fiber of whoever asked first. Bound by this, it runs under the pin of the fiber that
+ * bound it; asks of different pins are never in one batch, as each binding is a resolver of its own.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const bindResolver = <A, R>(
+  resolver: RequestResolver.RequestResolver<A, R>
+): Effect.Effect<RequestResolver.RequestResolver<A, R>> =>
+  Effect.map(current, (context) => RequestResolver.locally(resolver, ref, context))
+
+/** @since 0.1.0 @category models */
+export const describe = (pin: Pin): string => {
+  switch (pin._tag) {
+    case "Shard":
+      return pin.shard
+    case "Key":
+      return `key (${pin.key.map((part) => part ?? "NULL").join(", ")}) of ${pin.table}`
+  }
+}
+
+const samePin = (one: Pin, other: Pin): boolean => {
+  if (one._tag === "Shard") return other._tag === "Shard" && one.shard === other.shard
+  return (
+    other._tag === "Key" &&
+    one.keyspace === other.keyspace &&
+    one.key.length === other.key.length &&
+    one.key.every((part, index) => part === other.key[index])
+  )
+}

@@ -1,0 +1,186 @@
+/**
+ * A plan plus parameters plus the topology gives the shards, each time anew. Pure; costs microseconds.
+ *
+ * Enters: the plan of a text, its params, the topology, and the answers of those resolvers that needed I/O. Leaves: a
+ * `BoundPlan`, or `Ask` with the keys a directory must be asked for first. Holds: the same bind twice is equal; every
+ * shard that a row which matters can live on is among the shards bound.
+ *
+ * @since 0.1.0
+ */
+import * as Either from "effect/Either"
+import {
+  KeyInvalid,
+  KeyNotPinned,
+  KeyUnassigned,
+  type UnsupportedQuery
+} from "../ShardError.js"
+import type { KeyTuple } from "../topology/KeyValue.js"
+import * as Resolver from "../topology/Resolver.js"
+import type { ShardId } from "../topology/ShardId.js"
+import type { Topology } from "../topology/Topology.js"
+import type { Access, Plan, ShardedReference } from "./Plan.js"
+import * as Prune from "./Prune.js"
+
+/**
+ * - `AnyShard`: any one shard gives the answer; the executor picks in turn.
+ * - `OneShard`: the statement as it is, there.
+ * - `Concatenated`: the statement as it is on each, rows one after another.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type BoundPlan =
+  | { readonly _tag: "AnyShard"; readonly access: Access }
+  | { readonly _tag: "OneShard"; readonly shard: ShardId; readonly access: Access }
+  | { readonly _tag: "Concatenated"; readonly shards: ReadonlyArray<ShardId> }
+
+/**
+ * Keys whose shard only a directory or a custom resolver knows.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Ask {
+  readonly _tag: "Ask"
+  readonly asks: ReadonlyArray<Resolver.Ask>
+}
+
+/** @since 0.1.0 @category errors */
+export type BindError = KeyInvalid | KeyUnassigned | KeyNotPinned | UnsupportedQuery
+
+/**
+ * Where an asked key lives, as far as it is known by now; `undefined` asks.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Answers = (ask: Resolver.Ask) => ShardId | undefined
+
+/**
+ * The one key that `forKey` limits a statement to.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface OnlyKey {
+  readonly keyspace: string
+  readonly key: KeyTuple
+}
+
+/**
+ * Finds the shards of a plan.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const bind = (
+  plan: Plan,
+  params: ReadonlyArray<unknown>,
+  topology: Topology,
+  answers: Answers,
+  only?: OnlyKey
+): Either.Either<BoundPlan | Ask, BindError> => {
+  switch (plan._tag) {
+    case "AnyShard":
+      return Either.right(anyShardRead)
+    case "Fixed":
+      return only === undefined
+        ? Either.right({ _tag: "OneShard", shard: plan.shard, access: plan.access })
+        : Either.left(notPinned(plan.tables.join(", "), only, "a single table does not belong to a key"))
+    case "Routed":
+      return bindRouted(plan, params, topology, answers, only)
+  }
+}
+
+const anyShardRead: BoundPlan = { _tag: "AnyShard", access: "read" }
+
+const bindRouted = (
+  plan: Extract<Plan, { _tag: "Routed" }>,
+  params: ReadonlyArray<unknown>,
+  topology: Topology,
+  answers: Answers,
+  only: OnlyKey | undefined
+): Either.Either<BoundPlan | Ask, BindError> => {
+  const shards = new Set<ShardId>(plan.singles)
+  const asks: Array<Resolver.Ask> = []
+  for (const reference of plan.references) {
+    const problem = collect(reference, params, topology, answers, only, shards, asks)
+    if (problem !== undefined) return Either.left(problem)
+  }
+  if (asks.length > 0) return Either.right({ _tag: "Ask", asks })
+  if (shards.size <= 1) {
+    const shard = shards.values().next().value
+    // No row can matter (`key = NULL`, a contradiction): any shard gives the empty answer in its right form.
+    return Either.right(
+      shard === undefined ? { _tag: "AnyShard", access: plan.access } : { _tag: "OneShard", shard, access: plan.access }
+    )
+  }
+  return plan.scatter._tag === "Concatenate"
+    ? Either.right({ _tag: "Concatenated", shards: topology.shards.filter((shard) => shards.has(shard)) })
+    : Either.left(plan.scatter.refusal)
+}
+
+/** Adds the shards of one reference to `shards`, or what must be asked to `asks`. */
+const collect = (
+  reference: ShardedReference,
+  params: ReadonlyArray<unknown>,
+  topology: Topology,
+  answers: Answers,
+  only: OnlyKey | undefined,
+  shards: Set<ShardId>,
+  asks: Array<Resolver.Ask>
+): BindError | undefined => {
+  const keyspace = topology.keyspaces[reference.keyspace]
+  if (keyspace === undefined) throw new Error(`a plan names keyspace ${reference.keyspace}, which the topology lacks`)
+  const found = Prune.keysOf(reference.constraint, keyspace.key, params)
+  if (Either.isLeft(found)) return keyInvalid(reference, found.left)
+  if (only !== undefined) {
+    const problem = checkOnly(reference, found.right, only)
+    if (problem !== undefined) return problem
+  }
+  if (found.right._tag === "All") {
+    for (const shard of topology.shards) shards.add(shard)
+    return undefined
+  }
+  for (const key of found.right.keys) {
+    const owner = Resolver.owner(topology, keyspace, key)
+    switch (owner._tag) {
+      case "Shard":
+        shards.add(owner.shard)
+        break
+      case "Ask": {
+        const known = answers(owner)
+        if (known === undefined) asks.push(owner)
+        else shards.add(known)
+        break
+      }
+      case "None":
+        return new KeyUnassigned({ keyspace: reference.keyspace, key, reason: owner.reason })
+    }
+  }
+  return undefined
+}
+
+const keyInvalid = (reference: ShardedReference, problem: Prune.KeyProblem): KeyInvalid =>
+  new KeyInvalid({
+    table: reference.table,
+    column: reference.columns[problem.column],
+    reason: `$${problem.param}: ${problem.reason}`
+  })
+
+const checkOnly = (reference: ShardedReference, keys: Prune.KeySet, only: OnlyKey): KeyNotPinned | undefined => {
+  if (reference.keyspace !== only.keyspace) {
+    return notPinned(reference.table, only, `it belongs to keyspace ${reference.keyspace}, not to ${only.keyspace}`)
+  }
+  if (keys._tag === "All") {
+    return notPinned(reference.table, only, `add the key to the statement (${reference.columns.join(", ")} = …)`)
+  }
+  const wanted = Prune.identityOf(only.key)
+  const foreign = keys.keys.find((key) => Prune.identityOf(key) !== wanted)
+  return foreign === undefined
+    ? undefined
+    : notPinned(reference.table, only, `the statement names key (${foreign.map((part) => part ?? "NULL").join(", ")})`)
+}
+
+const notPinned = (table: string, only: OnlyKey, reason: string): KeyNotPinned =>
+  new KeyNotPinned({ table, key: only.key, reason })
