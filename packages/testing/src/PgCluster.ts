@@ -1,0 +1,325 @@
+/**
+ * Several real PostgreSQL databases for one test: `shard_1` … `shard_n`, with an `oracle` and a `meta` beside them on request.
+ * Enters: how many and how apart (a server each, or databases of one server); leaves: where each is, and ways to hurt it.
+ * Always: with the layer's scope everything it started is gone, after failure and interruption too.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as Scope from "effect/Scope"
+import { randomBytes } from "node:crypto"
+import { Socket } from "node:net"
+import pg from "pg"
+import type { Locale, PgServer, StopMode } from "./PgServer.js"
+import * as Server from "./PgServer.js"
+import type { PgServerError, ServerStartFailed, ServerStopFailed } from "./PgServerError.js"
+import { ServerQueryFailed } from "./PgServerError.js"
+
+/**
+ * One database, in the shape that connection settings take.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Node {
+  readonly id: string
+  readonly host: string
+  readonly port: number
+  readonly database: string
+  readonly username: string
+  readonly password: Redacted.Redacted | undefined
+  readonly url: Redacted.Redacted
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** How many shards; default 4. */
+  readonly shards?: number | undefined
+  /**
+   * `servers` (default): a server each, so that one can be killed or paused alone. `databases`: databases of one server, which
+   * is quicker; inside the repository's own test run it is a server that all test files share.
+   */
+  readonly mode?: "servers" | "databases" | undefined
+  /** One more node, `oracle`, to hold everything for comparison. */
+  readonly oracle?: boolean | undefined
+  /** One more node, `meta`, for the topology's own tables. */
+  readonly meta?: boolean | undefined
+  /** `databases` only: false starts a server of this cluster's own, which `kill`, `stop` and `pause` need. */
+  readonly shared?: boolean | undefined
+  readonly locale?: Locale | undefined
+  readonly maxConnections?: number | undefined
+  readonly fsync?: boolean | undefined
+  readonly settings?: Server.Options["settings"]
+  readonly binaries?: string | undefined
+  readonly user?: Server.Options["user"]
+}
+
+/**
+ * A name that is no node of this cluster.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class NodeUnknown extends Data.TaggedError("NodeUnknown")<{
+  readonly id: string
+  readonly known: ReadonlyArray<string>
+}> {
+  override get message(): string {
+    return `no node ${this.id} in this cluster; it has ${this.known.join(", ")}`
+  }
+}
+
+/**
+ * The server belongs to other tests as well, so it cannot be stopped. Ask for a cluster with `shared: false` or mode `servers`.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ServerShared extends Data.TaggedError("ServerShared")<{ readonly id: string }> {
+  override get message(): string {
+    return `the server of ${this.id} is shared by other tests; use mode "servers" or shared: false to stop, kill or pause it`
+  }
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export type ControlError = NodeUnknown | ServerShared
+
+/**
+ * The running cluster. With mode `databases`, what is done to one node's server happens to all its nodes.
+ *
+ * @since 0.1.0
+ * @category tags
+ */
+export class PgCluster extends Context.Tag("@shardlayer/testing/PgCluster")<PgCluster, PgCluster.Service>() {}
+
+/**
+ * @since 0.1.0
+ */
+export declare namespace PgCluster {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  export interface Service {
+    /** `shard_1` … `shard_n`, then `oracle` and `meta` where asked for. */
+    readonly nodes: ReadonlyArray<Node>
+    /** The shards alone. */
+    readonly shards: ReadonlyArray<Node>
+    readonly node: (id: string) => Effect.Effect<Node, NodeUnknown>
+    /** SIGKILL to the server and all its processes; returns when they are gone. */
+    readonly kill: (id: string) => Effect.Effect<void, ControlError>
+    /** Ends the server in order; default `fast`. */
+    readonly stop: (id: string, mode?: StopMode) => Effect.Effect<void, ControlError | ServerStopFailed>
+    /** Starts the server again, same port and data; stops it first when it runs. */
+    readonly restart: (id: string) => Effect.Effect<void, ControlError | ServerStartFailed | ServerStopFailed>
+    /** Freezes the server: connections are accepted and nothing answers. */
+    readonly pause: (id: string) => Effect.Effect<void, ControlError>
+    readonly resume: (id: string) => Effect.Effect<void, ControlError>
+    /** A further, empty database on the node's server; gone with the cluster. */
+    readonly createDatabase: (id: string, name?: string) => Effect.Effect<Node, NodeUnknown | ServerQueryFailed>
+    /** Runs a statement on a connection of its own. Without params, several statements may stand in one text. */
+    readonly query: <Row extends object = Record<string, unknown>>(
+      id: string,
+      sql: string,
+      params?: ReadonlyArray<unknown>
+    ) => Effect.Effect<ReadonlyArray<Row>, NodeUnknown | ServerQueryFailed>
+    /** Sessions of clients on the node's database, the asking one not counted. */
+    readonly backends: (id: string) => Effect.Effect<number, NodeUnknown | ServerQueryFailed>
+    /** The last lines of the server's log. */
+    readonly log: (id: string) => Effect.Effect<string, ControlError>
+  }
+}
+
+/**
+ * Starts a cluster that lives as long as the scope.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (options: Options = {}): Effect.Effect<PgCluster.Service, PgServerError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const scope = yield* Effect.scope
+    const places = yield* options.mode === "databases" ? databases(options) : servers(options)
+    return serviceOf(places, scope)
+  })
+
+/**
+ * @example
+ * ```ts
+ * import * as PgCluster from "@shardlayer/testing/PgCluster"
+ * import * as Effect from "effect/Effect"
+ *
+ * const program = Effect.gen(function*() {
+ *   const cluster = yield* PgCluster.PgCluster
+ *   yield* cluster.query("shard_1", "create table t (id int); insert into t values (1)")
+ *   yield* cluster.kill("shard_1")
+ *   yield* cluster.restart("shard_1")
+ *   return yield* cluster.query("shard_1", "select id from t where id = $1", [1])
+ * })
+ *
+ * export const rows = Effect.provide(program, PgCluster.layer({ shards: 2 }))
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (options: Options = {}): Layer.Layer<PgCluster, PgServerError> =>
+  Layer.scoped(PgCluster, make(options))
+
+/**
+ * Runs one statement on a connection of its own, for scripts that hold a node and no cluster.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const query = <Row extends object = Record<string, unknown>>(
+  node: Node,
+  sql: string,
+  params?: ReadonlyArray<unknown>
+): Effect.Effect<ReadonlyArray<Row>, ServerQueryFailed> =>
+  Effect.async<ReadonlyArray<Row>, ServerQueryFailed>((resume) => {
+    // The socket is ours, so that an interrupted statement on a paused server ends at once instead of waiting for a goodbye.
+    const socket = new Socket()
+    const { host, port, database, username: user } = node
+    const client = new pg.Client({ stream: () => socket, host, port, database, user })
+    client.on("error", () => {})
+    runOnce<Row>(client, sql, params).then(
+      (rows) => resume(Effect.succeed(rows)),
+      (cause: unknown) => resume(Effect.fail(new ServerQueryFailed({ server: node.id, sql, cause })))
+    )
+    return Effect.sync(() => void socket.destroy())
+  })
+
+const runOnce = async <Row extends object>(
+  client: pg.Client,
+  sql: string,
+  params: ReadonlyArray<unknown> | undefined
+): Promise<ReadonlyArray<Row>> => {
+  try {
+    await client.connect()
+    const result = await (params === undefined ? client.query<Row>(sql) : client.query<Row>(sql, [...params]))
+    // Several statements in one text give an array of results: the last one's rows are the answer.
+    const last: pg.QueryResult<Row> | undefined = Array.isArray(result) ? result.at(-1) : result
+    return last?.rows ?? []
+  } finally {
+    await client.end()
+  }
+}
+
+/** A node and the server below it; no server of ours when it is shared. */
+interface Place {
+  readonly node: Node
+  readonly server: PgServer | undefined
+}
+
+const idsOf = (options: Options): ReadonlyArray<string> => [
+  ...Array.from({ length: options.shards ?? 4 }, (_, index) => `shard_${index + 1}`),
+  ...(options.oracle === true ? ["oracle"] : []),
+  ...(options.meta === true ? ["meta"] : [])
+]
+
+const servers = (options: Options): Effect.Effect<ReadonlyArray<Place>, PgServerError, Scope.Scope> =>
+  Effect.forEach(idsOf(options), (id) =>
+    Effect.map(Server.make({ ...options, name: id }), (server) => ({
+      server,
+      node: nodeOf(id, server, "postgres")
+    })), { concurrency: "unbounded" })
+
+const databases = (options: Options): Effect.Effect<ReadonlyArray<Place>, PgServerError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const shared = sharedServer(options)
+    if (shared !== undefined) {
+      const prefix = `t${randomBytes(5).toString("hex")}_`
+      const nodes = yield* Effect.forEach(idsOf(options), (id) => freshDatabase(nodeOf(id, shared, `${prefix}${id}`), true))
+      return nodes.map((node) => ({ node, server: undefined }))
+    }
+    const server = yield* Server.make({ ...options, name: "cluster" })
+    const nodes = yield* Effect.forEach(idsOf(options), (id) => freshDatabase(nodeOf(id, server, id), false))
+    return nodes.map((node) => ({ node, server }))
+  })
+
+/** Creates the node's database; with `drop`, its end comes with the scope, whoever is still connected. */
+const freshDatabase = (node: Node, drop: boolean): Effect.Effect<Node, ServerQueryFailed, Scope.Scope> => {
+  const admin = { ...node, database: "postgres" }
+  const name = pg.escapeIdentifier(node.database)
+  const create = Effect.as(query(admin, `create database ${name}`), node)
+  if (!drop) return create
+  return Effect.acquireRelease(create, () => Effect.orDie(query(admin, `drop database if exists ${name} with (force)`)))
+}
+
+interface Address {
+  readonly host: string
+  readonly port: number
+  readonly username: string
+}
+
+const nodeOf = (id: string, server: Address, database: string): Node => ({
+  id,
+  host: server.host,
+  port: server.port,
+  username: server.username,
+  password: undefined,
+  database,
+  url: Redacted.make(`postgres://${server.username}@${server.host}:${server.port}/${encodeURIComponent(database)}`)
+})
+
+/**
+ * The environment variable by which a test run hands its files one server, as JSON { host, port, username }.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const sharedServerVariable = "SHARDLAYER_TEST_SERVER"
+
+/** Only a cluster that asks for nothing special can live on a server that was started without knowing of it. */
+const sharedServer = (options: Options): Address | undefined => {
+  const value = process.env[sharedServerVariable]
+  if (value === undefined || options.shared === false || (options.locale ?? "C") !== "C") return undefined
+  const special = [options.maxConnections, options.fsync, options.settings, options.binaries, options.user]
+  return special.every((option) => option === undefined) ? JSON.parse(value) as Address : undefined
+}
+
+const serviceOf = (places: ReadonlyArray<Place>, scope: Scope.Scope): PgCluster.Service => {
+  const known = places.map((place) => place.node.id)
+  const place = (id: string): Effect.Effect<Place, NodeUnknown> => {
+    const found = places.find((candidate) => candidate.node.id === id)
+    return found === undefined ? Effect.fail(new NodeUnknown({ id, known })) : Effect.succeed(found)
+  }
+  const node = (id: string) => Effect.map(place(id), (found) => found.node)
+  const server = (id: string): Effect.Effect<PgServer, ControlError> =>
+    Effect.flatMap(place(id), (found) =>
+      found.server === undefined ? Effect.fail(new ServerShared({ id })) : Effect.succeed(found.server))
+  return {
+    nodes: places.map((found) => found.node),
+    shards: places.map((found) => found.node).filter((found) => found.id.startsWith("shard_")),
+    node,
+    kill: (id) => Effect.flatMap(server(id), (found) => found.kill),
+    stop: (id, mode) => Effect.flatMap(server(id), (found) => found.stop(mode)),
+    restart: (id) => Effect.flatMap(server(id), (found) => found.restart),
+    pause: (id) => Effect.flatMap(server(id), (found) => found.pause),
+    resume: (id) => Effect.flatMap(server(id), (found) => found.resume),
+    createDatabase: (id, name = `db_${randomBytes(5).toString("hex")}`) =>
+      Effect.flatMap(place(id), (found) =>
+        Scope.extend(freshDatabase(nodeOf(id, found.node, name), found.server === undefined), scope)),
+    query: (id, sql, params) => Effect.flatMap(node(id), (found) => query(found, sql, params)),
+    backends: (id) =>
+      Effect.map(
+        Effect.flatMap(node(id), (found) => query<{ readonly count: number }>(found, countBackends)),
+        (rows) => rows[0]?.count ?? 0
+      ),
+    log: (id) => Effect.flatMap(server(id), (found) => found.log)
+  }
+}
+
+const countBackends = `select count(*)::int as count from pg_stat_activity
+where backend_type = 'client backend' and datname = current_database() and pid <> pg_backend_pid()`

@@ -1,0 +1,20 @@
+/**
+ * Several real PostgreSQL databases for one test.
+ *
+ * @since 0.1.0
+ */
+export * as PgCluster from "./PgCluster.js"
+
+/**
+ * One real PostgreSQL server, from the binaries npm installed.
+ *
+ * @since 0.1.0
+ */
+export * as PgServer from "./PgServer.js"
+
+/**
+ * What can go wrong with a server that tests start themselves.
+ *
+ * @since 0.1.0
+ */
+export * as PgServerError from "./PgServerError.js"

@@ -1,0 +1,181 @@
+// What the servers of one process share: a temporary folder, programs that run, data directories to copy from, a watchdog.
+// Enters: which binaries and which user; leaves: a workspace that lives as long as one server uses it.
+// Always: when the last user is gone, so are the folder and the watchdog; when the process is gone, the watchdog does it.
+import * as Effect from "effect/Effect"
+import { globalValue } from "effect/GlobalValue"
+import * as RcMap from "effect/RcMap"
+import * as Scope from "effect/Scope"
+import { spawn } from "node:child_process"
+import * as Fs from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import type { PgServerError } from "../PgServerError.js"
+import { ServerStartFailed } from "../PgServerError.js"
+import type { ServerUser } from "./binary.js"
+import * as Binary from "./binary.js"
+import { run } from "./command.js"
+
+export interface Workspace {
+  readonly folder: string
+  readonly programs: string
+  readonly user: ServerUser | undefined
+  /** A data directory to copy, made on first use. */
+  readonly template: (locale: Locale) => Effect.Effect<string, ServerStartFailed>
+}
+
+/** `C` compares bytes; `icu` compares as en-US does, so that text order differs from byte order. */
+export type Locale = "C" | "icu"
+
+export interface WorkspaceOptions {
+  readonly binaries?: string | undefined
+  readonly user?: ServerUser | undefined
+}
+
+/** The workspace of this process for these options: made on first use, removed after the last. */
+export const get = (options: WorkspaceOptions): Effect.Effect<Workspace, PgServerError, Scope.Scope> =>
+  Effect.suspend(() => {
+    const binaries = options.binaries ?? process.env["SHARDLAYER_PG_BINARIES"] ?? ""
+    const user = options.user ?? defaultUser()
+    return RcMap.get(workspaces(), JSON.stringify([binaries, user?.uid ?? -1, user?.gid ?? -1]))
+  })
+
+const workspaces = () =>
+  globalValue("@shardlayer/testing/workspaces", () =>
+    // The map itself is never closed: its entries are counted, and the watchdog covers the process' end.
+    Effect.runSync(Scope.extend(RcMap.make({ lookup: make }), Effect.runSync(Scope.make()))))
+
+/** uid 65534 needs no entry in /etc/passwd and owns nothing on an ordinary machine. */
+const defaultUser = (): ServerUser | undefined => process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : undefined
+
+const make = (key: string): Effect.Effect<Workspace, PgServerError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const [binaries, uid, gid] = JSON.parse(key) as [string, number, number]
+    const user = uid === -1 ? undefined : { uid, gid }
+    const native = binaries === "" ? yield* Binary.locate : binaries
+    const folder = yield* watchedFolder(user)
+    const programs = yield* Binary.usable(native, folder, user)
+    const mutex = yield* Effect.makeSemaphore(1)
+    return {
+      folder,
+      programs,
+      user,
+      template: (locale) => mutex.withPermits(1)(template({ folder, programs, user }, locale))
+    }
+  })
+
+/** The folder's name is also the token by which the watchdog knows our processes: random, so nobody else carries it. */
+const watchedFolder = (user: ServerUser | undefined) =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.try({
+        try: () => {
+          const folder = Fs.mkdtempSync(join(tmpdir(), "shardlayer-"))
+          const watchdog = startWatchdog(folder)
+          if (user !== undefined) Fs.chownSync(folder, user.uid, user.gid)
+          return { folder, watchdog }
+        },
+        catch: (cause) =>
+          new ServerStartFailed({ server: "PostgreSQL", reason: `cannot make a folder in ${tmpdir()}`, cause })
+      }),
+      ({ watchdog }) => watchdog.end
+    ),
+    ({ folder }) => folder
+  )
+
+/** The script stands in `src` for both builds: `dist` holds compiled TypeScript only, and the package ships both. */
+const watchdogScript = fileURLToPath(new URL("../../src/internal/watchdog.mjs", import.meta.url))
+
+const startWatchdog = (folder: string) => {
+  const child = spawn(process.execPath, [watchdogScript, folder], {
+    cwd: "/",
+    detached: true,
+    env: { PATH: process.env["PATH"] ?? "/usr/bin:/bin" },
+    stdio: ["pipe", "ignore", "ignore"]
+  })
+  const exited = new Promise<void>((resolve) => {
+    child.once("exit", () => resolve())
+    child.once("error", () => resolve())
+  })
+  child.unref()
+  // The pipe alone must not keep the caller's process alive: its closing is the very signal.
+  child.stdin.on("error", () => {})
+  if ("unref" in child.stdin && typeof child.stdin.unref === "function") child.stdin.unref()
+  return {
+    // The folder is removed by the watchdog, in this case too: one way to clean up, exercised by every test.
+    end: Effect.promise(() => {
+      child.ref()
+      child.stdin.end()
+      return exited
+    })
+  }
+}
+
+const template = (
+  workspace: Pick<Workspace, "folder" | "programs" | "user">,
+  locale: Locale
+): Effect.Effect<string, ServerStartFailed> =>
+  Effect.gen(function*() {
+    const path = join(workspace.folder, `template-${locale}`)
+    if (Fs.existsSync(path)) return path
+    let said = yield* initdb(workspace, locale, path, workspace.user)
+    if (said !== undefined && said.includes("could not look up effective user ID")) {
+      said = yield* initdbAsListedUser(workspace, locale, path, said)
+    }
+    if (said === undefined) return path
+    return yield* new ServerStartFailed({ server: "PostgreSQL", reason: "initdb failed", log: said })
+  })
+
+/** What initdb said when it failed, undefined when it did not. The result appears under its name only when it is whole. */
+const initdb = (
+  workspace: Pick<Workspace, "folder" | "programs" | "user">,
+  locale: Locale,
+  path: string,
+  user: ServerUser | undefined
+): Effect.Effect<string | undefined> =>
+  Effect.gen(function*() {
+    const unfinished = `${path}.unfinished`
+    Fs.rmSync(unfinished, { recursive: true, force: true })
+    Fs.mkdirSync(unfinished, { mode: 0o700 })
+    if (user !== undefined) Fs.chownSync(unfinished, user.uid, user.gid)
+    const finished = yield* run(join(workspace.programs, "bin", "initdb"), [
+      "--pgdata",
+      unfinished,
+      ...["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"],
+      ...(locale === "icu" ? ["--locale-provider=icu", "--icu-locale=en-US"] : [])
+    ], { cwd: workspace.folder, user })
+    if (finished.code !== 0) return finished.output
+    if (user !== undefined && workspace.user !== undefined && user.uid !== workspace.user.uid) {
+      yield* run("chown", ["-R", `${workspace.user.uid}:${workspace.user.gid}`, unfinished], { cwd: "/", user: undefined })
+    }
+    Fs.renameSync(unfinished, path)
+    return undefined
+  })
+
+/**
+ * initdb, unlike the server, looks its user up by name and gives up when /etc/passwd does not list the uid. Root can lend it
+ * a listed one and hand the result over; nobody else can.
+ */
+const initdbAsListedUser = (
+  workspace: Pick<Workspace, "folder" | "programs" | "user">,
+  locale: Locale,
+  path: string,
+  said: string
+): Effect.Effect<string | undefined> => {
+  const listed = process.getuid?.() === 0 ? listedUser() : undefined
+  if (listed === undefined) {
+    return Effect.succeed(`${said}\nAdd a line for this user to /etc/passwd, or run as a user that has one.`)
+  }
+  // The lent user must get through the folder to its own one below it.
+  Fs.chmodSync(workspace.folder, 0o711)
+  return initdb(workspace, locale, path, listed)
+}
+
+const listedUser = (): ServerUser | undefined => {
+  for (const line of Fs.readFileSync("/etc/passwd", "utf8").split("\n")) {
+    const [, , uid, gid] = line.split(":")
+    if (uid !== undefined && gid !== undefined && /^[1-9]\d*$/.test(uid)) return { uid: Number(uid), gid: Number(gid) }
+  }
+  return undefined
+}
+

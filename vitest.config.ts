@@ -1,0 +1,34 @@
+import { defineConfig } from "vitest/config"
+import { alias } from "./vitest.shared.js"
+
+const exclude = ["**/node_modules/**", "**/dist/**"]
+
+/** `unit` needs nothing; `pg` starts real servers. Two forks: more only make the servers of small machines wait for each other. */
+export default defineConfig({
+  test: {
+    pool: "forks",
+    poolOptions: { forks: { minForks: 1, maxForks: 2 } },
+    projects: [
+      {
+        resolve: { alias },
+        test: {
+          name: "unit",
+          include: ["packages/*/test/**/*.test.ts", "examples/test/**/*.test.ts", "test/**/*.test.ts"],
+          exclude: [...exclude, "**/*.pg.test.ts"],
+          testTimeout: 20_000
+        }
+      },
+      {
+        resolve: { alias },
+        test: {
+          name: "pg",
+          include: ["packages/*/test/**/*.pg.test.ts", "examples/test/**/*.pg.test.ts", "test/**/*.pg.test.ts"],
+          exclude,
+          globalSetup: ["packages/testing/test/globalSetup.ts"],
+          testTimeout: 60_000,
+          hookTimeout: 60_000
+        }
+      }
+    ]
+  }
+})
