@@ -124,7 +124,7 @@ const serverOf = (control: Control, mutex: Effect.Semaphore): PgServer => {
     host: "127.0.0.1",
     port: control.port,
     username: "postgres",
-    socketFolder: control.folder,
+    socketFolder: control.workspace.folder,
     dataFolder: control.dataFolder,
     pid: Effect.sync(() => control.pid),
     kill: Effect.promise(() => control.kill()),
@@ -314,7 +314,8 @@ class Control {
     const settings: Record<string, string | number | boolean> = {
       listen_addresses: "127.0.0.1",
       port: this.port,
-      unix_socket_directories: this.folder,
+      // Not the server's own folder: a socket's path has at most 103 bytes, and macOS' temporary folder takes half of them.
+      unix_socket_directories: this.workspace.folder,
       cluster_name: `${basename(this.workspace.folder)}.${basename(this.folder)}`.slice(0, 63),
       max_connections: this.options.maxConnections ?? 100,
       max_prepared_transactions: 64,

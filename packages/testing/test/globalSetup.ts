@@ -5,14 +5,19 @@ import * as PgServer from "@shardlayer/testing/PgServer"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
+import * as Workspace from "../src/internal/workspace.js"
 
 export default async () => {
   const scope = await Effect.runPromise(Scope.make())
-  const { host, port, username } = await Effect.runPromise(
-    Scope.extend(PgServer.make({ name: "shared", maxConnections: 400 }), scope).pipe(
-      Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
-    )
+  await Effect.runPromise(
+    Scope.extend(start, scope).pipe(Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))))
   )
-  process.env[PgCluster.sharedServerVariable] = JSON.stringify({ host, port, username })
   return () => Effect.runPromise(Scope.close(scope, Exit.void))
 }
+
+const start = Effect.gen(function*() {
+  const { host, port, username } = yield* PgServer.make({ name: "shared", maxConnections: 400 })
+  process.env[PgCluster.sharedServerVariable] = JSON.stringify({ host, port, username })
+  // Files that start servers of their own copy this run's data directory.
+  yield* Workspace.bequeath(yield* Workspace.get({}), "C")
+})
