@@ -12,6 +12,7 @@ import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { ShardError } from "./ShardError.js"
+import type { ShardId } from "./topology/ShardId.js"
 
 /**
  * What `.raw` returns, as far as the router looks at it: a `pg` Result. Several statements give an array of them.
@@ -96,4 +97,15 @@ export interface ShardDriver extends ShardConnection {
 export class CurrentShardDriver extends Context.Tag("@shardlayer/core/ShardConnection/CurrentShardDriver")<
   CurrentShardDriver,
   ShardDriver
+>() {}
+
+/**
+ * The id under which a shard's layer is being built, so that its errors can name the shard.
+ *
+ * @since 0.1.0
+ * @category tags
+ */
+export class CurrentShardId extends Context.Tag("@shardlayer/core/ShardConnection/CurrentShardId")<
+  CurrentShardId,
+  ShardId
 >() {}

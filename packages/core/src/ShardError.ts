@@ -198,11 +198,12 @@ export class TransactionRolledBack extends Data.TaggedError("TransactionRolledBa
  * @category errors
  */
 export class CrossShardTransaction extends Data.TaggedError("CrossShardTransaction")<{
-  readonly began: ShardId
+  readonly began: ShardId | undefined
   readonly needed: ReadonlyArray<ShardId>
 }> {
   override get message() {
-    return `this transaction began on shard ${this.began} and the statement needs ${this.needed.join(", ")}: a transaction holds to one shard`
+    const began = this.began === undefined ? "a transaction" : `this transaction began on shard ${this.began}; it`
+    return `${began} holds to one shard, and the statement needs ${this.needed.join(", ")}`
   }
   readonly isRetryable = false
 }
@@ -433,6 +434,39 @@ export type ShardError =
   | SchemaMismatch
   | StaleTopology
   | NotInstalled
+
+/**
+ * Is this one of ours? For the `cause` of a `SqlError`.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isShardError = (value: unknown): value is ShardError =>
+  kinds.some((kind) => value instanceof kind)
+
+const kinds = [
+  UnsupportedQuery,
+  StatementInvalid,
+  ShardUnavailable,
+  AcquireTimeout,
+  StatementFailed,
+  CommitUnknown,
+  TransactionEnded,
+  TransactionRolledBack,
+  CrossShardTransaction,
+  KeyInvalid,
+  KeyUnassigned,
+  ResolveFailed,
+  RowBelongsElsewhere,
+  KeyNotPinned,
+  ShardLocked,
+  UnknownShard,
+  ShardInUse,
+  ShardNotPinned,
+  SchemaMismatch,
+  StaleTopology,
+  NotInstalled
+]
 
 /** `line 2, column 7` of a zero-based offset. */
 const position = (sql: string, offset: number): string => {

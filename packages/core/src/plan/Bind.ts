@@ -42,7 +42,7 @@ export type BoundPlan =
  */
 export interface Ask {
   readonly _tag: "Ask"
-  readonly asks: ReadonlyArray<Resolver.Ask>
+  readonly asks: ReadonlyArray<Extract<Resolver.Owner, { readonly _tag: "Ask" }>>
 }
 
 /** @since 0.1.0 @category errors */
@@ -54,7 +54,7 @@ export type BindError = KeyInvalid | KeyUnassigned | KeyNotPinned | UnsupportedQ
  * @since 0.1.0
  * @category models
  */
-export type Answers = (ask: Resolver.Ask) => ShardId | undefined
+export type Answers = (ask: Ask["asks"][number]) => ShardId | undefined
 
 /**
  * The one key that `forKey` limits a statement to.
@@ -102,7 +102,7 @@ const bindRouted = (
   only: OnlyKey | undefined
 ): Either.Either<BoundPlan | Ask, BindError> => {
   const shards = new Set<ShardId>(plan.singles)
-  const asks: Array<Resolver.Ask> = []
+  const asks: Array<Ask["asks"][number]> = []
   for (const reference of plan.references) {
     const problem = collect(reference, params, topology, answers, only, shards, asks)
     if (problem !== undefined) return Either.left(problem)
@@ -128,7 +128,7 @@ const collect = (
   answers: Answers,
   only: OnlyKey | undefined,
   shards: Set<ShardId>,
-  asks: Array<Resolver.Ask>
+  asks: Array<Ask["asks"][number]>
 ): BindError | undefined => {
   const keyspace = topology.keyspaces[reference.keyspace]
   if (keyspace === undefined) throw new Error(`a plan names keyspace ${reference.keyspace}, which the topology lacks`)
@@ -184,3 +184,11 @@ const checkOnly = (reference: ShardedReference, keys: Prune.KeySet, only: OnlyKe
 
 const notPinned = (table: string, only: OnlyKey, reason: string): KeyNotPinned =>
   new KeyNotPinned({ table, key: only.key, reason })
+
+/**
+ * Equal for equal asks only.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const identityOfAsk = (ask: Ask["asks"][number]): string => `${ask.keyspace}/${Prune.identityOf(ask.key)}`

@@ -111,6 +111,6 @@ export type PinnedPlan = {
   readonly verdict:
     | { readonly _tag: "Pass" }
     | { readonly _tag: "Keys"; readonly writes: ReadonlyArray<PinnedWrite> }
-    | { readonly _tag: "Check"; readonly table: string; readonly keyspace: string; readonly check: string; readonly keyColumns: number }
+    | { readonly _tag: "Check"; readonly table: string; readonly keyspace: string; readonly check: string; readonly command: string; readonly keyColumns: number }
     | { readonly _tag: "Refuse"; readonly refusal: UnsupportedQuery }
 }

@@ -1,0 +1,309 @@
+/**
+ * Answers what the pure resolvers cannot: keys whose shard a directory or a function of the program knows.
+ *
+ * Enters: the `Ask`s of `Resolver`. Leaves: for each its shard, or none. Holds: asks of many fibers travel in shared
+ * batches, and interrupting one of them disturbs no other; an answer is cached only if it is a registered shard, and
+ * only if nothing was invalidated while it was under way. Custom functions are neither batched nor cached: their
+ * program knows what may be.
+ *
+ * @since 0.1.0
+ */
+import { TransactionConnection } from "@effect/sql/SqlClient"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Runtime from "effect/Runtime"
+import { Directory, type DirectoryService, keyText } from "./Directory.js"
+import { type Batcher, makeBatcher } from "./internal/batcher.js"
+import { type LruCache, makeLruCache } from "./internal/lruCache.js"
+import * as ShardContext from "./ShardContext.js"
+import { ResolveFailed, type ShardError, UnknownShard } from "./ShardError.js"
+import type { KeyTuple } from "./topology/KeyValue.js"
+import type { Owner } from "./topology/Resolver.js"
+import type { ShardId } from "./topology/ShardId.js"
+
+/**
+ * A key that needs I/O to find its shard.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Ask = Extract<Owner, { readonly _tag: "Ask" }>
+
+/**
+ * A function of the program behind `Keyspace.custom`. The key comes as canonical text, as `KeyValue` describes it. It
+ * runs without the pinned shard and outside of the transaction of the statement that needs it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type CustomResolver = (key: KeyTuple) => Effect.Effect<ShardId, ResolveFailed>
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface KeyResolverOptions {
+  readonly directory: DirectoryService
+  /** By the name that the keyspace gives. */
+  readonly custom?: { readonly [name: string]: CustomResolver } | undefined
+  /** The registered shards, read whenever a fresh answer arrives. Absent: any answer is believed. */
+  readonly shards?: (() => ReadonlyArray<ShardId>) | undefined
+  /** Most cached keys, over all directories; the least recently used goes first. 0: no cache. Default 100,000. */
+  readonly cacheMax?: number | undefined
+  /** How long an answer may be cached. Absent: until it is invalidated or falls out. */
+  readonly timeToLive?: Duration.DurationInput | undefined
+  /** Most keys in one query to a directory. Default 1,000. */
+  readonly batchKeysMax?: number | undefined
+  /** Most queries to one directory at a time; keys asked meanwhile gather for the next. Default 4. */
+  readonly batchesMax?: number | undefined
+  /** Most custom functions that one `resolve` runs at a time. Default 16. */
+  readonly customMax?: number | undefined
+}
+
+/**
+ * Counters for tests and metrics. `hits` and `misses` count keys looked for in the cache, `batches` directory queries.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface KeyResolverStats {
+  readonly hits: number
+  readonly misses: number
+  readonly batches: number
+  readonly cached: number
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface KeyResolverService {
+  /**
+   * One answer an ask, in their order; none where no shard holds the key. `ResolveFailed` names the resolver that is
+   * unknown or that answered a shard nobody registered; other errors are those of the directory's database.
+   */
+  readonly resolve: (asks: ReadonlyArray<Ask>) => Effect.Effect<ReadonlyArray<Option.Option<ShardId>>, ShardError>
+  /** The cached answer, without an Effect. `undefined`: not known here, ask `resolve`. */
+  readonly resolveCached: (ask: Ask) => ShardId | undefined
+  /** Forgets a key, or all of a directory. What is under way then is answered, but not cached. */
+  readonly invalidate: (directory: string, key?: KeyTuple) => void
+  readonly stats: () => KeyResolverStats
+}
+
+/**
+ * @since 0.1.0
+ * @category tags
+ */
+export class KeyResolver extends Context.Tag("@shardlayer/core/KeyResolver")<KeyResolver, KeyResolverService>() {}
+
+/**
+ * Batches run in fibers of their own, in the context that `make` saw: never in the transaction, the span or under the
+ * pinned shard of whoever asked first.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (options: KeyResolverOptions): Effect.Effect<KeyResolverService> =>
+  Effect.gen(function* () {
+    const clock = yield* Effect.clock
+    const runtime = yield* Effect.runtime()
+    const cache = makeLruCache<ShardId>({
+      entriesMax: options.cacheMax ?? 100_000,
+      timeToLiveMillis: options.timeToLive === undefined ? Infinity : Duration.toMillis(options.timeToLive),
+      nowMillis: () => clock.unsafeCurrentTimeMillis()
+    })
+    const lookups = makeLookups(options, cache, (effect) => void Runtime.runFork(runtime)(effect))
+    const custom = makeCustom(options)
+    let hits = 0
+    let misses = 0
+
+    const resolveCached = (ask: Ask): ShardId | undefined => {
+      if (ask.resolver._tag === "Custom") return undefined
+      const shard = cache.get(keyText(ask.resolver.directory, ask.key))
+      if (shard === undefined) misses++
+      else hits++
+      return shard
+    }
+
+    const resolve: KeyResolverService["resolve"] = (asks) =>
+      Effect.suspend(() => {
+        const answers = asks.map((ask) => Option.fromNullable(resolveCached(ask)))
+        const open = asks.flatMap((ask, index) => (Option.isNone(answers[index]!) ? [{ ask, index }] : []))
+        if (open.length === 0) return Effect.succeed(answers)
+        const answer = (index: number, shard: Option.Option<ShardId>) => void (answers[index] = shard)
+        return Effect.as(
+          Effect.all([lookups.resolve(open, answer), custom.resolve(open, answer)], {
+            concurrency: 2,
+            discard: true
+          }),
+          answers
+        )
+      })
+
+    return {
+      resolve,
+      resolveCached,
+      invalidate: lookups.invalidate,
+      stats: () => ({ hits, misses, batches: lookups.batches(), cached: cache.size() })
+    }
+  })
+
+/**
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (options: Omit<KeyResolverOptions, "directory">): Layer.Layer<KeyResolver, never, Directory> =>
+  Layer.effect(KeyResolver, Effect.flatMap(Directory, (directory) => make({ ...options, directory })))
+
+/** An ask with its place among the answers. */
+interface Open {
+  readonly ask: Ask
+  readonly index: number
+}
+
+type Answer = (index: number, shard: Option.Option<ShardId>) => void
+
+interface DirectoryState {
+  readonly batcher: Batcher<KeyTuple, Option.Option<ShardId>, ShardError>
+  /** Counts invalidations: answers of an earlier generation are not cached. */
+  generation: number
+}
+
+const makeLookups = (
+  options: KeyResolverOptions,
+  cache: LruCache<ShardId>,
+  fork: (effect: Effect.Effect<void>) => void
+) => {
+  const states = new Map<string, DirectoryState>()
+  let batches = 0
+
+  const stateOf = (directory: string): DirectoryState => {
+    const known = states.get(directory)
+    if (known !== undefined) return known
+    const state: DirectoryState = {
+      generation: 0,
+      batcher: makeBatcher({
+        run: (keys) => runBatch(state, directory, keys),
+        keyText: (key) => keyText(directory, key),
+        fork,
+        keysMax: options.batchKeysMax ?? 1_000,
+        batchesMax: options.batchesMax ?? 4
+      })
+    }
+    states.set(directory, state)
+    return state
+  }
+
+  const runBatch = (state: DirectoryState, directory: string, keys: ReadonlyArray<KeyTuple>) =>
+    Effect.suspend(() => {
+      batches++
+      const generation = state.generation
+      return Effect.tap(options.directory.lookup(directory, keys), (shards) => {
+        if (shards.length !== keys.length) {
+          return Effect.dieMessage(`directory ${directory} gave ${shards.length} answers to ${keys.length} keys`)
+        }
+        if (state.generation !== generation) return Effect.void
+        keys.forEach((key, index) => {
+          const shard = Option.getOrUndefined(shards[index]!)
+          if (shard !== undefined && isRegistered(options, shard)) cache.set(keyText(directory, key), shard)
+        })
+        return Effect.void
+      })
+    }).pipe(
+      Effect.withSpan("shardlayer.directory.lookup", {
+        root: true,
+        attributes: { "shardlayer.directory": directory, "shardlayer.keys": keys.length },
+        captureStackTrace: false
+      })
+    )
+
+  const resolve = (open: ReadonlyArray<Open>, answer: Answer): Effect.Effect<void, ShardError> =>
+    Effect.async<void, ShardError>((resume) => {
+      let missing = 0
+      const leave: Array<() => void> = []
+      const end = (exit: Effect.Effect<void, ShardError>) => {
+        for (const leaveOne of leave) leaveOne()
+        resume(exit)
+      }
+      for (const { ask, index } of open) {
+        if (ask.resolver._tag !== "Lookup") continue
+        const { directory } = ask.resolver
+        missing++
+        leave.push(stateOf(directory).batcher.ask(ask.key, (exit) => {
+          if (Exit.isFailure(exit)) return end(exit)
+          const refusal = Option.flatMap(exit.value, (shard) => unregistered(options, directory, ask, shard))
+          if (Option.isSome(refusal)) return end(Effect.fail(refusal.value))
+          answer(index, exit.value)
+          if (--missing === 0) resume(Effect.void)
+        }))
+      }
+      if (missing === 0) return resume(Effect.void)
+      return Effect.sync(() => end(Effect.void))
+    })
+
+  const invalidate: KeyResolverService["invalidate"] = (directory, key) => {
+    const state = states.get(directory)
+    if (state !== undefined) state.generation++
+    if (key !== undefined) return cache.delete(keyText(directory, key))
+    const prefix = keyText(directory, []) + "\u0000"
+    cache.deleteWhere((text) => text.startsWith(prefix))
+  }
+
+  return { resolve, invalidate, batches: () => batches }
+}
+
+const makeCustom = (options: KeyResolverOptions) => {
+  const functions = new Map(Object.entries(options.custom ?? {}))
+
+  const resolveOne = (ask: Ask, name: string): Effect.Effect<ShardId, ResolveFailed> => {
+    const resolver = functions.get(name)
+    if (resolver === undefined) {
+      const known = [...functions.keys()].join(", ") || "none"
+      return Effect.fail(
+        new ResolveFailed({ resolver: name, reason: `no custom resolver of this name was given; there are: ${known}` })
+      )
+    }
+    return resolver(ask.key).pipe(
+      ShardContext.cleared,
+      outsideTransaction,
+      Effect.tap((shard) => Option.getOrElse(unregistered(options, name, ask, shard), () => Effect.void))
+    )
+  }
+
+  const resolve = (open: ReadonlyArray<Open>, answer: Answer): Effect.Effect<void, ShardError> =>
+    Effect.forEach(
+      open,
+      ({ ask, index }) =>
+        ask.resolver._tag === "Custom"
+          ? Effect.map(resolveOne(ask, ask.resolver.name), (shard) => answer(index, Option.some(shard)))
+          : Effect.void,
+      { concurrency: options.customMax ?? 16, discard: true }
+    )
+
+  return { resolve }
+}
+
+const isRegistered = (options: KeyResolverOptions, shard: ShardId): boolean =>
+  options.shards === undefined || options.shards().includes(shard)
+
+/** The refusal of an answer that names a shard nobody registered. */
+const unregistered = (
+  options: KeyResolverOptions,
+  resolver: string,
+  ask: Ask,
+  shard: ShardId
+): Option.Option<ResolveFailed> => {
+  if (isRegistered(options, shard)) return Option.none()
+  const cause = new UnknownShard({ shard, known: options.shards?.() ?? [] })
+  const key = ask.key.map((part) => part ?? "NULL").join(", ")
+  return Option.some(new ResolveFailed({ resolver, reason: `for key (${key}) it answered a shard: ${cause.message}`, cause }))
+}
+
+/** The statement's transaction is not the resolver's: a client in there would find it in the context and join it. */
+const outsideTransaction = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  Effect.mapInputContext(effect, (context: Context.Context<never>) =>
+    Context.omit(TransactionConnection)(context as Context.Context<TransactionConnection>))
