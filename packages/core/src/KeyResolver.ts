@@ -132,16 +132,14 @@ export const make = (options: KeyResolverOptions): Effect.Effect<KeyResolverServ
     const resolve: KeyResolverService["resolve"] = (asks) =>
       Effect.suspend(() => {
         const answers = asks.map((ask) => Option.fromNullable(resolveCached(ask)))
-        const open = asks.flatMap((ask, index) => (Option.isNone(answers[index]!) ? [{ ask, index }] : []))
-        if (open.length === 0) return Effect.succeed(answers)
-        const answer = (index: number, shard: Option.Option<ShardId>) => void (answers[index] = shard)
-        return Effect.as(
-          Effect.all([lookups.resolve(open, answer), custom.resolve(open, answer)], {
-            concurrency: 2,
-            discard: true
-          }),
-          answers
-        )
+        const answer: Answer = (index, shard) => void (answers[index] = shard)
+        const open = openAsks(asks, answers)
+        // One kind alone, the usual case, runs without sibling fibers: a failure stays a plain failure.
+        const stages = [
+          ...(open.lookups.length === 0 ? [] : [lookups.resolve(open.lookups, answer)]),
+          ...(open.customs.length === 0 ? [] : [custom.resolve(open.customs, answer)])
+        ]
+        return Effect.as(Effect.all(stages, { concurrency: stages.length > 1 ? 2 : 1, discard: true }), answers)
       })
 
     return {
@@ -159,10 +157,23 @@ export const make = (options: KeyResolverOptions): Effect.Effect<KeyResolverServ
 export const layer = (options: Omit<KeyResolverOptions, "directory">): Layer.Layer<KeyResolver, never, Directory> =>
   Layer.effect(KeyResolver, Effect.flatMap(Directory, (directory) => make({ ...options, directory })))
 
-/** An ask with its place among the answers. */
+/** A question with its place among the answers. */
 interface Open {
-  readonly ask: Ask
+  /** The directory or the custom resolver. */
+  readonly name: string
+  readonly key: KeyTuple
   readonly index: number
+}
+
+const openAsks = (asks: ReadonlyArray<Ask>, answers: ReadonlyArray<Option.Option<ShardId>>) => {
+  const lookups: Array<Open> = []
+  const customs: Array<Open> = []
+  asks.forEach(({ key, resolver }, index) => {
+    if (Option.isSome(answers[index]!)) return
+    if (resolver._tag === "Lookup") lookups.push({ name: resolver.directory, key, index })
+    else customs.push({ name: resolver.name, key, index })
+  })
+  return { lookups, customs }
 }
 
 type Answer = (index: number, shard: Option.Option<ShardId>) => void
@@ -223,26 +234,21 @@ const makeLookups = (
 
   const resolve = (open: ReadonlyArray<Open>, answer: Answer): Effect.Effect<void, ShardError> =>
     Effect.async<void, ShardError>((resume) => {
-      let missing = 0
-      const leave: Array<() => void> = []
-      const end = (exit: Effect.Effect<void, ShardError>) => {
-        for (const leaveOne of leave) leaveOne()
-        resume(exit)
+      let missing = open.length
+      const leaveAll = () => leave.forEach((leaveOne) => leaveOne())
+      const fail = (failure: Effect.Effect<never, ShardError>) => {
+        leaveAll()
+        resume(failure)
       }
-      for (const { ask, index } of open) {
-        if (ask.resolver._tag !== "Lookup") continue
-        const { directory } = ask.resolver
-        missing++
-        leave.push(stateOf(directory).batcher.ask(ask.key, (exit) => {
-          if (Exit.isFailure(exit)) return end(exit)
-          const refusal = Option.flatMap(exit.value, (shard) => unregistered(options, directory, ask, shard))
-          if (Option.isSome(refusal)) return end(Effect.fail(refusal.value))
+      const leave = open.map(({ index, key, name }) =>
+        stateOf(name).batcher.ask(key, (exit) => {
+          if (Exit.isFailure(exit)) return fail(Effect.failCause(exit.cause))
+          const refusal = Option.flatMap(exit.value, (shard) => unregistered(options, name, key, shard))
+          if (Option.isSome(refusal)) return fail(Effect.fail(refusal.value))
           answer(index, exit.value)
           if (--missing === 0) resume(Effect.void)
         }))
-      }
-      if (missing === 0) return resume(Effect.void)
-      return Effect.sync(() => end(Effect.void))
+      return Effect.sync(leaveAll)
     })
 
   const invalidate: KeyResolverService["invalidate"] = (directory, key) => {
@@ -259,7 +265,7 @@ const makeLookups = (
 const makeCustom = (options: KeyResolverOptions) => {
   const functions = new Map(Object.entries(options.custom ?? {}))
 
-  const resolveOne = (ask: Ask, name: string): Effect.Effect<ShardId, ResolveFailed> => {
+  const resolveOne = (name: string, key: KeyTuple): Effect.Effect<ShardId, ResolveFailed> => {
     const resolver = functions.get(name)
     if (resolver === undefined) {
       const known = [...functions.keys()].join(", ") || "none"
@@ -267,21 +273,18 @@ const makeCustom = (options: KeyResolverOptions) => {
         new ResolveFailed({ resolver: name, reason: `no custom resolver of this name was given; there are: ${known}` })
       )
     }
-    return resolver(ask.key).pipe(
+    return resolver(key).pipe(
       ShardContext.cleared,
       outsideTransaction,
-      Effect.tap((shard) => Option.getOrElse(unregistered(options, name, ask, shard), () => Effect.void))
+      Effect.tap((shard) => Option.getOrElse(unregistered(options, name, key, shard), () => Effect.void))
     )
   }
 
   const resolve = (open: ReadonlyArray<Open>, answer: Answer): Effect.Effect<void, ShardError> =>
     Effect.forEach(
       open,
-      ({ ask, index }) =>
-        ask.resolver._tag === "Custom"
-          ? Effect.map(resolveOne(ask, ask.resolver.name), (shard) => answer(index, Option.some(shard)))
-          : Effect.void,
-      { concurrency: options.customMax ?? 16, discard: true }
+      ({ index, key, name }) => Effect.map(resolveOne(name, key), (shard) => answer(index, Option.some(shard))),
+      { concurrency: open.length > 1 ? (options.customMax ?? 16) : 1, discard: true }
     )
 
   return { resolve }
@@ -294,16 +297,19 @@ const isRegistered = (options: KeyResolverOptions, shard: ShardId): boolean =>
 const unregistered = (
   options: KeyResolverOptions,
   resolver: string,
-  ask: Ask,
+  key: KeyTuple,
   shard: ShardId
 ): Option.Option<ResolveFailed> => {
   if (isRegistered(options, shard)) return Option.none()
   const cause = new UnknownShard({ shard, known: options.shards?.() ?? [] })
-  const key = ask.key.map((part) => part ?? "NULL").join(", ")
-  return Option.some(new ResolveFailed({ resolver, reason: `for key (${key}) it answered a shard: ${cause.message}`, cause }))
+  const keyText = key.map((part) => part ?? "NULL").join(", ")
+  return Option.some(new ResolveFailed({ resolver, reason: `its answer for key (${keyText}): ${cause.message}`, cause }))
 }
 
-/** The statement's transaction is not the resolver's: a client in there would find it in the context and join it. */
+/**
+ * The statement's transaction is not the resolver's: a client in there would find it in the context and join it.
+ * (`Context` is contravariant in its services: the cast only lets `omit` name one that may be there.)
+ */
 const outsideTransaction = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
   Effect.mapInputContext(effect, (context: Context.Context<never>) =>
     Context.omit(TransactionConnection)(context as Context.Context<TransactionConnection>))
