@@ -19,7 +19,7 @@ const filesBelow = (folder) =>
         .map((entry) => relative(folder, join(entry.parentPath ?? entry.path, entry.name)))
     : []
 
-const isCompiled = (file) => /\.ts$/.test(file) && !/\.d\.ts$/.test(file)
+const isCompiled = (file) => file.endsWith(".ts") && !file.endsWith(".d.ts")
 
 /** Copies what changed only: a reader of `dist` never sees a file half written for nothing. */
 const copyRest = (source, target) => {
