@@ -5,9 +5,7 @@
  * into `Keyspace` values, whose keys are canonical text.
  */
 import type { KeyInputs, KeyType } from "./KeyType.js"
-import type { KeyTuple } from "./KeyValue.js"
-import type { Resolver } from "./Resolver.js"
-import type { ShardId } from "./ShardId.js"
+import type { Resolvable } from "./Resolver.js"
 
 /**
  * The most columns a key may have: the slot expression in SQL computes in 64-bit integers, which this many fit.
@@ -26,21 +24,9 @@ export const columnsMax = 6
 export interface Keyspace<
   out Name extends string = string,
   out Types extends ReadonlyArray<KeyType> = ReadonlyArray<KeyType>
-> {
+> extends Resolvable {
   readonly name: Name
   readonly key: Types
-  readonly resolver: Resolver
-  /** Single keys that live on a shard of their own, ahead of the resolver. */
-  readonly pins: ReadonlyArray<Pin>
-}
-
-/**
- * @since 0.1.0
- * @category models
- */
-export interface Pin {
-  readonly key: KeyTuple
-  readonly shard: ShardId
 }
 
 /**

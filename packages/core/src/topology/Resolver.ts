@@ -4,8 +4,13 @@
  * `Hash`, `Range` and `List` answer here, from the topology alone. `Lookup` and `Custom` do I/O: the answer is `Ask`,
  * and a later stage asks. Nothing here approximates: a key has one owner, or none with a reason.
  */
+import * as KeyHash from "./KeyHash.js"
+import * as KeyOrder from "./KeyOrder.js"
+import type { KeyType } from "./KeyType.js"
+import * as KeyValue from "./KeyValue.js"
 import type { KeyPart, KeyTuple } from "./KeyValue.js"
 import type { ShardId } from "./ShardId.js"
+import * as SlotMap from "./SlotMap.js"
 
 /**
  * @since 0.1.0
@@ -101,3 +106,109 @@ export type Owner =
   | { readonly _tag: "Shard"; readonly shard: ShardId }
   | { readonly _tag: "Ask"; readonly resolver: Lookup | Custom; readonly keyspace: string; readonly key: KeyTuple }
   | { readonly _tag: "None"; readonly reason: string }
+
+/**
+ * What `owner` needs of a keyspace.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Resolvable {
+  readonly name: string
+  readonly key: ReadonlyArray<KeyType>
+  readonly resolver: Resolver
+  /** Single keys that live on a shard of their own, ahead of the resolver. */
+  readonly pins: ReadonlyArray<Pin>
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Pin {
+  readonly key: KeyTuple
+  readonly shard: ShardId
+}
+
+/**
+ * Who owns a key: its pin, else what the resolver says. `Ask` is answered by a stage that may do I/O. The key must be
+ * canonical and have as many parts as the keyspace has columns.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const owner = (
+  topology: { readonly slotMap: SlotMap.SlotMap },
+  keyspace: Resolvable,
+  key: KeyTuple
+): Owner => {
+  if (key.length !== keyspace.key.length) {
+    throw new Error(`a key of ${key.length} parts in keyspace "${keyspace.name}", which has ${keyspace.key.length}`)
+  }
+  if (keyspace.pins.length > 0) {
+    const pinned = namedKeysOf(keyspace).pins.get(KeyValue.identity(key))
+    if (pinned !== undefined) return { _tag: "Shard", shard: pinned }
+  }
+  const { resolver } = keyspace
+  switch (resolver._tag) {
+    case "Hash": {
+      const slot = KeyHash.slot(keyspace.key, key, topology.slotMap.slots)
+      return { _tag: "Shard", shard: SlotMap.owner(topology.slotMap, slot) }
+    }
+    case "Range":
+      return rangeOwner(keyspace, resolver, key)
+    case "List": {
+      const shard = namedKeysOf(keyspace).entries.get(KeyValue.identity(key)) ?? resolver.otherwise
+      return shard === undefined ? none(keyspace, key, "is in no list entry") : { _tag: "Shard", shard }
+    }
+    case "Lookup":
+    case "Custom":
+      return { _tag: "Ask", resolver, keyspace: keyspace.name, key }
+  }
+}
+
+const none = (keyspace: Resolvable, key: KeyTuple, why: string): Owner => ({
+  _tag: "None",
+  reason: `the key ${KeyValue.format(key)} of keyspace "${keyspace.name}" ${why}`
+})
+
+/** The last bound that begins at or before the key is the only one that can hold it: bounds are ascending, disjoint. */
+const rangeOwner = (keyspace: Resolvable, { bounds }: Range, key: KeyTuple): Owner => {
+  const [type] = keyspace.key
+  const [part] = key
+  if (type === undefined || part === undefined || part === null) return none(keyspace, key, "is in no range")
+  const compare = KeyOrder.compare(type)
+  let low = 0
+  let high = bounds.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    const from = bounds[middle]?.from
+    if (from === undefined || compare(from, part) <= 0) low = middle + 1
+    else high = middle
+  }
+  const bound = bounds[low - 1]
+  if (bound === undefined || (bound.to !== undefined && compare(part, bound.to) >= 0)) {
+    return none(keyspace, key, "is in no range")
+  }
+  return { _tag: "Shard", shard: bound.shard }
+}
+
+interface NamedKeys {
+  readonly pins: ReadonlyMap<string, ShardId>
+  readonly entries: ReadonlyMap<string, ShardId>
+}
+
+/** The index is derived, so it stands beside the plain value and goes with it. */
+const namedKeys = new WeakMap<Resolvable, NamedKeys>()
+
+const namedKeysOf = (keyspace: Resolvable): NamedKeys => {
+  const known = namedKeys.get(keyspace)
+  if (known !== undefined) return known
+  const entries = keyspace.resolver._tag === "List" ? keyspace.resolver.entries : []
+  const made: NamedKeys = {
+    pins: new Map(keyspace.pins.map((pin) => [KeyValue.identity(pin.key), pin.shard])),
+    entries: new Map(entries.flatMap(({ keys, shard }) => keys.map((key) => [KeyValue.identity(key), shard])))
+  }
+  namedKeys.set(keyspace, made)
+  return made
+}
