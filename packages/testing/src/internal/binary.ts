@@ -3,8 +3,7 @@
 // made itself in its postinstall script, and where even that is not possible a private copy is made.
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import { constants, existsSync, readFileSync, symlinkSync } from "node:fs"
-import * as Fs from "node:fs/promises"
+import { existsSync, readFileSync, symlinkSync } from "node:fs"
 import { createRequire } from "node:module"
 import { basename, dirname, join } from "node:path"
 import { ServerBinaryMissing, ServerStartFailed } from "../PgServerError.js"
@@ -91,10 +90,10 @@ export const usable = (
     const links = linksOf(native)
     if (linkInPlace(native, links) && (yield* tryOut(native, folder, user)) === undefined) return native
     const copied = join(folder, "native")
-    yield* Effect.tryPromise({
-      try: () => copy(native, copied, links),
-      catch: (cause) => new ServerStartFailed({ server: "PostgreSQL", reason: `cannot copy ${native} to ${copied}`, cause })
-    })
+    yield* Effect.mapError(
+      copy(native, copied, links),
+      (log) => new ServerStartFailed({ server: "PostgreSQL", reason: `cannot copy ${native} to ${copied}`, log })
+    )
     const problem = yield* tryOut(copied, folder, user)
     if (problem === undefined) return copied
     return yield* new ServerStartFailed({ server: "PostgreSQL", reason: `its programs do not run: ${problem}` })
@@ -140,22 +139,12 @@ const linkInPlace = (native: string, links: ReadonlyArray<Link>): boolean => {
   return true
 }
 
-const copy = async (native: string, to: string, links: ReadonlyArray<Link>): Promise<void> => {
-  await Fs.cp(native, to, { recursive: true, mode: constants.COPYFILE_FICLONE, verbatimSymlinks: true })
-  for (const link of links) {
-    await Fs.symlink(link.to, join(to, link.folder, link.name)).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== "EEXIST") throw error
-    })
-  }
-  await openUp(to)
-}
-
-/** An install under umask 077 leaves files that only their owner may read; the copy is for another user. */
-const openUp = async (path: string): Promise<void> => {
-  const entries = await Fs.readdir(path, { withFileTypes: true })
-  await Fs.chmod(path, 0o755)
-  for (const entry of entries) {
-    if (entry.isDirectory()) await openUp(join(path, entry.name))
-    else if (entry.isFile()) await Fs.chmod(join(path, entry.name), 0o755)
-  }
-}
+/** The modes are opened: an install under umask 077 leaves files that only their owner may read, the copy is for another. */
+const copy = (native: string, to: string, links: ReadonlyArray<Link>): Effect.Effect<void, string> =>
+  Effect.gen(function*() {
+    for (const [program, ...args] of [["cp", "-RP", native, to], ["chmod", "-R", "a+rX", to]] as const) {
+      const { code, output } = yield* run(program, args, { cwd: "/", user: undefined })
+      if (code !== 0) return yield* Effect.fail(output)
+    }
+    if (!linkInPlace(to, links)) return yield* Effect.fail("cannot make links")
+  })

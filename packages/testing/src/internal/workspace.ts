@@ -6,6 +6,7 @@ import { globalValue } from "effect/GlobalValue"
 import * as RcMap from "effect/RcMap"
 import * as Scope from "effect/Scope"
 import { spawn } from "node:child_process"
+import { randomBytes } from "node:crypto"
 import * as Fs from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -99,8 +100,10 @@ const watchedFolder = (user: ServerUser | undefined) =>
     const { folder } = yield* Effect.acquireRelease(
       Effect.try({
         try: () => {
-          const folder = Fs.mkdtempSync(join(parent, "shardlayer-"))
+          // The watchdog comes first: a parent killed between the two steps leaves no folder.
+          const folder = join(parent, `shardlayer-${randomBytes(4).toString("hex")}`)
           const watchdog = startWatchdog(folder)
+          Fs.mkdirSync(folder, { mode: 0o700 })
           if (user !== undefined) Fs.chownSync(folder, user.uid, user.gid)
           return { folder, watchdog }
         },
@@ -118,7 +121,8 @@ const enterable = (user: ServerUser | undefined): Effect.Effect<string> =>
   Effect.gen(function*() {
     const preferred = Fs.realpathSync(tmpdir())
     if (user === undefined || preferred === "/tmp") return preferred
-    const { code } = yield* run("/bin/sh", ["-c", ":"], { cwd: preferred, user })
+    // The shell goes there by itself: a spawned process' own folder is entered while it is still root.
+    const { code } = yield* run("/bin/sh", ["-c", "cd \"$1\"", "sh", preferred], { cwd: "/", user })
     return code === 0 ? preferred : "/tmp"
   })
 

@@ -1,0 +1,205 @@
+// Whatever ends a server or its owner, nothing stays: no process, no folder, no shared memory. And a server starts wherever
+// PostgreSQL can run at all: below a folder only root may enter, without links, as a user nobody lists.
+import * as PgCluster from "@shardlayer/testing/PgCluster"
+import * as PgServer from "@shardlayer/testing/PgServer"
+import { afterEach, beforeEach, describe, expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Redacted from "effect/Redacted"
+import type { ChildProcess } from "node:child_process"
+import { spawn } from "node:child_process"
+import { once } from "node:events"
+import * as Fs from "node:fs"
+import { createRequire } from "node:module"
+import { tmpdir } from "node:os"
+import { basename, dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
+import * as Binary from "../src/internal/binary.js"
+import * as Processes from "../src/internal/processes.mjs"
+
+const isRoot = process.getuid?.() === 0
+
+/** Every test has a temporary folder of its own: what is in it afterwards, or runs from it, was left behind. */
+let folder: string
+let pids: ReadonlyArray<number>
+const variables = ["TMPDIR", "SHARDLAYER_TEST_WORKSPACE"] as const
+const before = variables.map((name) => [name, process.env[name]] as const)
+
+beforeEach(() => {
+  folder = Fs.mkdtempSync(join(Fs.realpathSync(tmpdir()), "lifecycle-"))
+  Fs.chmodSync(folder, 0o755)
+  pids = []
+  process.env["TMPDIR"] = folder
+  // Away from the run's shared data directory: here everything is made from nothing.
+  delete process.env["SHARDLAYER_TEST_WORKSPACE"]
+})
+
+afterEach(() => {
+  for (const [name, value] of before) {
+    if (value === undefined) delete process.env[name]
+    else process.env[name] = value
+  }
+  Fs.rmSync(folder, { recursive: true, force: true })
+})
+
+const processes = () => Processes.ownedBy(basename(folder))
+const left = () => ({ processes: processes(), files: Fs.readdirSync(folder), segments: segments() })
+const nothing = { processes: [], files: [], segments: [] }
+
+const expectRunning = () => {
+  pids = processes()
+  expect(pids.length).toBeGreaterThan(10)
+}
+
+/** System V segments made by one of the processes that were seen running. */
+const segments = (): ReadonlyArray<string> => {
+  if (!Fs.existsSync("/proc/sysvipc/shm")) return []
+  const lines = Fs.readFileSync("/proc/sysvipc/shm", "utf8").trim().split("\n").slice(1)
+  return lines.filter((line) => pids.includes(Number(line.trim().split(/\s+/)[4])))
+}
+
+const untilNothingLeft = async () => {
+  const deadline = Date.now() + 15_000
+  while (Date.now() < deadline) {
+    const now = left()
+    if ([now.processes, now.files, now.segments].every((found) => found.length === 0)) return
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
+
+describe("the end of the scope", () => {
+  it.live("leaves nothing of servers that ran, stood still, were stopped or were killed", () =>
+    Effect.gen(function*() {
+      yield* Effect.scoped(Effect.gen(function*() {
+        const cluster = yield* PgCluster.make({ shards: 4 })
+        yield* cluster.pause("shard_1")
+        yield* cluster.stop("shard_2")
+        yield* cluster.kill("shard_3")
+        expectRunning()
+      }))
+      expect(left()).toEqual(nothing)
+    }))
+
+  it.live("leaves nothing when the start is interrupted, early or late", () =>
+    Effect.gen(function*() {
+      for (const millis of [0, 50, 200, 500, 1000, 1500]) {
+        const fiber = yield* Effect.fork(Effect.scoped(PgCluster.make({ shards: 3 })))
+        yield* Effect.sleep(millis)
+        yield* Fiber.interrupt(fiber)
+        expect(left(), `after ${millis} ms`).toEqual(nothing)
+      }
+    }))
+
+  it.live("leaves nothing when a server cannot start", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(Effect.scoped(PgServer.make({ settings: { no_such_setting: 1 } })))
+      expect(error).toMatchObject({ _tag: "ServerStartFailed", log: expect.stringContaining("no_such_setting") })
+      expect(left()).toEqual(nothing)
+    }))
+})
+
+describe("the end of the process", () => {
+  const fixture = fileURLToPath(new URL("./fixtures/holdCluster.ts", import.meta.url))
+  const viteNode = createRequire(createRequire(import.meta.url).resolve("vitest/package.json")).resolve("vite-node/vite-node.mjs")
+  let child: ChildProcess
+
+  const start = (...args: ReadonlyArray<string>) => {
+    child = spawn(process.execPath, [viteNode, "--script", fixture, ...args], {
+      detached: true,
+      stdio: ["ignore", "pipe", "inherit"]
+    })
+    return child
+  }
+  const up = () => once(child.stdout!, "data")
+  const exited = () => once(child, "exit")
+  const killGroup = (signal: NodeJS.Signals) => process.kill(-child.pid!, signal)
+
+  it("by SIGKILL: the watchdog ends the servers, a paused one too", async () => {
+    start("--paused")
+    await up()
+    expectRunning()
+    child.kill("SIGKILL")
+    await untilNothingLeft()
+    expect(left()).toEqual(nothing)
+  })
+
+  it("by Ctrl-C, which every process of the terminal's group gets", async () => {
+    start()
+    await up()
+    const gone = exited()
+    killGroup("SIGINT")
+    await gone
+    await untilNothingLeft()
+    expect(left()).toEqual(nothing)
+  })
+
+  it.each([250, 500, 750, 1000, 1500])("by SIGKILL %i ms after it began", async (millis) => {
+    start()
+    await new Promise((resolve) => setTimeout(resolve, millis))
+    const gone = exited()
+    child.kill("SIGKILL")
+    await gone
+    await untilNothingLeft()
+    expect(left()).toEqual(nothing)
+  })
+})
+
+describe("where it starts", () => {
+  const answers = (options: PgServer.Options) =>
+    Effect.scoped(Effect.gen(function*() {
+      const server = yield* PgServer.make(options)
+      const { host, name: id, port, username } = server
+      const node = { id, host, port, username, database: "postgres", password: undefined, url: Redacted.make("") }
+      expect(yield* PgCluster.query(node, "select 40 + 2 as answer")).toEqual([{ answer: 42 }])
+      const pid = yield* server.pid
+      return Fs.existsSync(`/proc/${pid}`) ? Fs.statSync(`/proc/${pid}`).uid : undefined
+    }))
+
+  it.live("from binaries without their links, which are made", () =>
+    Effect.gen(function*() {
+      const binaries = yield* copyOfBinaries(join(folder, "install"))
+      for (const name of Fs.readdirSync(join(binaries, "lib"))) {
+        const path = join(binaries, "lib", name)
+        if (Fs.lstatSync(path).isSymbolicLink()) Fs.rmSync(path)
+      }
+      yield* answers({ binaries })
+    }))
+
+  if (isRoot) {
+    it.live("below a folder that only root may enter, installed under umask 077", () =>
+      Effect.gen(function*() {
+        const closed = join(folder, "root")
+        Fs.mkdirSync(closed, { mode: 0o700 })
+        const binaries = yield* copyOfBinaries(join(closed, "checkout"))
+        yield* Effect.promise(() => closeToOthers(binaries))
+        expect(yield* answers({ binaries })).toBe(65_534)
+      }))
+
+    it.live("with a TMPDIR that only root may enter", () =>
+      Effect.gen(function*() {
+        Fs.chmodSync(folder, 0o700)
+        expect(yield* answers({})).toBe(65_534)
+      }))
+
+    it.live("as a user that /etc/passwd does not list", () =>
+      Effect.gen(function*() {
+        const user = { uid: 54_321, gid: 54_321 }
+        expect(Fs.readFileSync("/etc/passwd", "utf8")).not.toContain(":54321:")
+        expect(yield* answers({ user })).toBe(54_321)
+      }))
+  }
+})
+
+const copyOfBinaries = (to: string) =>
+  Effect.flatMap(Binary.locate, (native) =>
+    Effect.promise(async () => {
+      await Fs.promises.mkdir(dirname(to), { recursive: true })
+      await Fs.promises.cp(native, to, { recursive: true, verbatimSymlinks: true })
+      return to
+    }))
+
+const closeToOthers = async (path: string): Promise<void> => {
+  for (const entry of await Fs.promises.readdir(path, { withFileTypes: true, recursive: true })) {
+    if (!entry.isSymbolicLink()) await Fs.promises.chmod(join(entry.parentPath, entry.name), 0o700)
+  }
+}
