@@ -81,6 +81,20 @@ export const makeConstructor = (options: Options): Statement.Constructor => {
   return constructor
 }
 
+/**
+ * Rows through `transform`, a chunk at a time.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const transformStream = (
+  rows: Stream.Stream<any, SqlError>,
+  transform: TransformRows | undefined
+): Stream.Stream<any, SqlError> =>
+  transform === undefined
+    ? rows
+    : Stream.mapChunks(rows, (chunk) => Chunk.unsafeFromArray([...transform(Chunk.toReadonlyArray(chunk))]))
+
 interface Client extends Options {
   readonly constructor: Statement.Constructor
 }
@@ -204,13 +218,7 @@ const runCompiled = (
 const rowsOf = <A>(
   client: Client,
   [sql, params]: readonly [string, ReadonlyArray<unknown>]
-): Stream.Stream<A, SqlError> => {
-  const rows = client.executor.stream(sql, params)
-  const transform = client.transformRows
-  return transform === undefined
-    ? rows
-    : Stream.mapChunks(rows, (chunk) => Chunk.unsafeFromArray(transform(Chunk.toReadonlyArray(chunk)) as Array<A>))
-}
+): Stream.Stream<A, SqlError> => transformStream(client.executor.stream(sql, params), client.transformRows)
 
 const annotate = (span: Tracer.Span, client: Client, operation: string, sql: string): void => {
   for (const [key, value] of client.spanAttributes) span.attribute(key, value)

@@ -50,13 +50,6 @@ export interface PinnedStatements {
 export const make = (stages: Stages): PinnedStatements => {
   const { manager, options, planner } = stages
   const cache = PlanCache.make<PinnedPlan>({ entriesMax: options.plansMax, textMax: options.planTextMax })
-  const withTransaction = LocalTransaction.makeWithTransaction({
-    owner: stages.owner,
-    eager: false,
-    reserve: (shard) => Effect.flatMap(manager.driver(shard!), (driver) => driver.reserve),
-    spanAttributes: [],
-    mapError: (error) => new SqlError({ cause: error, message: error.message })
-  })
 
   const classified = (sql: string): Effect.Effect<PinnedPlan, ShardError> => {
     const version = planner.version()
@@ -122,7 +115,7 @@ export const make = (stages: Stages): PinnedStatements => {
     operation: Operation,
     params: ReadonlyArray<unknown>
   ): Effect.Effect<any, ShardError> =>
-    withTransaction(
+    stages.withTransaction(
       Effect.flatMap(LocalTransaction.current(stages.owner), (level) =>
         Effect.flatMap(level!.connectionFor(pinned.shard).executeValues(verdict.check, params), (rows) =>
           Effect.as(

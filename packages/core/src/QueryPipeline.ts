@@ -12,6 +12,7 @@
  *
  * @since 0.1.0
  */
+import type { SqlClient } from "@effect/sql/SqlClient"
 import type { Row } from "@effect/sql/SqlConnection"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -83,6 +84,7 @@ export interface Stages {
   readonly options: Options
   /** Whose transactions these are: the key of `LocalTransaction`. */
   readonly owner: object
+  readonly withTransaction: SqlClient["withTransaction"]
 }
 
 /** @since 0.1.0 @category constructors */

@@ -10,9 +10,11 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import { globalValue } from "effect/GlobalValue"
+import type * as Request from "effect/Request"
 import * as RequestResolver from "effect/RequestResolver"
 import { ShardLocked } from "./ShardError.js"
 import type { KeyTuple } from "./topology/KeyValue.js"
+import * as KeyValue from "./topology/KeyValue.js"
 import type { ShardId } from "./topology/ShardId.js"
 
 /**
@@ -95,7 +97,7 @@ export const cleared = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<
  * @since 0.1.0
  * @category combinators
  */
-export const bindResolver = <A, R>(
+export const bindResolver = <A extends Request.Request<any, any>, R>(
   resolver: RequestResolver.RequestResolver<A, R>
 ): Effect.Effect<RequestResolver.RequestResolver<A, R>> =>
   Effect.map(current, (context) => RequestResolver.locally(resolver, ref, context))
@@ -106,7 +108,7 @@ export const describe = (pin: Pin): string => {
     case "Shard":
       return pin.shard
     case "Key":
-      return `key (${pin.key.map((part) => part ?? "NULL").join(", ")}) of ${pin.table}`
+      return `key ${KeyValue.format(pin.key)} of ${pin.table}`
   }
 }
 
@@ -115,7 +117,6 @@ const samePin = (one: Pin, other: Pin): boolean => {
   return (
     other._tag === "Key" &&
     one.keyspace === other.keyspace &&
-    one.key.length === other.key.length &&
-    one.key.every((part, index) => part === other.key[index])
+    KeyValue.identity(one.key) === KeyValue.identity(other.key)
   )
 }

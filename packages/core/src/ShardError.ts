@@ -8,6 +8,7 @@
  * @since 0.1.0
  */
 import * as Data from "effect/Data"
+import * as KeyValue from "./topology/KeyValue.js"
 import type { ShardId } from "./topology/ShardId.js"
 
 /**
@@ -237,7 +238,7 @@ export class KeyUnassigned extends Data.TaggedError("KeyUnassigned")<{
   readonly reason: string
 }> {
   override get message() {
-    return `no shard holds key (${this.key.map((part) => part ?? "NULL").join(", ")}) of keyspace ${this.keyspace}: ${this.reason}`
+    return `no shard holds key ${KeyValue.format(this.key)} of keyspace ${this.keyspace}: ${this.reason}`
   }
   readonly isRetryable = false
 }
@@ -272,7 +273,7 @@ export class RowBelongsElsewhere extends Data.TaggedError("RowBelongsElsewhere")
   readonly owner: ShardId
 }> {
   override get message() {
-    return `a row of ${this.table} with key (${this.key.map((part) => part ?? "NULL").join(", ")}) belongs to ${this.owner}, but the statement is pinned to ${this.pinned}: drop onShard, or say ShardRouter.unchecked`
+    return `a row of ${this.table} with key ${KeyValue.format(this.key)} belongs to ${this.owner}, but the statement is pinned to ${this.pinned}: drop onShard, or say ShardRouter.unchecked`
   }
   readonly isRetryable = false
 }
@@ -289,7 +290,7 @@ export class KeyNotPinned extends Data.TaggedError("KeyNotPinned")<{
   readonly reason: string
 }> {
   override get message() {
-    return `inside forKey(${this.key.map((part) => part ?? "NULL").join(", ")}), ${this.table}: ${this.reason}`
+    return `inside forKey${KeyValue.format(this.key)}, ${this.table}: ${this.reason}`
   }
   readonly isRetryable = false
 }

@@ -8,29 +8,19 @@
  * @since 0.1.0
  */
 import type { SqlClient } from "@effect/sql/SqlClient"
-import * as Client from "@effect/sql/SqlClient"
-import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as ExecutionStrategy from "effect/ExecutionStrategy"
-import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
-import * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
-import { CurrentShardDriver, CurrentShardId, type ShardDriver } from "./ShardConnection.js"
-import { type ShardError, ShardInUse, ShardUnavailable, StaleTopology, UnknownShard } from "./ShardError.js"
+import * as LazyShard from "./LazyShard.js"
+import type { ShardLayer } from "./LazyShard.js"
+import type { ShardDriver } from "./ShardConnection.js"
+import { type ShardError, ShardInUse, type ShardUnavailable, StaleTopology, UnknownShard } from "./ShardError.js"
 import * as ShardId from "./topology/ShardId.js"
 import type { Topology } from "./topology/Topology.js"
 import * as Uses from "./topology/Uses.js"
-
-/**
- * A shard as the program gives it. Beside `SqlClient` the layer may provide `CurrentShardDriver`.
- *
- * @since 0.1.0
- * @category models
- */
-export type ShardLayer = Layer.Layer<SqlClient, unknown>
 
 /** @since 0.1.0 @category models */
 export interface ShardManagerService {
@@ -66,14 +56,7 @@ export interface Options {
   readonly tablesWithRows: (driver: ShardDriver, topology: Topology) => Effect.Effect<ReadonlyArray<string>, ShardError>
 }
 
-interface Entry {
-  readonly id: ShardId.ShardId
-  readonly layer: ShardLayer
-  /** One builder at a time; the others wait for what it builds. */
-  readonly building: Effect.Semaphore
-  scope: Scope.CloseableScope | undefined
-  driver: ShardDriver | undefined
-}
+type Entries = Map<ShardId.ShardId, LazyShard.LazyShard>
 
 /**
  * Registers `options.shards`. Fails with `UnknownShard` when the topology lists a shard that is not among them.
@@ -84,8 +67,11 @@ interface Entry {
 export const make = (options: Options): Effect.Effect<ShardManagerService, UnknownShard, Scope.Scope> =>
   Effect.gen(function* () {
     const scope = yield* Effect.scope
-    const entries = new Map<ShardId.ShardId, Entry>()
-    for (const [id, layer] of Object.entries(options.shards)) add(entries, ShardId.make(id), layer)
+    const entries: Entries = new Map()
+    const add = (id: ShardId.ShardId, layer: ShardLayer): void => {
+      entries.set(id, LazyShard.make({ id, layer, scope, adapt: options.adapt }))
+    }
+    for (const [id, layer] of Object.entries(options.shards)) add(ShardId.make(id), layer)
     yield* checkRegistered(entries, options.topology)
     const topologies = yield* SubscriptionRef.make(options.topology)
     // A plain variable beside the ref: the hot path reads it without an Effect.
@@ -93,8 +79,7 @@ export const make = (options: Options): Effect.Effect<ShardManagerService, Unkno
 
     const driver: ShardManagerService["driver"] = (id) => {
       const entry = entries.get(id)
-      if (entry === undefined) return Effect.fail(unknownShard(entries, id))
-      return entry.driver === undefined ? open(entry, scope, options.adapt) : Effect.succeed(entry.driver)
+      return entry === undefined ? Effect.fail(unknownShard(entries, id)) : entry.driver
     }
 
     return {
@@ -114,7 +99,7 @@ export const make = (options: Options): Effect.Effect<ShardManagerService, Unkno
         Effect.suspend(() => {
           if (!ShardId.is(id)) return Effect.fail(new ShardInUse({ shard: id, reason: "not a valid shard id" }))
           if (entries.has(id)) return Effect.fail(new ShardInUse({ shard: id, reason: "it is registered already" }))
-          add(entries, id, layer)
+          add(id, layer)
           return Effect.void
         }),
       deregister: (id) =>
@@ -123,15 +108,15 @@ export const make = (options: Options): Effect.Effect<ShardManagerService, Unkno
           if (entry === undefined) return yield* unknownShard(entries, id)
           const uses = Uses.ofShard(topology, entry.id)
           if (uses.length > 0) return yield* new ShardInUse({ shard: id, reason: `the topology gives it ${uses.join(", ")}` })
-          const tables = yield* Effect.flatMap(driver(entry.id), (opened) => options.tablesWithRows(opened, topology))
+          const tables = yield* Effect.flatMap(entry.driver, (opened) => options.tablesWithRows(opened, topology))
           if (tables.length > 0) {
             return yield* new ShardInUse({ shard: id, reason: `it still holds rows of ${tables.join(", ")}` })
           }
           entries.delete(entry.id)
-          yield* close(entry)
+          yield* entry.close
         }),
       driver,
-      driverNow: (id) => entries.get(id)?.driver,
+      driverNow: (id) => entries.get(id)?.driverNow(),
       client: (id) =>
         ShardId.is(id)
           ? Effect.map(driver(id), (opened) => opened.client)
@@ -143,60 +128,10 @@ export const make = (options: Options): Effect.Effect<ShardManagerService, Unkno
 export const layer = (options: Options): Layer.Layer<ShardManager, UnknownShard> =>
   Layer.scoped(ShardManager, make(options))
 
-const add = (entries: Map<ShardId.ShardId, Entry>, id: ShardId.ShardId, layer: ShardLayer): void => {
-  entries.set(id, { id, layer, building: Effect.unsafeMakeSemaphore(1), scope: undefined, driver: undefined })
-}
-
-const unknownShard = (entries: Map<ShardId.ShardId, Entry>, shard: string): UnknownShard =>
+const unknownShard = (entries: Entries, shard: string): UnknownShard =>
   new UnknownShard({ shard, known: [...entries.keys()] })
 
-const checkRegistered = (
-  entries: Map<ShardId.ShardId, Entry>,
-  topology: Topology
-): Effect.Effect<void, UnknownShard> => {
+const checkRegistered = (entries: Entries, topology: Topology): Effect.Effect<void, UnknownShard> => {
   const missing = topology.shards.find((shard) => !entries.has(shard))
   return missing === undefined ? Effect.void : Effect.fail(unknownShard(entries, missing))
 }
-
-/** Builds the shard's layer in a scope of its own, so that a failed or interrupted attempt leaves nothing open. */
-const open = (
-  entry: Entry,
-  scope: Scope.Scope,
-  adapt: Options["adapt"]
-): Effect.Effect<ShardDriver, ShardUnavailable> =>
-  entry.building.withPermits(1)(
-    Effect.uninterruptibleMask((restore) =>
-      Effect.gen(function* () {
-        if (entry.driver !== undefined) return entry.driver
-        const own = yield* Scope.fork(scope, ExecutionStrategy.sequential)
-        const exit = yield* Effect.exit(restore(Layer.buildWithScope(named(entry), own)))
-        if (Exit.isFailure(exit)) {
-          yield* Scope.close(own, exit)
-          return yield* Effect.failCause(unavailable(entry, exit.cause))
-        }
-        const found = Context.getOption(exit.value, CurrentShardDriver)
-        const driver = found._tag === "Some" ? found.value : adapt(Context.get(exit.value, Client.SqlClient), entry.id)
-        entry.scope = own
-        entry.driver = driver
-        return driver
-      })
-    )
-  )
-
-const named = (entry: Entry): ShardLayer => Layer.provide(entry.layer, Layer.succeed(CurrentShardId, entry.id))
-
-const unavailable = (entry: Entry, cause: Cause.Cause<unknown>): Cause.Cause<ShardUnavailable> => {
-  if (Cause.isInterruptedOnly(cause)) return cause as Cause.Cause<never>
-  const error = Cause.squash(cause)
-  if (error instanceof ShardUnavailable) return Cause.fail(error)
-  const reason = error instanceof Error ? error.message : String(error)
-  return Cause.fail(new ShardUnavailable({ shard: entry.id, reason, sent: false, cause: error }))
-}
-
-const close = (entry: Entry): Effect.Effect<void> =>
-  entry.building.withPermits(1)(
-    Effect.suspend(() => {
-      entry.driver = undefined
-      return entry.scope === undefined ? Effect.void : Scope.close(entry.scope, Exit.void)
-    })
-  )

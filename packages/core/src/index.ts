@@ -1,2 +1,34 @@
-/** @since 0.1.0 */
+/**
+ * Horizontal sharding for PostgreSQL programs written with Effect: what sharding is, without dialect or driver.
+ *
+ * @since 0.1.0
+ */
+export * as Bind from "./plan/Bind.js"
+export * as Constraint from "./plan/Constraint.js"
+export * as Dialect from "./Dialect.js"
+export * as Directory from "./Directory.js"
+export * as Explain from "./plan/Explain.js"
+export * as KeyHash from "./topology/KeyHash.js"
+export * as KeyOrder from "./topology/KeyOrder.js"
+export * as KeyResolver from "./KeyResolver.js"
+export * as KeyType from "./topology/KeyType.js"
+export * as KeyValue from "./topology/KeyValue.js"
+export * as Keyspace from "./topology/Keyspace.js"
 export * as LightStatement from "./LightStatement.js"
+export * as LocalTransaction from "./LocalTransaction.js"
+export * as Plan from "./plan/Plan.js"
+export * as PlanCache from "./PlanCache.js"
+export * as Prune from "./plan/Prune.js"
+export * as QueryPlanner from "./QueryPlanner.js"
+export * as Resolver from "./topology/Resolver.js"
+export * as RoutedClient from "./RoutedClient.js"
+export * as ShardConnection from "./ShardConnection.js"
+export * as ShardContext from "./ShardContext.js"
+export * as ShardError from "./ShardError.js"
+export * as ShardId from "./topology/ShardId.js"
+export * as ShardManager from "./ShardManager.js"
+export * as ShardRouter from "./ShardRouter.js"
+export * as SlotMap from "./topology/SlotMap.js"
+export * as Table from "./topology/Table.js"
+export * as Topology from "./topology/Topology.js"
+export * as TopologyStore from "./TopologyStore.js"

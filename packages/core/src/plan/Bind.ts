@@ -15,6 +15,7 @@ import {
   type UnsupportedQuery
 } from "../ShardError.js"
 import type { KeyTuple } from "../topology/KeyValue.js"
+import * as KeyValue from "../topology/KeyValue.js"
 import * as Resolver from "../topology/Resolver.js"
 import type { ShardId } from "../topology/ShardId.js"
 import type { Topology } from "../topology/Topology.js"
@@ -175,11 +176,11 @@ const checkOnly = (reference: ShardedReference, keys: Prune.KeySet, only: OnlyKe
   if (keys._tag === "All") {
     return notPinned(reference.table, only, `add the key to the statement (${reference.columns.join(", ")} = …)`)
   }
-  const wanted = Prune.identityOf(only.key)
-  const foreign = keys.keys.find((key) => Prune.identityOf(key) !== wanted)
+  const wanted = KeyValue.identity(only.key)
+  const foreign = keys.keys.find((key) => KeyValue.identity(key) !== wanted)
   return foreign === undefined
     ? undefined
-    : notPinned(reference.table, only, `the statement names key (${foreign.map((part) => part ?? "NULL").join(", ")})`)
+    : notPinned(reference.table, only, `the statement names key ${KeyValue.format(foreign)}`)
 }
 
 const notPinned = (table: string, only: OnlyKey, reason: string): KeyNotPinned =>
@@ -191,4 +192,4 @@ const notPinned = (table: string, only: OnlyKey, reason: string): KeyNotPinned =
  * @since 0.1.0
  * @category functions
  */
-export const identityOfAsk = (ask: Ask["asks"][number]): string => `${ask.keyspace}/${Prune.identityOf(ask.key)}`
+export const identityOfAsk = (ask: Ask["asks"][number]): string => `${ask.keyspace}/${KeyValue.identity(ask.key)}`

@@ -130,25 +130,14 @@ const combine = (
 const intersection = (left: KeySet, right: KeySet): KeySet => {
   if (left._tag === "All") return right
   if (right._tag === "All") return left
-  const wanted = new Set(right.keys.map(identityOf))
-  return { _tag: "Keys", keys: left.keys.filter((key) => wanted.has(identityOf(key))) }
+  const wanted = new Set(right.keys.map(KeyValue.identity))
+  return { _tag: "Keys", keys: left.keys.filter((key) => wanted.has(KeyValue.identity(key))) }
 }
 
 const union = (left: KeySet, right: KeySet): KeySet => {
   if (left._tag === "All" || right._tag === "All") return all
   const keys = new Map<string, KeyTuple>()
-  for (const key of left.keys) keys.set(identityOf(key), key)
-  for (const key of right.keys) keys.set(identityOf(key), key)
+  for (const key of left.keys) keys.set(KeyValue.identity(key), key)
+  for (const key of right.keys) keys.set(KeyValue.identity(key), key)
   return { _tag: "Keys", keys: [...keys.values()] }
-}
-
-/**
- * Equal for equal keys only: parts are length-prefixed, so that no two tuples run together.
- *
- * @since 0.1.0
- * @category functions
- */
-export const identityOf = (key: KeyTuple): string => {
-  if (key.length === 1) return key[0] === null ? "N" : `${key[0]!.length}:${key[0]}`
-  return key.map((part) => (part === null ? "N" : `${part.length}:${part}`)).join("")
 }

@@ -1,0 +1,105 @@
+/**
+ * The routed client: an ordinary `SqlClient` whose statements walk through the pipeline.
+ *
+ * Holds: the helpers, transforms and operations of `@effect/sql`'s own client; failures are `SqlError`s whose `cause`
+ * is the typed `ShardError`.
+ *
+ * @since 0.1.0
+ */
+import * as Reactivity from "@effect/experimental/Reactivity"
+import * as Client from "@effect/sql/SqlClient"
+import type { Connection } from "@effect/sql/SqlConnection"
+import { SqlError } from "@effect/sql/SqlError"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import type { DialectService } from "./Dialect.js"
+import type { Operation, TransformRows } from "./LightStatement.js"
+import * as LightStatement from "./LightStatement.js"
+import type { QueryPipeline } from "./QueryPipeline.js"
+import type { ShardConnection } from "./ShardConnection.js"
+import type { ShardError } from "./ShardError.js"
+
+/**
+ * As it travels through the plain client.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const toSqlError = (error: ShardError): SqlError => new SqlError({ cause: error, message: error.message })
+
+/** @since 0.1.0 @category models */
+export interface Options {
+  readonly pipeline: QueryPipeline
+  readonly dialect: DialectService
+  readonly withTransaction: Client.SqlClient["withTransaction"]
+}
+
+/** @since 0.1.0 @category constructors */
+export const make = (options: Options): Effect.Effect<Client.SqlClient> =>
+  Effect.map(Reactivity.make, (reactivity) => {
+    const { dialect, pipeline, withTransaction } = options
+    const executor = statementExecutor(pipeline)
+    const reserve = Effect.mapError(Effect.map(pipeline.reserve, connectionOf), toSqlError)
+    const rest = {
+      [Client.TypeId]: Client.TypeId,
+      withTransaction,
+      reserve,
+      reactive: reactivity.stream,
+      reactiveMailbox: reactivity.query
+    } as const
+    const { compiler, spanAttributes, transformRows } = dialect
+    const plain: Client.SqlClient = Object.assign(
+      LightStatement.makeConstructor({
+        executor,
+        compiler: compiler.withoutTransform,
+        spanAttributes,
+        transformRows: undefined
+      }),
+      rest,
+      { safe: undefined as never, withoutTransforms: () => plain }
+    )
+    Object.assign(plain, { safe: plain })
+    if (transformRows === undefined) return plain
+    const client: Client.SqlClient = Object.assign(
+      LightStatement.makeConstructor({ executor, compiler, spanAttributes, transformRows }),
+      rest,
+      { safe: undefined as never, withoutTransforms: () => plain }
+    )
+    return Object.assign(client, { safe: client })
+  })
+
+const statementExecutor = (pipeline: QueryPipeline): LightStatement.StatementExecutor => {
+  const run: LightStatement.StatementExecutor["run"] = (operation, sql, params, fiber) =>
+    Effect.mapError(pipeline.run(operation, sql, params, fiber), toSqlError)
+  const stream: LightStatement.StatementExecutor["stream"] = (sql, params) =>
+    Stream.mapError(pipeline.stream(sql, params), toSqlError)
+  const perform = (operation: Operation, sql: string, params: ReadonlyArray<unknown>) =>
+    Effect.withFiberRuntime<any, SqlError>((fiber) => run(operation, sql, params, fiber))
+  const connection: Connection = {
+    execute: (sql, params, transform) => transformed(perform("execute", sql, params), transform),
+    executeUnprepared: (sql, params, transform) => transformed(perform("executeUnprepared", sql, params), transform),
+    executeRaw: (sql, params) => perform("executeRaw", sql, params),
+    executeValues: (sql, params) => perform("executeValues", sql, params),
+    executeStream: (sql, params, transform) => LightStatement.transformStream(stream(sql, params), transform)
+  }
+  return { run, stream, acquirer: Effect.succeed(connection) }
+}
+
+/** A shard's connection in the form of `@effect/sql`. */
+const connectionOf = (connection: ShardConnection): Connection => {
+  const execute: Connection["execute"] = (sql, params, transform) =>
+    transformed(Effect.mapError(connection.execute(sql, params), toSqlError), transform)
+  return {
+    execute,
+    executeUnprepared: execute,
+    executeRaw: (sql, params) => Effect.mapError(connection.executeRaw(sql, params), toSqlError),
+    executeValues: (sql, params) => Effect.mapError(connection.executeValues(sql, params), toSqlError),
+    executeStream: (sql, params, transform) =>
+      LightStatement.transformStream(Stream.mapError(connection.executeStream(sql, params), toSqlError), transform)
+  }
+}
+
+const transformed = (
+  rows: Effect.Effect<ReadonlyArray<any>, SqlError>,
+  transform: TransformRows | undefined
+): Effect.Effect<ReadonlyArray<any>, SqlError> => (transform === undefined ? rows : Effect.map(rows, transform))

@@ -1,0 +1,338 @@
+/**
+ * The public face: a program yields `ShardRouter`, or simply the `SqlClient` that routes.
+ *
+ * Enters: statements, keys, shards to pin to. Leaves: rows, shards, explanations. Holds: exact or refused. What the
+ * router accepts, it answers as one database with all the rows would.
+ *
+ * @since 0.1.0
+ */
+import type { SqlClient } from "@effect/sql/SqlClient"
+import * as Client from "@effect/sql/SqlClient"
+import type { SqlError } from "@effect/sql/SqlError"
+import type { Statement } from "@effect/sql/Statement"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import { dual } from "effect/Function"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as Request from "effect/Request"
+import type * as RequestResolver from "effect/RequestResolver"
+import * as Stream from "effect/Stream"
+import { Dialect } from "./Dialect.js"
+import { KeyResolver } from "./KeyResolver.js"
+import * as LocalTransaction from "./LocalTransaction.js"
+import * as Explain from "./plan/Explain.js"
+import { QueryPlanner } from "./QueryPlanner.js"
+import * as QueryPipeline from "./QueryPipeline.js"
+import * as RoutedClient from "./RoutedClient.js"
+import * as ShardContext from "./ShardContext.js"
+import { isShardError, KeyInvalid, type ShardError, type ShardLocked, UnknownShard } from "./ShardError.js"
+import { ShardManager } from "./ShardManager.js"
+import type { KeyInputs, KeyType } from "./topology/KeyType.js"
+import * as ShardId from "./topology/ShardId.js"
+import * as Table from "./topology/Table.js"
+import type { Topology } from "./topology/Topology.js"
+
+/**
+ * Limits of one router. Each has a default.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** Shards that one statement, or one `onAllShards`, runs on at a time. Default 16. */
+  readonly concurrency?: number | undefined
+  /** Texts whose plans are kept: at most twice this many. Default 2,000. */
+  readonly plansMax?: number | undefined
+  /** The longest text whose plan is kept, in UTF-16 code units. Default 32,768. */
+  readonly planTextMax?: number | undefined
+}
+
+/** @since 0.1.0 @category models */
+export interface ShardRouterService {
+  /** The routed client, as it also stands under the `SqlClient` tag. */
+  readonly client: SqlClient
+  /** Runs a statement on this router, with typed errors. */
+  readonly query: <A>(statement: Statement<A>) => Effect.Effect<ReadonlyArray<A>, ShardError>
+  /** The same, row by row, with back-pressure. */
+  readonly stream: <A>(statement: Statement<A>) => Stream.Stream<A, ShardError>
+  /** The shard that holds the rows of this key. */
+  readonly locate: <Id extends string, Types extends ReadonlyArray<KeyType>>(
+    table: Table.Sharded<Id, Types>,
+    key: NoInfer<KeyInputs<Types>>
+  ) => Effect.Effect<ShardId.ShardId, ShardError>
+  /** Where a statement would run and why, without running it. `Explain.format` prints it. */
+  readonly explain: (statement: Statement<any>) => Effect.Effect<Explain.Explanation, ShardError>
+  readonly topology: Effect.Effect<Topology>
+  /** The shard this fiber is pinned to, or whose key it is pinned to. */
+  readonly currentShard: Effect.Effect<Option.Option<ShardId.ShardId>, ShardError>
+  /** Makes our own tables on the meta database. */
+  readonly install: Effect.Effect<void, ShardError>
+  /** Compares the schemas of all shards with each other and with the topology. */
+  readonly check: Effect.Effect<void, ShardError>
+  /** Reads the catalog anew before the next plan: for schema changes that did not pass through this router. */
+  readonly refresh: Effect.Effect<void>
+  readonly onShard: <A, E, R>(
+    effect: Effect.Effect<A, E, R>,
+    shard: string
+  ) => Effect.Effect<A, E | ShardLocked | UnknownShard, R>
+  readonly forKey: <A, E, R, Id extends string, Types extends ReadonlyArray<KeyType>>(
+    effect: Effect.Effect<A, E, R>,
+    table: Table.Sharded<Id, Types>,
+    key: NoInfer<KeyInputs<Types>>
+  ) => Effect.Effect<A, E | ShardLocked | KeyInvalid, R>
+  readonly onAllShards: <A, E, R>(
+    effect: Effect.Effect<A, E, R>,
+    options?: { readonly concurrency?: number | undefined }
+  ) => Effect.Effect<ReadonlyMap<ShardId.ShardId, A>, E | ShardLocked, R>
+  /** Counters of the plan cache and the parser. */
+  readonly stats: () => Stats
+}
+
+/** @since 0.1.0 @category models */
+export interface Stats {
+  readonly plans: number
+  readonly hits: number
+  readonly misses: number
+  readonly parses: number
+}
+
+/**
+ * The card's service.
+ *
+ * @example
+ * ```ts
+ * import { ShardRouter } from "@shardlayer/core"
+ * import { SqlClient } from "@effect/sql"
+ * import { Effect } from "effect"
+ *
+ * const program = Effect.gen(function* () {
+ *   const sql = yield* SqlClient.SqlClient
+ *   yield* sql`INSERT INTO users (id, name) VALUES (${1}, ${"Ada"})`
+ *   return yield* ShardRouter.onAllShards(sql`SELECT count(*) FROM users`)
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category tags
+ */
+export class ShardRouter extends Context.Tag("@shardlayer/core/ShardRouter")<ShardRouter, ShardRouterService>() {}
+
+/** @since 0.1.0 @category constructors */
+export const make = (
+  options: Options = {}
+): Effect.Effect<ShardRouterService, never, ShardManager | QueryPlanner | KeyResolver | Dialect> =>
+  Effect.gen(function* () {
+    const manager = yield* ShardManager
+    const planner = yield* QueryPlanner
+    const resolver = yield* KeyResolver
+    const dialect = yield* Dialect
+    const concurrency = options.concurrency ?? 16
+    const owner = {}
+    const withTransaction = LocalTransaction.makeWithTransaction({
+      owner,
+      eager: false,
+      reserve: (shard) => Effect.flatMap(manager.driver(shard!), (driver) => driver.reserve),
+      spanAttributes: dialect.spanAttributes,
+      mapError: RoutedClient.toSqlError
+    })
+    const pipeline = QueryPipeline.make({
+      manager,
+      planner,
+      resolver,
+      owner,
+      withTransaction,
+      options: { concurrency, plansMax: options.plansMax ?? 2000, planTextMax: options.planTextMax ?? 32_768 }
+    })
+    const client = yield* RoutedClient.make({ pipeline, dialect, withTransaction })
+
+    /** The statement on this client, whichever client it was written with. */
+    const routed = <A>(statement: Statement<A>): Statement<A> => {
+      const [sql, params] = statement.compile()
+      return client.unsafe(sql, params) as unknown as Statement<A>
+    }
+    const onShard: ShardRouterService["onShard"] = (effect, shard) => {
+      const known = manager.registered().find((id) => id === shard)
+      return known === undefined
+        ? Effect.fail(new UnknownShard({ shard, known: manager.registered() }))
+        : ShardContext.pinned(effect, { _tag: "Shard", shard: known })
+    }
+
+    return {
+      client,
+      query: (statement) => Effect.mapError(Effect.suspend(() => routed(statement)), unwrapped),
+      stream: (statement) => Stream.mapError(Stream.suspend(() => routed(statement).stream), unwrapped),
+      locate: (table, key) =>
+        Effect.flatMap(decodeKey(table, key), (tuple) => pipeline.locate(table.keyspace, tuple)),
+      explain: (statement) =>
+        Effect.suspend(() => {
+          const [sql, params] = statement.compile()
+          return Effect.map(pipeline.route(sql, params), ({ bound, plan }) =>
+            Explain.explain(sql, plan, bound, manager.topology().shards)
+          )
+        }),
+      topology: Effect.sync(manager.topology),
+      currentShard: Effect.flatMap(ShardContext.current, ({ pin }) => {
+        switch (pin?._tag) {
+          case undefined:
+            return Effect.succeedNone
+          case "Shard":
+            return Effect.succeedSome(pin.shard)
+          case "Key":
+            return Effect.asSome(pipeline.locate(pin.keyspace, pin.key))
+        }
+      }),
+      install: dialect.install,
+      check: planner.check,
+      refresh: planner.invalidate,
+      onShard: (effect, shard) => Effect.suspend(() => onShard(effect, shard)),
+      forKey: (effect, table, key) =>
+        Effect.flatMap(decodeKey(table, key), (tuple) =>
+          ShardContext.pinned(effect, {
+            _tag: "Key",
+            keyspace: table.keyspace,
+            table: table.id,
+            key: tuple
+          })
+        ),
+      onAllShards: (effect, given) =>
+        Effect.suspend(() =>
+          Effect.map(
+            Effect.forEach(
+              manager.topology().shards,
+              (shard) =>
+                Effect.map(ShardContext.pinned(effect, { _tag: "Shard", shard }), (value) => [shard, value] as const),
+              { concurrency: given?.concurrency ?? concurrency }
+            ),
+            (entries) => new Map(entries)
+          )
+        ),
+      stats: () => ({ ...pipeline.stats(), parses: planner.parses() })
+    }
+  })
+
+/** @since 0.1.0 @category layers */
+export const layer = (
+  options?: Options
+): Layer.Layer<ShardRouter, never, ShardManager | QueryPlanner | KeyResolver | Dialect> =>
+  Layer.effect(ShardRouter, make(options))
+
+/**
+ * The routed client under the ordinary `SqlClient` tag.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerSqlClient: Layer.Layer<SqlClient, never, ShardRouter> = Layer.effect(
+  Client.SqlClient,
+  Effect.map(ShardRouter, (router) => router.client)
+)
+
+/**
+ * Runs `effect` pinned to one shard: its statements go there, for that shard alone.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const onShard: {
+  (
+    shard: string
+  ): <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | ShardLocked | UnknownShard, R | ShardRouter>
+  <A, E, R>(
+    effect: Effect.Effect<A, E, R>,
+    shard: string
+  ): Effect.Effect<A, E | ShardLocked | UnknownShard, R | ShardRouter>
+} = dual(2, <A, E, R>(effect: Effect.Effect<A, E, R>, shard: string) =>
+  Effect.flatMap(ShardRouter, (router) => router.onShard(effect, shard)))
+
+/**
+ * Runs `effect` pinned to one key: each statement must be provably limited to it.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const forKey =
+  <Id extends string, Types extends ReadonlyArray<KeyType>>(
+    table: Table.Sharded<Id, Types>,
+    key: NoInfer<KeyInputs<Types>>
+  ) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | ShardLocked | KeyInvalid, R | ShardRouter> =>
+    Effect.flatMap(ShardRouter, (router) => router.forKey(effect, table, key))
+
+/**
+ * Runs `effect` once on each shard, several at a time, and gives the results by shard. The first failure interrupts the
+ * others.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const onAllShards = <A, E, R>(
+  effect: Effect.Effect<A, E, R>,
+  options?: { readonly concurrency?: number | undefined }
+): Effect.Effect<ReadonlyMap<ShardId.ShardId, A>, E | ShardLocked, R | ShardRouter> =>
+  Effect.flatMap(ShardRouter, (router) => router.onAllShards(effect, options))
+
+/**
+ * The shard this fiber is pinned to.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const currentShard: Effect.Effect<Option.Option<ShardId.ShardId>, ShardError, ShardRouter> = Effect.flatMap(
+  ShardRouter,
+  (router) => router.currentShard
+)
+
+/**
+ * Forbids another shard inside `effect`: a later switch is a `ShardLocked`.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const lockShard: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R> = ShardContext.locked
+
+/**
+ * Sends pinned statements without looking at whose rows they write. A row put on a shard that does not own its key is
+ * lost to the router: for repairs, and for loading what is known to be in place.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const unchecked: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R> = ShardContext.unchecked
+
+/**
+ * A resolver whose batches run under the pin of the fiber that calls this. A plain `RequestResolver` runs under the pin
+ * of whichever fiber asked first.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const bindResolver: <A extends Request.Request<any, any>, R>(
+  resolver: RequestResolver.RequestResolver<A, R>
+) => Effect.Effect<RequestResolver.RequestResolver<A, R>> = ShardContext.bindResolver
+
+/**
+ * Makes schema `shardlayer` on the meta database, or brings it up to date.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const install: Effect.Effect<void, ShardError, ShardRouter> = Effect.flatMap(
+  ShardRouter,
+  (router) => router.install
+)
+
+const decodeKey = <Id extends string, Types extends ReadonlyArray<KeyType>>(
+  table: Table.Sharded<Id, Types>,
+  key: NoInfer<KeyInputs<Types>>
+) =>
+  Either.mapLeft(
+    Table.decodeKey(table, key),
+    (reason) => new KeyInvalid({ table: table.id, column: table.columns.join(", "), reason })
+  )
+
+const unwrapped = (error: SqlError): ShardError => {
+  if (isShardError(error.cause)) return error.cause
+  throw new Error("the routed client failed with an untyped error", { cause: error })
+}

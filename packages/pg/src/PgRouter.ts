@@ -1,0 +1,243 @@
+/**
+ * The router over PostgreSQL shards, wired: what a program provides once.
+ *
+ * Enters: a topology, a layer for each shard, options. Leaves: `ShardRouter`, `ShardManager`, and the routed client
+ * under `SqlClient` and `PgClient`. Holds: nothing is opened before it is needed, except what `topologyStore`,
+ * `install` and `check` ask for at start.
+ *
+ * @since 0.1.0
+ */
+import type { DirectoryService } from "@shardlayer/core/Directory"
+import type { CustomResolver } from "@shardlayer/core/KeyResolver"
+import * as KeyResolver from "@shardlayer/core/KeyResolver"
+import * as Dialect from "@shardlayer/core/Dialect"
+import type { ShardDriver } from "@shardlayer/core/ShardConnection"
+import type { ShardError } from "@shardlayer/core/ShardError"
+import type { ShardLayer } from "@shardlayer/core/LazyShard"
+import * as LazyShard from "@shardlayer/core/LazyShard"
+import * as ShardManager from "@shardlayer/core/ShardManager"
+import { QueryPlanner } from "@shardlayer/core/QueryPlanner"
+import * as RoutedClient from "@shardlayer/core/RoutedClient"
+import * as ShardRouter from "@shardlayer/core/ShardRouter"
+import * as ShardId from "@shardlayer/core/topology/ShardId"
+import * as Table from "@shardlayer/core/topology/Table"
+import type { Topology } from "@shardlayer/core/topology/Topology"
+import * as PgClient from "@effect/sql-pg/PgClient"
+import type { SqlClient } from "@effect/sql/SqlClient"
+import * as Client from "@effect/sql/SqlClient"
+import { SqlError } from "@effect/sql/SqlError"
+import * as Statement from "@effect/sql/Statement"
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { escapeIdentifier } from "pg"
+import * as PgDirectory from "./PgDirectory.js"
+import * as PgInstall from "./PgInstall.js"
+import * as PgPlanner from "./PgPlanner.js"
+import * as PgShard from "./PgShard.js"
+import * as PgTopologyStore from "./PgTopologyStore.js"
+
+/** @since 0.1.0 @category models */
+export interface Config extends ShardRouter.Options {
+  readonly topology: Topology
+  /** One layer for each shard the topology lists; more may stand by. */
+  readonly shards: { readonly [id: string]: ShardLayer }
+  /** The database of our own tables, where it is none of the shards. Default: the topology's `meta` shard. */
+  readonly meta?: ShardLayer | undefined
+  /**
+   * Keep the topology on the meta database: the stored one wins over `topology` if its epoch is later, an empty store
+   * takes `topology`, and changes by other processes are followed. Default false: `topology` as given.
+   */
+  readonly topologyStore?: boolean | undefined
+  /** Make our tables on the meta database at start. Default false: with a store or a directory they must be there. */
+  readonly install?: boolean | undefined
+  /** Compare all shards' schemas with the topology at start, and fail with what differs. Default false: at first use. */
+  readonly check?: boolean | undefined
+  /** The functions behind `Keyspace.custom`, by name. */
+  readonly custom?: { readonly [name: string]: CustomResolver } | undefined
+  /** Keys of directories kept in memory. Default 10,000. */
+  readonly directoryCacheMax?: number | undefined
+  readonly directoryTimeToLive?: Duration.DurationInput | undefined
+  readonly transformResultNames?: ((name: string) => string) | undefined
+  readonly transformQueryNames?: ((name: string) => string) | undefined
+  readonly transformJson?: boolean | undefined
+  readonly spanAttributes?: Record<string, unknown> | undefined
+}
+
+/** @since 0.1.0 @category models */
+export type Provided = ShardRouter.ShardRouter | ShardManager.ShardManager | SqlClient | PgClient.PgClient
+
+/**
+ * @example
+ * ```ts
+ * import { Keyspace, Table, Topology } from "@shardlayer/core"
+ * import { PgRouter, PgShard } from "@shardlayer/pg"
+ * import { Redacted } from "effect"
+ *
+ * const topology = Topology.make({
+ *   shards: ["shard_1", "shard_2"],
+ *   keyspaces: { user: Keyspace.hash({ key: ["int8"] }) },
+ *   tables: { users: Table.sharded({ key: "id", keyspace: "user" }), countries: Table.reference() }
+ * })
+ *
+ * export const Database = PgRouter.layer({
+ *   topology,
+ *   shards: {
+ *     shard_1: PgShard.layer({ url: Redacted.make("postgres://db1/app") }),
+ *     shard_2: PgShard.layer({ url: Redacted.make("postgres://db2/app") })
+ *   }
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (config: Config): Layer.Layer<Provided, ShardError> => Layer.scopedContext(make(config))
+
+const make = (config: Config): Effect.Effect<Context.Context<Provided>, ShardError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const manager = yield* ShardManager.make({
+      topology: config.topology,
+      shards: config.shards,
+      adapt: PgShard.adapt,
+      tablesWithRows
+    })
+    const meta = yield* metaClient(config, manager)
+    if (config.install === true) yield* Effect.flatMap(meta, PgInstall.install)
+    if (config.topologyStore === true || usesDirectory(config.topology)) yield* Effect.flatMap(meta, PgInstall.check)
+    if (config.topologyStore === true) yield* followStore(manager, config.topology, meta)
+
+    const resolver = yield* KeyResolver.make({
+      directory: lazyDirectory(meta),
+      custom: config.custom,
+      shards: manager.registered,
+      cacheMax: config.directoryCacheMax ?? 10_000,
+      timeToLive: config.directoryTimeToLive
+    })
+    const planner = yield* PgPlanner.make({
+      topology: manager.topology,
+      shards: () => manager.topology().shards.map((id) => ({ id, driver: manager.driver(id) }))
+    })
+    if (config.check === true) yield* planner.check
+    const router = yield* ShardRouter.make(config).pipe(
+      Effect.provideService(ShardManager.ShardManager, manager),
+      Effect.provideService(KeyResolver.KeyResolver, resolver),
+      Effect.provideService(QueryPlanner, planner),
+      Effect.provideService(Dialect.Dialect, dialect(config, Effect.flatMap(meta, PgInstall.install)))
+    )
+    const client = pgClient(router.client, config, meta)
+    return Context.make(ShardRouter.ShardRouter, { ...router, client }).pipe(
+      Context.add(ShardManager.ShardManager, manager),
+      Context.add(Client.SqlClient, client),
+      Context.add(PgClient.PgClient, client)
+    )
+  })
+
+type Meta = Effect.Effect<SqlClient, ShardError>
+
+/** The client of the meta database: a layer apart, or one of the shards. Opened at first use either way. */
+const metaClient = (
+  config: Config,
+  manager: ShardManager.ShardManagerService
+): Effect.Effect<Meta, never, Scope.Scope> =>
+  Effect.map(Effect.scope, (scope) => {
+    if (config.meta === undefined) return Effect.suspend(() => manager.client(manager.topology().meta))
+    const apart = LazyShard.make({ id: ShardId.make("meta"), layer: config.meta, scope, adapt: PgShard.adapt })
+    return Effect.map(apart.driver, (driver) => driver.client)
+  })
+
+const usesDirectory = (topology: Topology): boolean =>
+  Object.values(topology.keyspaces).some(({ resolver }) => resolver._tag === "Lookup")
+
+/** A directory whose database is opened at the first lookup. */
+const lazyDirectory = (meta: Meta): DirectoryService => {
+  const directory = Effect.map(meta, PgDirectory.make)
+  return {
+    lookup: (name, keys) => Effect.flatMap(directory, (opened) => opened.lookup(name, keys)),
+    assign: (name, key, shard, options) => Effect.flatMap(directory, (opened) => opened.assign(name, key, shard, options)),
+    remove: (name, key) => Effect.flatMap(directory, (opened) => opened.remove(name, key))
+  }
+}
+
+/** Takes the stored topology if it is later, stores ours if there is none, and follows what others store from now on. */
+const followStore = (
+  manager: ShardManager.ShardManagerService,
+  given: Topology,
+  meta: Meta
+): Effect.Effect<void, ShardError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const store = PgTopologyStore.make(yield* meta)
+    const stored = yield* store.load
+    if (Option.isNone(stored)) yield* Effect.catchTag(store.save(given), "StaleTopology", () => Effect.void)
+    const adopt = (topology: Topology): Effect.Effect<void, ShardError> =>
+      topology.epoch > manager.topology().epoch ? manager.setTopology(topology) : Effect.void
+    if (Option.isSome(stored)) yield* adopt(stored.value)
+    yield* Effect.forkScoped(
+      Stream.runForEach(store.watch, (topology) =>
+        Effect.catchAll(adopt(topology), (error) => Effect.logWarning("a stored topology was not adopted", error))
+      ).pipe(
+        Effect.tapError((error) => Effect.logWarning("the stored topology cannot be followed for now", error)),
+        Effect.retry(Schedule.spaced("1 second"))
+      )
+    )
+  })
+
+/** One row for each sharded table of the topology that has rows on this shard. */
+const tablesWithRows = (driver: ShardDriver, topology: Topology): Effect.Effect<ReadonlyArray<string>, ShardError> => {
+  const tables = Object.values(topology.tables).filter((table) => table._tag === "Sharded")
+  return Effect.map(
+    Effect.filter(tables, ({ name, schema }) => {
+      const qualified = `${escapeIdentifier(schema)}.${escapeIdentifier(name)}`
+      return Effect.flatMap(driver.execute("select to_regclass($1) is not null as there", [qualified]), ([row]) =>
+        row?.there === true
+          ? Effect.map(driver.execute(`select exists (select from ${qualified}) as filled`, []), ([found]) => found?.filled === true)
+          : Effect.succeed(false)
+      )
+    }),
+    (filled) => filled.map(Table.qualifiedName)
+  )
+}
+
+const dialect = (config: Config, install: Effect.Effect<void, ShardError>): Dialect.DialectService => ({
+  compiler: PgClient.makeCompiler(config.transformQueryNames, config.transformJson),
+  transformRows: config.transformResultNames === undefined
+    ? undefined
+    : Statement.defaultTransforms(config.transformResultNames, config.transformJson).array,
+  spanAttributes: [
+    ...Object.entries(config.spanAttributes ?? {}),
+    ["db.system.name", "postgresql"]
+  ],
+  install
+})
+
+/** The routed client as a `PgClient`: `json` as usual, `listen` and `notify` on the meta database. */
+const pgClient = (client: SqlClient, config: Config, meta: Meta): PgClient.PgClient => {
+  const onMeta = Effect.flatMap(Effect.mapError(meta, RoutedClient.toSqlError), (found) =>
+    PgClient.TypeId in found
+      ? Effect.succeed(found as PgClient.PgClient)
+      : Effect.fail(new SqlError({ message: "listen and notify need a PgClient as the meta database's client" }))
+  )
+  const extension = {
+    [PgClient.TypeId]: PgClient.TypeId,
+    config: {
+      transformResultNames: config.transformResultNames,
+      transformQueryNames: config.transformQueryNames,
+      transformJson: config.transformJson,
+      spanAttributes: config.spanAttributes
+    },
+    json: (value: unknown) => jsonFragment(value, undefined, undefined),
+    listen: (channel: string) => Stream.unwrap(Effect.map(onMeta, (found) => found.listen(channel))),
+    notify: (channel: string, payload: string) => Effect.flatMap(onMeta, (found) => found.notify(channel, payload))
+  } as const
+  const plain = client.withoutTransforms()
+  if (plain !== client) Object.assign(plain, extension)
+  return Object.assign(client, extension)
+}
+
+/** What `PgClient.json` makes: the compiler of `@effect/sql-pg` knows it by its kind. */
+const jsonFragment = Statement.custom<Statement.Custom<"PgJson", unknown>>("PgJson")
