@@ -3,7 +3,10 @@ import { alias } from "./vitest.shared.js"
 
 const exclude = ["**/node_modules/**", "**/dist/**"]
 
-/** `unit` needs nothing; `pg` starts real servers. Two forks: more only make the servers of small machines wait for each other. */
+/**
+ * `unit` needs nothing; `pg` starts real servers; `pack` installs the packed packages. Two forks: more only make the
+ * servers of small machines wait for each other.
+ */
 export default defineConfig({
   test: {
     pool: "forks",
@@ -14,7 +17,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["packages/*/test/**/*.test.ts", "examples/test/**/*.test.ts", "test/**/*.test.ts"],
-          exclude: [...exclude, "**/*.pg.test.ts"],
+          exclude: [...exclude, "**/*.pg.test.ts", "**/*.pack.test.ts"],
           testTimeout: 20_000
         }
       },
@@ -28,7 +31,8 @@ export default defineConfig({
           testTimeout: 60_000,
           hookTimeout: 60_000
         }
-      }
+      },
+      { test: { name: "pack", include: ["test/packaging/**/*.pack.test.ts"], exclude } }
     ]
   }
 })

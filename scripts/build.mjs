@@ -39,15 +39,20 @@ const removeOrphans = (source, target) => {
   }
 }
 
-const all = ["packages/core", "packages/pg", "packages/testing", "examples", "benchmarks"]
-const named = process.argv.slice(2)
-const projects = named.length === 0 ? ["tsconfig.build.json"] : named.map((name) => join(name, "tsconfig.build.json"))
+const folders = ["packages/core", "packages/pg", "packages/testing", "examples", "benchmarks"]
 
-const { status } = spawnSync(process.execPath, [tsc, "-b", ...projects], { cwd: root, stdio: "inherit" })
-for (const project of all) {
-  const [source, target] = [join(root, project, "src"), join(root, project, "dist")]
-  if (!existsSync(target)) continue
-  copyRest(source, target)
-  removeOrphans(source, target)
+/** Builds the named folders, or everything when none is named; the compiler's exit code. */
+export const build = (named) => {
+  const projects = named.length === 0 ? ["."] : named
+  const configs = projects.map((name) => join(root, name, "tsconfig.build.json"))
+  const { status } = spawnSync(process.execPath, [tsc, "-b", ...configs], { cwd: root, stdio: "inherit" })
+  for (const folder of folders) {
+    const [source, target] = [join(root, folder, "src"), join(root, folder, "dist")]
+    if (!existsSync(target)) continue
+    copyRest(source, target)
+    removeOrphans(source, target)
+  }
+  return status ?? 1
 }
-process.exit(status ?? 1)
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) process.exit(build(process.argv.slice(2)))
