@@ -169,7 +169,8 @@ const openAsks = (asks: ReadonlyArray<Ask>, answers: ReadonlyArray<Option.Option
   const lookups: Array<Open> = []
   const customs: Array<Open> = []
   asks.forEach(({ key, resolver }, index) => {
-    if (Option.isSome(answers[index]!)) return
+    const cached = answers[index]
+    if (cached !== undefined && Option.isSome(cached)) return
     if (resolver._tag === "Lookup") lookups.push({ name: resolver.directory, key, index })
     else customs.push({ name: resolver.name, key, index })
   })
@@ -217,11 +218,7 @@ const makeLookups = (
         if (shards.length !== keys.length) {
           return Effect.dieMessage(`directory ${directory} gave ${shards.length} answers to ${keys.length} keys`)
         }
-        if (state.generation !== generation) return Effect.void
-        keys.forEach((key, index) => {
-          const shard = Option.getOrUndefined(shards[index]!)
-          if (shard !== undefined && isRegistered(options, shard)) cache.set(keyText(directory, key), shard)
-        })
+        if (state.generation === generation) remember(directory, keys, shards)
         return Effect.void
       })
     }).pipe(
@@ -231,6 +228,17 @@ const makeLookups = (
         captureStackTrace: false
       })
     )
+
+  const remember = (
+    directory: string,
+    keys: ReadonlyArray<KeyTuple>,
+    shards: ReadonlyArray<Option.Option<ShardId>>
+  ): void =>
+    shards.forEach((shard, index) => {
+      const key = keys[index]
+      if (key === undefined || Option.isNone(shard) || !isRegistered(options, shard.value)) return
+      cache.set(keyText(directory, key), shard.value)
+    })
 
   const resolve = (open: ReadonlyArray<Open>, answer: Answer): Effect.Effect<void, ShardError> =>
     Effect.async<void, ShardError>((resume) => {

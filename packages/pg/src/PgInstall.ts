@@ -1,0 +1,127 @@
+/**
+ * Our own tables, in schema `shardlayer` of the meta database.
+ *
+ * Enters: a client of that database. Leaves: a schema of exactly this program's version, or an error and the schema as
+ * it was. Holds: any number of processes may install at once, each step runs once; a schema newer than the program is
+ * refused, never touched. Nothing outside of the schema is made or changed.
+ *
+ * @since 0.1.0
+ */
+import type { SqlClient } from "@effect/sql/SqlClient"
+import { NotInstalled, type ShardError } from "@shardlayer/core/ShardError"
+import * as Effect from "effect/Effect"
+import * as MetaClient from "./internal/metaClient.js"
+import { migrations } from "./migrations/index.js"
+import type { Migration } from "./migrations/Migration.js"
+
+/**
+ * The version of schema `shardlayer` that this program needs.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const version: number = Math.max(...migrations.map((migration) => migration.version))
+
+/**
+ * What `install` found and left. `found: undefined`: there was nothing.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Installation {
+  readonly found: number | undefined
+  readonly version: number
+  readonly applied: ReadonlyArray<string>
+}
+
+/**
+ * Brings the schema to this program's version. Where it has that version already, nothing is written and no right to
+ * write is needed. Otherwise waits up to 60 s for another process that installs, then fails with `StatementFailed`
+ * (LockNotAvailable). `NotInstalled` where the schema is newer than the program.
+ *
+ * @since 0.1.0
+ * @category installation
+ */
+export const install = (client: SqlClient): Effect.Effect<Installation, ShardError> =>
+  Effect.gen(function* () {
+    const meta = MetaClient.make(client)
+    const found = yield* versionFound(meta.query)
+    if (found === version) return { found, version, applied: [] }
+    if (found !== undefined && found > version) return yield* new NotInstalled({ found, expected: version })
+    return yield* meta.transaction(migrate)
+  })
+
+/**
+ * Succeeds where the schema has exactly this program's version; else `NotInstalled` says what was found.
+ *
+ * @since 0.1.0
+ * @category installation
+ */
+export const check = (client: SqlClient): Effect.Effect<void, ShardError> =>
+  Effect.flatMap(versionFound(MetaClient.make(client).query), (found) =>
+    found === version ? Effect.void : Effect.fail(new NotInstalled({ found, expected: version })))
+
+/**
+ * A statement on our tables that found them missing fails with what `check` says.
+ *
+ * @since 0.1.0
+ * @category installation
+ */
+export const orNotInstalled =
+  (client: SqlClient) =>
+  <A>(effect: Effect.Effect<A, ShardError>): Effect.Effect<A, ShardError> =>
+    Effect.catchIf(
+      effect,
+      (error) => error._tag === "StatementFailed" && error.kind === "UndefinedObject",
+      (error) => Effect.zipRight(check(client), Effect.fail(error))
+    )
+
+/** Any number: it only has to be the same in every process, and nobody else's. "shardlay" in ASCII. */
+const installLock = "8316003855878611321"
+
+/**
+ * The lock is taken before anything is looked at, and the isolation level set before that: under repeatable read, which
+ * a database may have as its default, the look after the wait would still see what was there before it.
+ */
+const migrate = (query: MetaClient.MetaClient["query"]): Effect.Effect<Installation, ShardError> =>
+  Effect.gen(function* () {
+    yield* query("set transaction isolation level read committed, read write")
+    yield* query("set local lock_timeout = '60s'")
+    yield* query("select pg_advisory_xact_lock($1::bigint)", [installLock])
+    const found = yield* versionFound(query)
+    if (found !== undefined && found > version) return yield* new NotInstalled({ found, expected: version })
+    if (found === undefined) yield* Effect.forEach(yield* foundation(query), (statement) => query(statement))
+    const pending = migrations.filter((migration) => migration.version > (found ?? 0))
+    yield* Effect.forEach(pending, (migration) => apply(query, migration), { discard: true })
+    return { found, version, applied: pending.map((migration) => migration.name) }
+  })
+
+/** `create schema if not exists` asks for the right to create even where the schema is there already. */
+const foundation = (query: MetaClient.MetaClient["query"]): Effect.Effect<ReadonlyArray<string>, ShardError> =>
+  Effect.map(query<{ missing: boolean }>("select to_regnamespace('shardlayer') is null as missing"), ([row]) => [
+    ...(row?.missing === true ? ["create schema shardlayer"] : []),
+    `create table shardlayer.migrations (
+  version integer primary key,
+  name text not null,
+  applied_at timestamptz not null default clock_timestamp()
+)`
+  ])
+
+const apply = (query: MetaClient.MetaClient["query"], migration: Migration): Effect.Effect<void, ShardError> =>
+  Effect.zipRight(
+    Effect.forEach(migration.statements, (statement) => query(statement), { discard: true }),
+    Effect.asVoid(
+      query("insert into shardlayer.migrations (version, name) values ($1, $2)", [migration.version, migration.name])
+    )
+  )
+
+/** The greatest version; none where the tables are missing. Asked in two steps, so that no server log shows an error. */
+const versionFound = (query: MetaClient.MetaClient["query"]): Effect.Effect<number | undefined, ShardError> =>
+  Effect.gen(function* () {
+    const [table] = yield* query<{ missing: boolean }>(
+      "select to_regclass('shardlayer.migrations') is null as missing"
+    )
+    if (table?.missing !== false) return undefined
+    const [row] = yield* query<{ version: number | null }>("select max(version) as version from shardlayer.migrations")
+    return row?.version ?? undefined
+  })

@@ -1,0 +1,51 @@
+/**
+ * Statements of our own on the meta database, over any `SqlClient`: stock, or `PgShard`'s.
+ *
+ * Holds: they run outside of whatever transaction the calling fiber carries, their rows keep the names the SQL gives
+ * them, and their failures are `ShardError`s.
+ */
+import * as PgClient from "@effect/sql-pg/PgClient"
+import { type SqlClient, TransactionConnection } from "@effect/sql/SqlClient"
+import { SqlError } from "@effect/sql/SqlError"
+import { isShardError, type ShardError } from "@shardlayer/core/ShardError"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as PgErrors from "../PgErrors.js"
+
+export interface MetaClient {
+  readonly query: <Row extends object>(
+    sql: string,
+    params?: ReadonlyArray<unknown>
+  ) => Effect.Effect<ReadonlyArray<Row>, ShardError>
+  /** A transaction of its own: `queryInside` of its body runs in it. */
+  readonly transaction: <A>(
+    body: (queryInside: MetaClient["query"]) => Effect.Effect<A, ShardError>
+  ) => Effect.Effect<A, ShardError>
+  /** The client with LISTEN, where it is one. */
+  readonly listener: PgClient.PgClient | undefined
+}
+
+export const make = (client: SqlClient): MetaClient => {
+  const query: MetaClient["query"] = <Row extends object>(sql: string, params: ReadonlyArray<unknown> = []) =>
+    Effect.mapError(client.unsafe<Row>(sql, params).withoutTransform, toShardError)
+  return {
+    query: (sql, params) => outsideTransaction(query(sql, params)),
+    transaction: (body) =>
+      Effect.mapError(outsideTransaction(client.withTransaction(body(query))), (error) =>
+        error instanceof SqlError ? toShardError(error) : error),
+    listener: isPgClient(client) ? client : undefined
+  }
+}
+
+const isPgClient = (client: SqlClient): client is PgClient.PgClient => PgClient.TypeId in client
+
+const toShardError = (error: SqlError): ShardError =>
+  isShardError(error.cause) ? error.cause : PgErrors.fromPg("meta", error.cause, { sent: true })
+
+/**
+ * Every `SqlClient` finds its transaction in the context under one and the same tag, be it another client's. (`Context`
+ * is contravariant in its services: the cast only lets `omit` name one that may be there.)
+ */
+const outsideTransaction = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  Effect.mapInputContext(effect, (context: Context.Context<never>) =>
+    Context.omit(TransactionConnection)(context as Context.Context<TransactionConnection>))
