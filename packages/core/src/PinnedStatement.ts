@@ -116,14 +116,16 @@ export const make = (stages: Stages): PinnedStatements => {
     params: ReadonlyArray<unknown>
   ): Effect.Effect<any, ShardError> =>
     stages.withTransaction(
-      Effect.flatMap(LocalTransaction.current(stages.owner), (level) =>
-        Effect.flatMap(level!.connectionFor(pinned.shard).executeValues(verdict.check, params), (rows) =>
+      Effect.withFiberRuntime<unknown, ShardError>((fiber) => {
+        const level = LocalTransaction.find(fiber.currentContext, stages.owner)
+        if (level === undefined) throw new Error("withTransaction left no transaction in the context")
+        return Effect.flatMap(level.connectionFor(pinned.shard).executeValues(verdict.check, params), (rows) =>
           Effect.as(
             Effect.forEach(rows, (row) => checkStored(stages, pinned.shard, verdict, row), { discard: true }),
             answerOf(operation, verdict.command, rows.length)
           )
         )
-      )
+      })
     ).pipe(Effect.mapError(unwrapped))
 
   return {

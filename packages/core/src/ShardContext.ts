@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import { globalValue } from "effect/GlobalValue"
-import type * as Request from "effect/Request"
+import * as Request from "effect/Request"
 import * as RequestResolver from "effect/RequestResolver"
 import { ShardLocked } from "./ShardError.js"
 import type { KeyTuple } from "./topology/KeyValue.js"
@@ -65,8 +65,18 @@ export const pinned = <A, E, R>(effect: Effect.Effect<A, E, R>, pin: Pin): Effec
     if (context.locked && context.pin !== undefined && !samePin(context.pin, pin)) {
       return Effect.fail(new ShardLocked({ locked: describe(context.pin), wanted: describe(pin) }))
     }
-    return Effect.locally(effect, ref, { ...context, pin })
+    return withOwnRequests(Effect.locally(effect, ref, { ...context, pin }))
   })
+
+/**
+ * A request looks the same on every shard: under `Effect.withRequestCaching`, an answer found on one shard would be
+ * given for another. So each pin has a cache of its own, for its extent.
+ */
+const withOwnRequests = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.flatMap(Request.makeCache(requestCache), (cache) => Effect.withRequestCache(effect, cache))
+
+/** As large as Effect's own. */
+const requestCache = { capacity: 65_536, timeToLive: "60 seconds" } as const
 
 /**
  * Forbids another pin inside `effect`. Without a pin, the first one inside is allowed, and is not locked itself.
