@@ -107,11 +107,11 @@ const partHashLow = (type: KeyType, text: string): number => {
       return hashInteger(text)
     case "text":
     case "varchar":
-      return hashBytes(scratch, writeUtf8(text))
+      return hashBytes(writeUtf8(text))
     case "uuid":
-      return hashBytes(scratch, writeUuid(text))
+      return hashBytes(writeUuid(text))
     case "bytea":
-      return hashBytes(scratch, writeHex(text, 2))
+      return hashBytes(writeHex(text, 2))
     case "bool":
       return hashWord(text === "t" ? 1 : 0)
     case "date":
@@ -171,7 +171,7 @@ const hashNumeric = (text: string): number => {
     scratch[at++] = digit >> 8
   }
   const weight = Math.ceil(integer.length / 4) - 1 - first / 4
-  const low = hashBytes(scratch, (end - first) / 2)
+  const low = hashBytes((end - first) / 2)
   return setHash((low ^ weight) >>> 0, (high ^ (weight < 0 ? -1 : 0)) >>> 0)
 }
 
@@ -190,8 +190,9 @@ const hashWord = (word: number): number => {
   return final((stateA + word) | 0, stateB, stateC)
 }
 
-/** `hash_bytes_extended` of the first `length` bytes. The words are little-endian, as on every server we run on. */
-const hashBytes = (bytes: Uint8Array, length: number): number => {
+/** `hash_bytes_extended` of the first `length` scratch bytes. Words are little-endian, as on every server we run on. */
+const hashBytes = (length: number): number => {
+  const bytes = scratch
   const start = 0x9e3779b9 + length + 3923095
   mix((start + seedHigh) | 0, (start + seedLow) | 0, start | 0)
   let at = 0
