@@ -46,7 +46,7 @@ it("the lock file holds the binaries of every platform", () => {
   )
 })
 
-it("the packages move together, and develop against what they ask for", () => {
+it("the packages have one version, and ask for each other at it", () => {
   const [first] = published
   const own = published.flatMap(({ dependencies = {} }) =>
     Object.entries(dependencies).filter(([name]) => name.startsWith("@shardlayer/"))
