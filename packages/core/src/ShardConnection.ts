@@ -57,6 +57,12 @@ export interface ShardSession extends ShardConnection {
   /** Session state was changed: do not give this connection to anybody else. */
   readonly taint: Effect.Effect<void>
   /**
+   * Transaction control as text (BEGIN, SAVEPOINT, …). Interruption never cancels it on the server, where that could
+   * leave open whether it happened: it is waited for, within a bound. `onSent` is called when it goes out; from then on
+   * it either happens or the session breaks.
+   */
+  readonly control: (sql: string, onSent?: () => void) => Effect.Effect<void, ShardError>
+  /**
    * Ends the transaction with COMMIT, and looks at the tag: `TransactionRolledBack` where PostgreSQL answers ROLLBACK,
    * `CommitUnknown` where the answer is lost. Not interruptible.
    */

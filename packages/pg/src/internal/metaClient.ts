@@ -5,10 +5,10 @@
  * them, and their failures are `ShardError`s.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
-import { type SqlClient, TransactionConnection } from "@effect/sql/SqlClient"
+import type { SqlClient } from "@effect/sql/SqlClient"
 import { SqlError } from "@effect/sql/SqlError"
+import * as LocalTransaction from "@shardlayer/core/LocalTransaction"
 import { isShardError, type ShardError } from "@shardlayer/core/ShardError"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as PgErrors from "../PgErrors.js"
 
@@ -29,10 +29,11 @@ export const make = (client: SqlClient): MetaClient => {
   const query: MetaClient["query"] = <Row extends object>(sql: string, params: ReadonlyArray<unknown> = []) =>
     Effect.mapError(client.unsafe<Row>(sql, params).withoutTransform, toShardError)
   return {
-    query: (sql, params) => outsideTransaction(query(sql, params)),
+    query: (sql, params) => LocalTransaction.withoutTransaction(query(sql, params)),
     transaction: (body) =>
-      Effect.mapError(outsideTransaction(client.withTransaction(body(query))), (error) =>
-        error instanceof SqlError ? toShardError(error) : error),
+      Effect.mapError(LocalTransaction.withoutTransaction(client.withTransaction(body(query))), (error) =>
+        error instanceof SqlError ? toShardError(error) : error
+      ),
     listener: isPgClient(client) ? client : undefined
   }
 }
@@ -41,11 +42,3 @@ const isPgClient = (client: SqlClient): client is PgClient.PgClient => PgClient.
 
 const toShardError = (error: SqlError): ShardError =>
   isShardError(error.cause) ? error.cause : PgErrors.fromPg("meta", error.cause, { sent: true })
-
-/**
- * Every `SqlClient` finds its transaction in the context under one and the same tag, be it another client's. (`Context`
- * is contravariant in its services: the cast only lets `omit` name one that may be there.)
- */
-const outsideTransaction = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-  Effect.mapInputContext(effect, (context: Context.Context<never>) =>
-    Context.omit(TransactionConnection)(context as Context.Context<TransactionConnection>))

@@ -1,0 +1,373 @@
+/**
+ * Transactions that hold to one shard, for the client of a shard and for the routed client alike.
+ *
+ * Enters: how to reserve a session. Leaves: `withTransaction`. Holds:
+ * - a client finds its own transaction in the context and nobody else's, however the transactions of clients nest;
+ * - nested transactions are savepoints with names of their own; siblings, and statements of the outer level, wait for
+ *   an open one, so that its ROLLBACK takes back its own statements and no others;
+ * - after its end a transaction refuses use; a COMMIT that fails is a typed error; nothing waits without a bound.
+ *
+ * A level begins when it is first used: BEGIN and the SAVEPOINTs of the levels around it are sent then (`eager`: BEGIN
+ * at once). The tag in the context is that of `@effect/sql`, because `SqlResolver` carries it along.
+ *
+ * @since 0.1.0
+ */
+import { TransactionConnection } from "@effect/sql/SqlClient"
+import type { Connection } from "@effect/sql/SqlConnection"
+import { SqlError } from "@effect/sql/SqlError"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberRef from "effect/FiberRef"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
+import type { ShardConnection, ShardSession } from "./ShardConnection.js"
+import type { ShardError } from "./ShardError.js"
+import { AcquireTimeout, CrossShardTransaction, TransactionEnded } from "./ShardError.js"
+import type { ShardId } from "./topology/ShardId.js"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** Whose transactions these are. */
+  readonly owner: object
+  /** Called once a transaction: at once when `eager`, else with the shard of the first statement. */
+  readonly reserve: (shard: ShardId | undefined) => Effect.Effect<ShardSession, ShardError, Scope.Scope>
+  readonly eager: boolean
+  /** `BEGIN` by default. */
+  readonly begin?: string | undefined
+  /** How long a level waits for a nested transaction beside it; 30,000. */
+  readonly waitTimeoutMillis?: number | undefined
+  readonly spanAttributes: ReadonlyArray<readonly [string, unknown]>
+  readonly mapError: (error: ShardError) => SqlError
+}
+
+/**
+ * One `withTransaction` as seen from inside.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Level {
+  /** The shard the transaction holds to; undefined before its first statement. */
+  readonly shard: () => ShardId | undefined
+  /**
+   * Statements of this level. Each fails with `TransactionEnded` after the end and with `CrossShardTransaction` on
+   * another shard than the first.
+   */
+  readonly connectionFor: (shard: ShardId | undefined) => ShardConnection
+}
+
+/**
+ * The innermost level that belongs to `owner`.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const find = (context: Context.Context<never>, owner: object): Level | undefined => findLevel(context, owner)
+
+/**
+ * Runs an effect as if no transaction were open: for a foreign client, which would take any connection it finds.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const withoutTransaction = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.withFiberRuntime((fiber) => {
+    const context = fiber.currentContext
+    if (!context.unsafeMap.has(TransactionConnection.key)) return effect
+    return Effect.locally(effect, FiberRef.currentContext, Context.omit(TransactionConnection)(context as Context.Context<any>))
+  })
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const makeWithTransaction =
+  (options: Options) =>
+  <R, E, A>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.useSpan("sql.transaction", { kind: "client", captureStackTrace: false }, (span) =>
+        Effect.withFiberRuntime<A, E | SqlError, R>((fiber) => {
+          for (const [key, value] of options.spanAttributes) span.attribute(key, value)
+          const context = fiber.currentContext
+          const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
+          const level = new TransactionLevel(options, findLevel(context, options.owner))
+          const body = Effect.locally(effect, FiberRef.currentContext, inside(context, options.owner, level, span))
+          return restore(Effect.zipRight(Effect.mapError(level.open, options.mapError), body)).pipe(
+            Effect.exit,
+            Effect.flatMap((exit) => {
+              span.event(`db.transaction.${level.eventAfter(exit)}`, clock.unsafeCurrentTimeNanos())
+              return Effect.zipRight(Effect.mapError(level.end(exit), options.mapError), exit)
+            })
+          )
+        })
+      )
+    )
+
+/** The context of a transaction's body. */
+const inside = <R>(
+  context: Context.Context<never>,
+  owner: object,
+  level: TransactionLevel,
+  span: Tracer.Span
+): Context.Context<R> => {
+  const outer = entryOf(context)
+  const link = new TransactionLink(owner, level, outer)
+  const depth = outer === undefined ? 0 : outer[1] + 1
+  return Context.add(context, TransactionConnection, [link, depth]).pipe(
+    Context.add(Tracer.ParentSpan, span)
+  ) as Context.Context<any>
+}
+
+type Entry = readonly [connection: Connection, depth: number]
+
+const entryOf = (context: Context.Context<never>): Entry | undefined =>
+  context.unsafeMap.get(TransactionConnection.key)
+
+/** Walks outwards. A foreign client's connection ends the chain: that client knows of no other. */
+const findLevel = (context: Context.Context<never>, owner: object): TransactionLevel | undefined => {
+  let entry = entryOf(context)
+  while (entry !== undefined) {
+    const [link] = entry
+    if (!(link instanceof TransactionLink)) return undefined
+    if (link.owner === owner) return link.level
+    entry = link.outer
+  }
+  return undefined
+}
+
+/**
+ * What the tag carries. Our clients look for their own link; a stock client would take any connection it finds for its
+ * own, so this one runs nothing.
+ */
+class TransactionLink implements Connection {
+  constructor(
+    readonly owner: object,
+    readonly level: TransactionLevel,
+    readonly outer: Entry | undefined
+  ) {}
+
+  readonly execute = () => refused
+  readonly executeRaw = () => refused
+  readonly executeValues = () => refused
+  readonly executeUnprepared = () => refused
+  readonly executeStream = () => Stream.fromEffect(refused)
+}
+
+const refused = Effect.fail(
+  new SqlError({
+    message:
+      "the transaction that is open here belongs to another client: run this statement outside of it, or wrap it in LocalTransaction.withoutTransaction"
+  })
+)
+
+/** What the levels of one transaction share. */
+interface Participant {
+  readonly shard: ShardId | undefined
+  readonly session: ShardSession
+  readonly scope: Scope.CloseableScope
+}
+
+class TransactionLevel implements Level {
+  private readonly root: TransactionLevel
+  private readonly savepoint: string
+  /** BEGIN, or the SAVEPOINT, was sent. */
+  private begun = false
+  private ended = false
+  private nested: TransactionLevel | undefined
+  private readonly waiting = new Set<() => void>()
+
+  // Of the root only.
+  private participant: Participant | undefined
+  private savepoints = 0
+  /** A savepoint could not be rolled back: committing would keep what was to be undone. */
+  private broken: ShardError | undefined
+  private readonly beginning = Effect.unsafeMakeSemaphore(1)
+
+  constructor(
+    private readonly options: Options,
+    private readonly outer: TransactionLevel | undefined
+  ) {
+    this.root = outer === undefined ? this : outer.root
+    this.savepoint = `shardlayer_${++this.root.savepoints}`
+  }
+
+  readonly shard = (): ShardId | undefined => this.root.participant?.shard
+
+  connectionFor(shard: ShardId | undefined): ShardConnection {
+    return {
+      execute: (sql, params) => this.use(shard, (session) => session.execute(sql, params)),
+      executeValues: (sql, params) => this.use(shard, (session) => session.executeValues(sql, params)),
+      executeRaw: (sql, params) => this.use(shard, (session) => session.executeRaw(sql, params)),
+      executeStream: (sql, params) =>
+        Stream.unwrap(this.use(shard, (session) => Effect.succeed(session.executeStream(sql, params))))
+    }
+  }
+
+  get open(): Effect.Effect<void, ShardError> {
+    if (this.outer !== undefined) return this.outer.nest(this)
+    return this.options.eager ? Effect.asVoid(this.begin(undefined)) : Effect.void
+  }
+
+  eventAfter(exit: Exit.Exit<unknown, unknown>): string {
+    if (Exit.isFailure(exit)) return "rollback"
+    return this.outer === undefined ? "commit" : "savepoint"
+  }
+
+  /** Ends the level as its body ended. Not interruptible; called once. */
+  end(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void, ShardError> {
+    return Effect.suspend(() => {
+      const nested = this.nested
+      this.ended = true
+      for (const wake of this.waiting) wake()
+      const participant = this.root.participant
+      const ending = !this.begun || participant === undefined
+        ? Effect.void
+        : Exit.isFailure(exit)
+        ? this.undo(participant)
+        : Effect.zipRight(this.undoUnfinished(nested, participant), this.keep(participant))
+      return Effect.ensuring(
+        ending,
+        this.outer === undefined
+          ? participant === undefined ? Effect.void : Scope.close(participant.scope, exit)
+          : Effect.sync(() => this.outer?.unnest(this))
+      )
+    })
+  }
+
+  /** A nested transaction that a fiber carried past the end of this one never finished: it did not happen. */
+  private undoUnfinished(
+    nested: TransactionLevel | undefined,
+    { session }: Participant
+  ): Effect.Effect<void, ShardError> {
+    return nested?.begun === true ? session.control(`ROLLBACK TO SAVEPOINT ${nested.savepoint}`) : Effect.void
+  }
+
+  private keep({ session }: Participant): Effect.Effect<void, ShardError> {
+    if (this.outer !== undefined) {
+      // An error that the body survived has left the transaction failed: RELEASE says so, and the outer level can go on.
+      return Effect.tapError(session.control(`RELEASE SAVEPOINT ${this.savepoint}`), () => this.rollbackToSavepoint(session))
+    }
+    return this.broken === undefined
+      ? Effect.tapError(session.commit, () => session.rollback)
+      : Effect.zipRight(session.rollback, Effect.fail(this.broken))
+  }
+
+  private undo({ session }: Participant): Effect.Effect<void> {
+    return this.outer === undefined ? session.rollback : this.rollbackToSavepoint(session)
+  }
+
+  private rollbackToSavepoint(session: ShardSession): Effect.Effect<void> {
+    return Effect.catchAll(
+      session.control(`ROLLBACK TO SAVEPOINT ${this.savepoint}; RELEASE SAVEPOINT ${this.savepoint}`),
+      (error) =>
+        Effect.sync(() => {
+          this.root.broken ??= error
+        })
+    )
+  }
+
+  private get isOver(): boolean {
+    return this.ended || (this.outer?.isOver ?? false)
+  }
+
+  private use<A>(
+    shard: ShardId | undefined,
+    run: (session: ShardSession) => Effect.Effect<A, ShardError>
+  ): Effect.Effect<A, ShardError> {
+    return Effect.suspend(() => {
+      if (this.isOver) return Effect.fail(new TransactionEnded({ shard: this.shard() }))
+      if (this.nested !== undefined) return Effect.zipRight(this.turn, this.use(shard, run))
+      const participant = this.root.participant
+      if (participant === undefined || !this.begun) return Effect.zipRight(this.begin(shard), this.use(shard, run))
+      return participant.shard === shard ? run(participant.session) : Effect.fail(crossShard(participant.shard, shard))
+    })
+  }
+
+  /** Lets a nested level begin: one at a time. */
+  private nest(level: TransactionLevel): Effect.Effect<void, ShardError> {
+    return Effect.suspend(() => {
+      if (this.isOver) return Effect.fail(new TransactionEnded({ shard: this.shard() }))
+      if (this.nested !== undefined) return Effect.zipRight(this.turn, this.nest(level))
+      this.nested = level
+      return Effect.void
+    })
+  }
+
+  private unnest(level: TransactionLevel): void {
+    if (this.nested !== level) return
+    this.nested = undefined
+    for (const wake of this.waiting) wake()
+  }
+
+  /** Waits for the nested level to end. Those who wake look again: the first to look may nest anew. */
+  private get turn(): Effect.Effect<void, ShardError> {
+    const timeoutMillis = this.options.waitTimeoutMillis ?? 30_000
+    return Effect.async<void>((resume) => {
+      const wake = () => {
+        this.waiting.delete(wake)
+        resume(Effect.void)
+      }
+      this.waiting.add(wake)
+      return Effect.sync(() => this.waiting.delete(wake))
+    }).pipe(
+      Effect.timeoutFail({
+        duration: timeoutMillis,
+        onTimeout: () => new AcquireTimeout({ shard: this.shard() ?? "of the transaction", timeoutMillis })
+      })
+    )
+  }
+
+  /** BEGIN, then the SAVEPOINT of each level down to this one that has none yet. */
+  private begin(shard: ShardId | undefined): Effect.Effect<void, ShardError> {
+    return this.root.beginning.withPermits(1)(
+      Effect.suspend(() => {
+        const participant = this.root.participant
+        if (participant !== undefined) {
+          return participant.shard === shard
+            ? this.beginDownwards(participant.session)
+            : Effect.fail(crossShard(participant.shard, shard))
+        }
+        return Effect.flatMap(this.root.beginRoot(shard), (session) => this.beginDownwards(session))
+      })
+    )
+  }
+
+  private beginDownwards(session: ShardSession): Effect.Effect<void, ShardError> {
+    if (this.begun || this.outer === undefined) return Effect.void
+    return Effect.zipRight(
+      this.outer.beginDownwards(session),
+      // Once sent it is carried out, also when this fiber is interrupted: from then on there is a savepoint to end.
+      session.control(`SAVEPOINT ${this.savepoint}`, () => {
+        this.begun = true
+      })
+    )
+  }
+
+  private beginRoot(shard: ShardId | undefined): Effect.Effect<ShardSession, ShardError> {
+    const { begin = "BEGIN", reserve } = this.options
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(Scope.make(), (scope) =>
+        restore(Effect.tap(Scope.extend(reserve(shard), scope), (session) => session.control(begin))).pipe(
+          Effect.filterOrFail(() => !this.isOver, () => new TransactionEnded({ shard })),
+          Effect.tap((session) => {
+            this.participant = { shard, session, scope }
+            this.begun = true
+          }),
+          Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+        )
+      )
+    )
+  }
+}
+
+const crossShard = (began: ShardId | undefined, needed: ShardId | undefined): CrossShardTransaction => {
+  // A client of one shard always says undefined, a router never does: the two cannot differ otherwise.
+  if (began === undefined || needed === undefined) throw new Error("a transaction of one client mixed shards and none")
+  return new CrossShardTransaction({ began, needed: [needed] })
+}

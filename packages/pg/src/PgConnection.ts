@@ -1,0 +1,279 @@
+/**
+ * Statements as effects: a `ShardConnection` over a lane.
+ *
+ * A lane says on which connection a query runs: `poolLane` takes one of the pool for each, a session runs all on its
+ * own. Enters: text and params. Leaves: rows as the `pg` driver makes them, or a typed error. Interrupting the effect
+ * takes the query out of its queue or cancels it on the server, and comes back when the server has let go.
+ *
+ * @since 0.1.0
+ */
+import type { Description, RawResult, ShardConnection } from "@shardlayer/core/ShardConnection"
+import type { ShardError } from "@shardlayer/core/ShardError"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import type { PgBackend } from "./internal/backend.js"
+import { PgDescribeQuery, PgPageQuery, PgQuery, PgStreamQuery } from "./internal/query.js"
+import { fromPg, fromValue } from "./PgErrors.js"
+import type { PgPool, Waiter } from "./PgPool.js"
+
+/**
+ * One query on its way. `start` is called when its connection is there; `onEnd` once, with an error or none, unless
+ * the job was interrupted before.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Job {
+  /** The query to run; made late, because it may depend on the state of the connection. */
+  readonly query: (backend: PgBackend) => PgQuery
+  readonly onEnd: (error: ShardError | undefined) => void
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Lane {
+  readonly shard: string
+  readonly start: (job: Job) => Ticket
+}
+
+/**
+ * A started job. `leave` gives up on it, and calls back when nothing of it is left on the connection.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Ticket {
+  /** `cancel` false: the query is about to end by itself, only wait for it. */
+  readonly leave: (done: () => void, cancel: boolean) => void
+}
+
+/**
+ * Each query on a connection of its own. Texts that come again are prepared by name where the settings allow.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const poolLane = (pool: PgPool): Lane => ({
+  shard: pool.settings.shard,
+  start: (job) => {
+    const ticket = new PoolTicket(pool, job)
+    ticket.begin()
+    return ticket
+  }
+})
+
+class PoolTicket implements Ticket, Waiter {
+  private backend: PgBackend | undefined
+  private waiting = false
+
+  constructor(private readonly pool: PgPool, private readonly job: Job) {}
+
+  begin(): void {
+    const backend = this.pool.take()
+    if (backend !== undefined) return this.onBackend(backend)
+    this.waiting = true
+    this.pool.wait(this)
+  }
+
+  onBackend(backend: PgBackend): void {
+    this.waiting = false
+    this.backend = backend
+    const query = this.job.query(backend)
+    backend.run(query, () => {
+      this.backend = undefined
+      this.pool.release(backend)
+      this.job.onEnd(errorOf(this.pool.settings.shard, query))
+    })
+  }
+
+  onError(error: ShardError): void {
+    this.waiting = false
+    this.job.onEnd(error)
+  }
+
+  leave(done: () => void, cancel: boolean): void {
+    if (this.waiting) this.pool.forget(this)
+    const backend = this.backend
+    if (backend === undefined) return done()
+    const released = () => {
+      this.pool.release(backend)
+      done()
+    }
+    if (cancel) backend.interrupt(released)
+    else backend.settle(released)
+  }
+}
+
+/**
+ * The typed error of an ended query; undefined when it went well.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const errorOf = (shard: string, query: PgQuery): ShardError | undefined => {
+  if (query.failure === undefined) return undefined
+  return query.valueFailed ? fromValue(shard, query.failure) : fromPg(shard, query.failure, { sent: true })
+}
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (lane: Lane, options: { readonly streamRows: number }): ShardConnection => ({
+  execute: (sql, params) => run(lane, () => new PgQuery(sql, paramsOf(params)), rowsOf),
+  executeValues: (sql, params) => run(lane, () => new PgQuery(sql, paramsOf(params), "array"), rowsOf),
+  executeRaw: (sql, params) => run(lane, () => new PgQuery(sql, paramsOf(params)), (query) => query.results as RawResult),
+  executeStream: (sql, params) => stream(lane, sql, params, options.streamRows)
+})
+
+/**
+ * Parameter and column types of a statement, by Parse and Describe: nothing is executed.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const describe = (lane: Lane, sql: string): Effect.Effect<Description, ShardError> =>
+  run(lane, () => new PgDescribeQuery(sql), (query) => ({
+    params: query.params,
+    columns: query.columns.map((column) => ({ name: column.name, type: column.dataTypeID }))
+  }))
+
+/**
+ * Runs one query of the driver on a lane.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const run = <Q extends PgQuery, A>(
+  lane: Lane,
+  make: () => Q,
+  answer: (query: Q) => A,
+  options?: { readonly uncancelled: boolean }
+): Effect.Effect<A, ShardError> =>
+  Effect.async<A, ShardError>((resume) => {
+    let query: Q
+    const ticket = lane.start({
+      query: () => (query = make()),
+      onEnd: (error) => resume(error === undefined ? Effect.succeed(answer(query)) : Effect.fail(error))
+    })
+    return Effect.async<void>((left) => ticket.leave(() => left(Effect.void), options?.uncancelled !== true))
+  })
+
+/** The driver takes an empty list for none, which is what lets a text hold several statements. */
+const paramsOf = (params: ReadonlyArray<unknown>): ReadonlyArray<unknown> | undefined =>
+  params.length === 0 ? undefined : params
+
+const rowsOf = (query: PgQuery): ReadonlyArray<any> => {
+  const results = query.results
+  return "rows" in results ? results.rows : results.map((result) => result.rows)
+}
+
+const stream = (
+  lane: Lane,
+  sql: string,
+  params: ReadonlyArray<unknown>,
+  rows: number
+): Stream.Stream<any, ShardError> =>
+  Stream.fromPull(
+    Effect.acquireRelease(
+      Effect.sync(() => new RowReader(lane, sql, params, rows)),
+      (reader) => Effect.async<void>((closed) => reader.close(() => closed(Effect.void)))
+    ).pipe(Effect.map((reader) => reader.pull))
+  )
+
+let portals = 0
+
+/** Pages of one statement's rows. Asks for a page when one is pulled: what is buffered is one page at most. */
+class RowReader {
+  private statement: PgStreamQuery | undefined
+  private ticket: Ticket | undefined
+  private backend: PgBackend | undefined
+  private ended = false
+  private failure: ShardError | undefined
+  private waiting: ((page: Effect.Effect<Chunk.Chunk<any>, Option.Option<ShardError>>) => void) | undefined
+
+  constructor(
+    private readonly lane: Lane,
+    private readonly sql: string,
+    private readonly params: ReadonlyArray<unknown>,
+    private readonly rows: number
+  ) {}
+
+  readonly pull: Effect.Effect<Chunk.Chunk<any>, Option.Option<ShardError>> = Effect.async((resume) => {
+    if (this.ended) return resume(this.end())
+    this.waiting = resume
+    const statement = this.statement
+    if (statement === undefined) this.first()
+    else if (statement.keepsPortal === undefined) statement.more(this.backend!.wire)
+    else this.next(statement)
+  })
+
+  private first(): void {
+    this.ticket = this.lane.start({
+      query: (backend) => {
+        this.backend = backend
+        const portal = backend.status === "T" ? `shardlayer_${++portals}` : undefined
+        this.statement = new PgStreamQuery(this.sql, this.params, this.rows, portal)
+        this.statement.onPage = () => this.give()
+        return this.statement
+      },
+      onEnd: (error) => this.onEnd(error, this.statement?.suspended === true)
+    })
+  }
+
+  private next(statement: PgStreamQuery): void {
+    let query: PgPageQuery
+    this.ticket = this.lane.start({
+      query: () => (query = new PgPageQuery(statement, this.rows)),
+      onEnd: (error) => this.onEnd(error, query?.suspended === true)
+    })
+  }
+
+  /** A query has ended; a portal that is suspended may have more. */
+  private onEnd(error: ShardError | undefined, suspended: boolean): void {
+    this.ticket = undefined
+    this.failure = error
+    this.ended = error !== undefined || !suspended
+    this.give()
+  }
+
+  private give(): void {
+    const resume = this.waiting
+    this.waiting = undefined
+    const rows = this.statement?.takeRows() ?? []
+    resume?.(rows.length > 0 ? Effect.succeed(Chunk.unsafeFromArray(rows)) : this.end())
+  }
+
+  private end(): Effect.Effect<never, Option.Option<ShardError>> {
+    const failure = this.failure
+    this.failure = undefined
+    return Effect.fail(failure === undefined ? Option.none() : Option.some(failure))
+  }
+
+  close(done: () => void): void {
+    const { statement, ticket } = this
+    if (this.ended) return done()
+    this.ended = true
+    this.waiting = undefined
+    if (statement === undefined || ticket === undefined) return this.closePortal(done)
+    const wire = this.backend!.wire
+    if (statement.suspended) {
+      // Between two pages nothing runs: with its portal closed, the query ends by itself.
+      statement.stop(wire)
+      return ticket.leave(done, false)
+    }
+    // A page may come in before the cancel does; then, too, the portal has to be closed.
+    statement.onPage = () => statement.stop(wire)
+    ticket.leave(done, true)
+  }
+
+  private closePortal(done: () => void): void {
+    const statement = this.statement
+    if (statement?.keepsPortal === undefined) return done()
+    this.lane.start({ query: () => new PgPageQuery(statement, 0), onEnd: done })
+  }
+}

@@ -1,0 +1,214 @@
+/**
+ * One connection of the pool for one user: what transactions and `sql.reserve` stand on.
+ *
+ * Holds: statements of concurrent fibers run one after another; an interrupted one leaves the queue, or is cancelled
+ * and waited for, so that the session can still ROLLBACK; after its scope the session refuses use; a connection that is
+ * in a transaction, tainted or broken at the end is destroyed.
+ *
+ * @since 0.1.0
+ */
+import type { ShardSession } from "@shardlayer/core/ShardConnection"
+import type { ShardError } from "@shardlayer/core/ShardError"
+import { CommitUnknown, ShardUnavailable, TransactionEnded, TransactionRolledBack } from "@shardlayer/core/ShardError"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { PgBackend } from "./internal/backend.js"
+import { PgQuery } from "./internal/query.js"
+import type { Job, Lane, Ticket } from "./PgConnection.js"
+import * as PgConnection from "./PgConnection.js"
+import type { AcquireError, PgPool, Waiter } from "./PgPool.js"
+
+/**
+ * Waiting can be interrupted; a connection that arrives afterwards goes back to the pool.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const reserve = (pool: PgPool): Effect.Effect<ShardSession, ShardError, Scope.Scope> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.suspend(() => {
+      const request = new Request(pool)
+      return restore(request.wait).pipe(
+        // The connection may have come in the moment the wait was interrupted.
+        Effect.onError(() => Effect.sync(() => request.giveBack())),
+        Effect.map((backend) => new SessionLane(pool, backend)),
+        Effect.tap((lane) => Effect.addFinalizer(() => lane.end)),
+        Effect.map((lane) => sessionOf(lane, pool.settings.streamRows))
+      )
+    })
+  )
+
+class Request implements Waiter {
+  private backend: PgBackend | undefined
+  private resume: ((answer: Effect.Effect<PgBackend, AcquireError>) => void) | undefined
+
+  constructor(private readonly pool: PgPool) {}
+
+  readonly wait: Effect.Effect<PgBackend, AcquireError> = Effect.async((resume) => {
+    this.resume = resume
+    const backend = this.pool.take()
+    if (backend === undefined) this.pool.wait(this)
+    else this.onBackend(backend)
+    return Effect.sync(() => this.pool.forget(this))
+  })
+
+  onBackend(backend: PgBackend): void {
+    this.backend = backend
+    this.resume?.(Effect.succeed(backend))
+  }
+
+  onError(error: AcquireError): void {
+    this.resume?.(Effect.fail(error))
+  }
+
+  giveBack(): void {
+    const backend = this.backend
+    this.backend = undefined
+    if (backend !== undefined) this.pool.release(backend)
+  }
+}
+
+const sessionOf = (lane: SessionLane, streamRows: number): ShardSession => ({
+  ...PgConnection.make(lane, { streamRows }),
+  taint: Effect.sync(() => lane.taint()),
+  control: (sql, onSent) => control(lane, sql, onSent),
+  commit: commit(lane),
+  rollback: lane.rollback
+})
+
+const control = (lane: SessionLane, sql: string, onSent: (() => void) | undefined): Effect.Effect<void, ShardError> =>
+  PgConnection.run(
+    lane,
+    () => {
+      onSent?.()
+      lane.expireRunning(lane.pool.settings.acquireTimeoutMillis)
+      return new PgQuery(sql, undefined)
+    },
+    () => undefined,
+    { uncancelled: true }
+  )
+
+const commit = (lane: SessionLane): Effect.Effect<void, ShardError> =>
+  PgConnection.run(lane, () => new PgQuery("COMMIT", undefined), tagOf).pipe(
+    Effect.mapError((error) =>
+      error._tag === "ShardUnavailable" && error.sent ? new CommitUnknown({ shard: lane.shard, cause: error }) : error
+    ),
+    Effect.filterOrFail((tag) => tag !== "ROLLBACK", () => new TransactionRolledBack({ shard: lane.shard })),
+    Effect.asVoid,
+    Effect.uninterruptible
+  )
+
+const tagOf = (query: PgQuery): string | null => {
+  const results = query.results
+  return "rows" in results ? results.command : null
+}
+
+class SessionLane implements Lane {
+  readonly shard: string
+  private readonly queue: Array<SessionTicket> = []
+  private running: SessionTicket | undefined
+  private ended = false
+
+  constructor(readonly pool: PgPool, readonly backend: PgBackend) {
+    this.shard = pool.settings.shard
+  }
+
+  start(job: Job): Ticket {
+    const ticket = new SessionTicket(this, job)
+    if (this.ended) job.onEnd(new TransactionEnded({ shard: this.shard }))
+    else if (this.running === undefined) this.run(ticket)
+    else this.queue.push(ticket)
+    return ticket
+  }
+
+  taint(): void {
+    this.backend.tainted = true
+  }
+
+  leave(ticket: SessionTicket, done: () => void, cancel: boolean): void {
+    if (this.running !== ticket) {
+      const index = this.queue.indexOf(ticket)
+      if (index >= 0) this.queue.splice(index, 1)
+      return done()
+    }
+    const left = () => {
+      this.next()
+      done()
+    }
+    if (cancel) this.backend.interrupt(left)
+    else this.backend.settle(left)
+  }
+
+  /** Whoever still runs or waits is told that the transaction is over; then ROLLBACK, or no connection at all. */
+  readonly rollback: Effect.Effect<void> = Effect.uninterruptible(
+    Effect.async<void>((resume) => {
+      const done = () => resume(Effect.void)
+      this.refuseRest(() => {
+        if (this.backend.dead || this.backend.status === "I") return done()
+        this.start({ query: () => new PgQuery("ROLLBACK", undefined), onEnd: done })
+        this.expireRunning(this.pool.settings.cancelTimeoutMillis)
+      })
+    })
+  )
+
+  readonly end: Effect.Effect<void> = Effect.async<void>((resume) => {
+    this.ended = true
+    this.refuseRest(() => {
+      this.pool.release(this.backend)
+      resume(Effect.void)
+    })
+  })
+
+  private run(ticket: SessionTicket): void {
+    if (this.backend.dead) return ticket.job.onEnd(this.lost())
+    this.running = ticket
+    const query = ticket.job.query(this.backend)
+    this.backend.run(query, () => {
+      this.next()
+      ticket.job.onEnd(PgConnection.errorOf(this.shard, query))
+    })
+  }
+
+  private next(): void {
+    clearTimeout(this.running?.expiry)
+    this.running = undefined
+    for (;;) {
+      const ticket = this.queue.shift()
+      if (ticket === undefined) return
+      this.run(ticket)
+      if (this.running !== undefined) return
+    }
+  }
+
+  private refuseRest(done: () => void): void {
+    const running = this.running
+    const refused = this.queue.splice(0)
+    if (running !== undefined) refused.unshift(running)
+    const error = new TransactionEnded({ shard: this.shard })
+    if (running === undefined) done()
+    else this.leave(running, done, true)
+    for (const ticket of refused) ticket.job.onEnd(error)
+  }
+
+  /** Bounds what runs now: a server that does not answer in time loses the connection, which rolls back as well. */
+  expireRunning(timeoutMillis: number): void {
+    const { running } = this
+    if (running === undefined) return
+    running.expiry = setTimeout(() => this.backend.destroy(), timeoutMillis)
+    running.expiry.unref()
+  }
+
+  private lost(): ShardUnavailable {
+    return new ShardUnavailable({ shard: this.shard, reason: "the connection of this session was lost", sent: false })
+  }
+}
+
+class SessionTicket implements Ticket {
+  expiry: NodeJS.Timeout | undefined
+
+  constructor(private readonly lane: SessionLane, readonly job: Job) {}
+
+  leave(done: () => void, cancel: boolean): void {
+    this.lane.leave(this, done, cancel)
+  }
+}

@@ -1,0 +1,135 @@
+/**
+ * What a shard's connections are made from: the configuration of `@effect/sql-pg`, with what a shard needs beside it.
+ *
+ * Enters: a `PgShardConfig`. Leaves: `Settings`, with every default filled in, and the start-up options that pin a
+ * session's output formats. Holds: two shards with equal settings print equal values as equal text, whatever
+ * `ALTER ROLE … SET` and `ALTER DATABASE … SET` say on either.
+ *
+ * @since 0.1.0
+ */
+import type { PgClientConfig } from "@effect/sql-pg/PgClient"
+import * as Duration from "effect/Duration"
+import * as Redacted from "effect/Redacted"
+import * as Pg from "pg"
+import * as ConnectionString from "pg-connection-string"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface PgShardConfig extends PgClientConfig {
+  /** What errors call this shard; `host:port/database` by default. */
+  readonly shard?: string | undefined
+  /** Start-up opens `minConnections` (at least one) and fails when it cannot. By default the first statement connects. */
+  readonly eager?: boolean | undefined
+  /** How long a statement waits for a connection of the pool, connecting included; 30 seconds. */
+  readonly acquireTimeout?: Duration.DurationInput | undefined
+  /** How long an interrupted statement waits for the server to let go of it, before its connection is destroyed; 1 second. */
+  readonly cancelTimeout?: Duration.DurationInput | undefined
+  /** `statement_timeout` of every session; the server's default when absent. */
+  readonly statementTimeout?: Duration.DurationInput | undefined
+  /** `search_path` of every session: schema names, or the setting's own text; `public` by default. */
+  readonly searchPath?: string | ReadonlyArray<string> | undefined
+  /** `TimeZone` of every session; `UTC` by default. */
+  readonly timeZone?: string | undefined
+  /** Named statements a connection keeps, least recently used out first; 0 for poolers that cannot hold them. Default 256. */
+  readonly preparedStatements?: number | undefined
+  /** Rows a stream asks for at a time; 1000. */
+  readonly streamRows?: number | undefined
+}
+
+/**
+ * A configuration with nothing left open.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Settings {
+  readonly shard: string
+  readonly eager: boolean
+  readonly client: Pg.ClientConfig
+  /** The settings each session starts with. */
+  readonly pinned: ReadonlyArray<readonly [name: string, value: string]>
+  readonly connectionsMax: number
+  readonly connectionsMin: number
+  readonly acquireTimeoutMillis: number
+  readonly cancelTimeoutMillis: number
+  readonly idleTimeoutMillis: number
+  /** 0: connections do not age. */
+  readonly lifetimeMillis: number
+  readonly preparedMax: number
+  readonly streamRows: number
+}
+
+/**
+ * @since 0.1.0
+ * @category constructors
+ */
+export const settings = (config: PgShardConfig): Settings => {
+  const pinned = pinnedSettings(config)
+  const client = clientConfig(config, pinned)
+  const described = new Pg.Client(client)
+  return {
+    shard: config.shard ?? `${described.host}:${described.port}/${described.database ?? ""}`,
+    eager: config.eager ?? false,
+    client,
+    pinned,
+    connectionsMax: Math.max(1, config.maxConnections ?? 10),
+    connectionsMin: Math.max(0, config.minConnections ?? 0),
+    acquireTimeoutMillis: millis(config.acquireTimeout, 30_000),
+    cancelTimeoutMillis: millis(config.cancelTimeout, 1_000),
+    idleTimeoutMillis: millis(config.idleTimeout, 10_000),
+    lifetimeMillis: millis(config.connectionTTL, 0),
+    preparedMax: Math.max(0, config.preparedStatements ?? 256),
+    streamRows: Math.max(1, config.streamRows ?? 1000)
+  }
+}
+
+const millis = (input: Duration.DurationInput | undefined, otherwise: number): number =>
+  input === undefined ? otherwise : Duration.toMillis(input)
+
+const pinnedSettings = (config: PgShardConfig): ReadonlyArray<readonly [string, string]> => {
+  const path = config.searchPath ?? "public"
+  return [
+    ["TimeZone", config.timeZone ?? "UTC"],
+    ["DateStyle", "ISO, MDY"],
+    ["IntervalStyle", "postgres"],
+    ["bytea_output", "hex"],
+    ["extra_float_digits", "1"],
+    ["standard_conforming_strings", "on"],
+    ["search_path", typeof path === "string" ? path : path.map(Pg.escapeIdentifier).join(", ")],
+    ...(config.statementTimeout === undefined
+      ? []
+      : [["statement_timeout", String(Math.ceil(Duration.toMillis(config.statementTimeout)))] as const])
+  ]
+}
+
+/** Start-up options outrank the settings of role and database, and cost no round trip of their own. */
+const clientConfig = (
+  config: PgShardConfig,
+  pinned: ReadonlyArray<readonly [string, string]>
+): Pg.ClientConfig => {
+  const fromUrl: Record<string, unknown> =
+    config.url === undefined ? {} : { ...ConnectionString.parse(Redacted.value(config.url)) }
+  const userOptions = typeof fromUrl["options"] === "string" ? [fromUrl["options"]] : []
+  const connectTimeoutMillis = millis(config.connectTimeout, 5_000)
+  return {
+    user: config.username,
+    host: config.path ?? config.host,
+    database: config.database,
+    password: config.password === undefined ? undefined : Redacted.value(config.password),
+    ssl: config.ssl,
+    port: config.port,
+    ...(config.stream === undefined ? {} : { stream: config.stream }),
+    connectionTimeoutMillis: connectTimeoutMillis,
+    application_name: config.applicationName ?? "shardlayer",
+    types: config.types,
+    // A peer that vanished without a word would otherwise hold its connection for hours.
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
+    ...fromUrl,
+    options: [...userOptions, ...pinned.map(([name, value]) => `-c ${name}=${escapeOption(value)}`)].join(" ")
+  }
+}
+
+const escapeOption = (value: string): string => value.replace(/[\\\s]/g, "\\$&")

@@ -1,0 +1,211 @@
+/**
+ * The query objects that run on a backend. They are the driver's own, so that rows come out as the driver makes them;
+ * what differs is when they end: at ReadyForQuery, never before, so that whoever is told of an end may use the
+ * connection for something else and may trust its transaction status.
+ */
+import type { FieldDef } from "pg"
+import type { Result, Wire } from "./wire.js"
+import { arrayResult, DriverQuery } from "./wire.js"
+
+/** One statement (or, without params, one text of several): sent at once, its rows kept until the end. */
+export class PgQuery extends DriverQuery {
+  /** What went wrong; undefined at the end means success. */
+  failure: unknown = undefined
+  /** The failure was the driver's (a value it cannot write), nothing was executed. */
+  valueFailed = false
+  /** A named statement to give up in favour of this one. */
+  evicts: string | undefined = undefined
+  private binding = false
+
+  constructor(text: string, values: ReadonlyArray<unknown> | undefined, rowMode: "object" | "array" = "object") {
+    super(text, values)
+    if (rowMode === "array") {
+      this._rowMode = rowMode
+      this._results = this._result = arrayResult()
+    }
+  }
+
+  get results(): Result | ReadonlyArray<Result> {
+    return this._results
+  }
+
+  override prepare(connection: Wire): void {
+    if (this.evicts !== undefined) {
+      connection.close({ type: "S", name: this.evicts })
+      delete connection.parsedStatements[this.evicts]
+    }
+    this.binding = true
+    super.prepare(connection)
+    this.binding = false
+  }
+
+  override handleRowDescription(message: { readonly fields: ReadonlyArray<FieldDef> }): void {
+    this._checkForMultirow()
+    this._result.addFields(message.fields)
+  }
+
+  override handleDataRow(message: { readonly fields: ReadonlyArray<unknown> }): void {
+    if (this._canceledDueToError) return
+    try {
+      this._result.rows.push(this._result.parseRow(message.fields))
+    } catch (error) {
+      this._canceledDueToError = error
+    }
+  }
+
+  override handleError(error: unknown, _connection?: Wire): void {
+    if (this.failure !== undefined) return
+    this.failure = error
+    this.valueFailed = this.binding
+  }
+
+  override handleReadyForQuery(): void {
+    this.conclude()
+  }
+
+  /** The last word on the outcome. */
+  conclude(): void {
+    if (this._canceledDueToError && this.failure === undefined) {
+      this.failure = this._canceledDueToError
+      this.valueFailed = true
+    }
+  }
+}
+
+/**
+ * A statement whose rows are asked for page by page. Outside of a transaction block the portal lives until Sync, so the
+ * query stays the connection's only one until its end. Inside (`keepsPortal`) each page ends with a Sync, and other
+ * statements of the transaction may run between pages: the portal has a name then, and `PgPageQuery` reads on.
+ */
+export class PgStreamQuery extends PgQuery {
+  /** The portal holds more rows. */
+  suspended = false
+  onPage: (() => void) | undefined = undefined
+  private synced = false
+
+  constructor(
+    text: string,
+    values: ReadonlyArray<unknown>,
+    rows: number,
+    readonly keepsPortal: string | undefined
+  ) {
+    super(text, values)
+    this.rows = rows
+    this.portal = keepsPortal ?? ""
+  }
+
+  takeRows(): Array<any> {
+    const rows = this._result.rows
+    this._result.rows = []
+    return rows
+  }
+
+  /** Only outside of a transaction block: asks for the next page. */
+  more(connection: Wire): void {
+    this.suspended = false
+    connection.execute({ portal: this.portal, rows: this.rows ?? 0 })
+    connection.flush()
+  }
+
+  /** Only outside of a transaction block: gives the portal up. */
+  stop(connection: Wire): void {
+    this.suspended = false
+    connection.close({ type: "P", name: this.portal })
+    this.sync(connection)
+  }
+
+  override prepare(connection: Wire): void {
+    super.prepare(connection)
+    // What cannot be bound has been answered with a Sync by the driver.
+    if (this.valueFailed) this.synced = true
+    else if (this.keepsPortal !== undefined) this.sync(connection)
+  }
+
+  override handlePortalSuspended(_connection: Wire): void {
+    this.suspended = true
+    if (this.keepsPortal === undefined) this.onPage?.()
+  }
+
+  override handleCommandComplete(message: { readonly text: string }, connection: Wire): void {
+    const rows = this.rows
+    this.rows = undefined
+    super.handleCommandComplete(message, connection)
+    this.rows = rows
+    this.sync(connection)
+  }
+
+  override handleEmptyQuery(connection: Wire): void {
+    this.sync(connection)
+  }
+
+  override handleError(error: unknown, connection: Wire): void {
+    super.handleError(error, connection)
+    if (!this.valueFailed) this.sync(connection)
+  }
+
+  /** Exactly one Sync a query: each is answered by a ReadyForQuery, and one too many would end somebody else's. */
+  private sync(connection: Wire): void {
+    if (this.synced) return
+    this.synced = true
+    connection.sync()
+  }
+}
+
+/** The next page of a named portal inside a transaction block; with `rows` 0 it closes the portal instead. */
+export class PgPageQuery extends PgQuery {
+  suspended = false
+
+  constructor(private readonly stream: PgStreamQuery, private readonly pageRows: number) {
+    super(stream.text, undefined)
+  }
+
+  override submit(connection: Wire): null {
+    if (this.pageRows === 0) connection.close({ type: "P", name: this.stream.portal })
+    else connection.execute({ portal: this.stream.portal, rows: this.pageRows })
+    connection.sync()
+    return null
+  }
+
+  override handleDataRow(message: { readonly fields: ReadonlyArray<unknown> }): void {
+    this.stream.handleDataRow(message)
+  }
+
+  override handlePortalSuspended(): void {
+    this.suspended = true
+  }
+
+  override handleReadyForQuery(): void {
+    this.stream.conclude()
+    if (this.stream.failure !== undefined && this.failure === undefined) {
+      this.failure = this.stream.failure
+      this.valueFailed = this.stream.valueFailed
+    }
+    super.handleReadyForQuery()
+  }
+}
+
+/** Parse and Describe of a statement, without executing it. */
+export class PgDescribeQuery extends PgQuery {
+  params: ReadonlyArray<number> = []
+  columns: ReadonlyArray<FieldDef> = []
+
+  constructor(text: string) {
+    super(text, undefined)
+  }
+
+  override submit(connection: Wire): null {
+    // The client has no handler for this message. It stays until it fires or until a later one takes its place.
+    connection.removeAllListeners("parameterDescription")
+    connection.once("parameterDescription", (message: { readonly dataTypeIDs: ReadonlyArray<number> }) => {
+      this.params = [...message.dataTypeIDs]
+    })
+    connection.parse({ text: this.text })
+    connection.describe({ type: "S" })
+    connection.sync()
+    return null
+  }
+
+  override handleRowDescription(message: { readonly fields: ReadonlyArray<FieldDef> }): void {
+    this.columns = message.fields
+  }
+}

@@ -1,0 +1,70 @@
+/**
+ * The parts of the `pg` driver that its type declarations leave out and we stand on, named once.
+ *
+ * Holds for pg 8.16 and later: `Client` hands protocol messages to the query object that is active, `Connection` writes
+ * them. The regression tests run all of it against real servers, so a driver that changes here fails there.
+ */
+import * as Pg from "pg"
+
+/** One protocol connection below a `Pg.Client`. */
+export interface Wire extends Omit<Pg.Connection, "parse" | "bind" | "execute" | "describe" | "close"> {
+  readonly parsedStatements: Record<string, string | undefined>
+  readonly submittedNamedStatements: Record<string, string | undefined>
+  connect(portOrPath: number | string, host?: string): void
+  requestSsl(): void
+  cancel(processId: number, secretKey: number): void
+  parse(query: { readonly text: string; readonly name?: string }): void
+  execute(config: { readonly portal: string; readonly rows: number }): void
+  describe(message: { readonly type: "S" | "P"; readonly name?: string }): void
+  close(message: { readonly type: "S" | "P"; readonly name?: string }): void
+}
+
+/** What `BackendKeyData` gave the client. */
+export interface Keys {
+  readonly processID: number | null
+  readonly secretKey: number | null
+}
+
+export const wireOf = (client: Pg.Client): Wire => client.connection as unknown as Wire
+
+export const keysOf = (client: Pg.Client): Keys => client as unknown as Keys
+
+export const makeWire = (config: Pg.ClientConfig): Wire => new Pg.Connection(config) as unknown as Wire
+
+/** A `Result` under construction. */
+export interface Result extends Pg.QueryResult {
+  command: string
+  rows: Array<any>
+  _types: unknown
+  addFields(fields: ReadonlyArray<Pg.FieldDef>): void
+  parseRow(fields: ReadonlyArray<unknown>): unknown
+}
+
+export const arrayResult = (): Result => new Pg.Result("array", undefined as never) as unknown as Result
+
+/** The query object that `Client.query` makes of a text, with the handlers it is driven by. */
+interface DriverQuery {
+  readonly text: string
+  name: string | undefined
+  rows: number | undefined
+  portal: string
+  _rowMode: "array" | undefined
+  _result: Result
+  _results: Result | Array<Result>
+  _canceledDueToError: unknown
+  submit(connection: Wire): Error | null
+  prepare(connection: Wire): void
+  _checkForMultirow(): void
+  handleRowDescription(message: { readonly fields: ReadonlyArray<Pg.FieldDef> }): void
+  handleDataRow(message: { readonly fields: ReadonlyArray<unknown> }): void
+  handleCommandComplete(message: { readonly text: string }, connection: Wire): void
+  handleEmptyQuery(connection: Wire): void
+  handlePortalSuspended(connection: Wire): void
+  handleError(error: unknown, connection: Wire): void
+  handleReadyForQuery(connection: Wire): void
+}
+
+export const DriverQuery = Pg.Query as unknown as new (
+  text: string,
+  values?: ReadonlyArray<unknown> | undefined
+) => DriverQuery
