@@ -8,7 +8,6 @@
  *
  * @since 0.1.0
  */
-import { TransactionConnection } from "@effect/sql/SqlClient"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -19,6 +18,7 @@ import * as Runtime from "effect/Runtime"
 import { Directory, type DirectoryService, keyText } from "./Directory.js"
 import { type Batcher, makeBatcher } from "./internal/batcher.js"
 import { type LruCache, makeLruCache } from "./internal/lruCache.js"
+import * as LocalTransaction from "./LocalTransaction.js"
 import * as ShardContext from "./ShardContext.js"
 import { ResolveFailed, type ShardError, UnknownShard } from "./ShardError.js"
 import type { KeyTuple } from "./topology/KeyValue.js"
@@ -89,8 +89,8 @@ export interface KeyResolverService {
   readonly resolve: (asks: ReadonlyArray<Ask>) => Effect.Effect<ReadonlyArray<Option.Option<ShardId>>, ShardError>
   /** The cached answer, without an Effect. `undefined`: not known here, ask `resolve`. */
   readonly resolveCached: (ask: Ask) => ShardId | undefined
-  /** Forgets a key, or all of a directory. What is under way then is answered, but not cached. */
-  readonly invalidate: (directory: string, key?: KeyTuple) => void
+  /** Forgets a key, a directory, or everything. What is under way then is answered, but not cached. */
+  readonly invalidate: (directory?: string, key?: KeyTuple) => void
   readonly stats: () => KeyResolverStats
 }
 
@@ -155,7 +155,10 @@ export const make = (options: KeyResolverOptions): Effect.Effect<KeyResolverServ
  * @category layers
  */
 export const layer = (options: Omit<KeyResolverOptions, "directory">): Layer.Layer<KeyResolver, never, Directory> =>
-  Layer.effect(KeyResolver, Effect.flatMap(Directory, (directory) => make({ ...options, directory })))
+  Layer.effect(
+    KeyResolver,
+    Effect.flatMap(Directory, (directory) => make({ ...options, directory }))
+  )
 
 /** A question with its place among the answers. */
 interface Open {
@@ -255,13 +258,14 @@ const makeLookups = (
           if (Option.isSome(refusal)) return fail(Effect.fail(refusal.value))
           answer(index, exit.value)
           if (--missing === 0) resume(Effect.void)
-        }))
+        })
+      )
       return Effect.sync(leaveAll)
     })
 
   const invalidate: KeyResolverService["invalidate"] = (directory, key) => {
-    const state = states.get(directory)
-    if (state !== undefined) state.generation++
+    for (const [name, state] of states) if (directory === undefined || name === directory) state.generation++
+    if (directory === undefined) return cache.deleteWhere(() => true)
     if (key !== undefined) return cache.delete(keyText(directory, key))
     const prefix = keyText(directory, []) + "\u0000"
     cache.deleteWhere((text) => text.startsWith(prefix))
@@ -283,7 +287,7 @@ const makeCustom = (options: KeyResolverOptions) => {
     }
     return resolver(key).pipe(
       ShardContext.cleared,
-      outsideTransaction,
+      LocalTransaction.withoutTransaction,
       Effect.tap((shard) => Option.getOrElse(unregistered(options, name, key, shard), () => Effect.void))
     )
   }
@@ -311,13 +315,7 @@ const unregistered = (
   if (isRegistered(options, shard)) return Option.none()
   const cause = new UnknownShard({ shard, known: options.shards?.() ?? [] })
   const keyText = key.map((part) => part ?? "NULL").join(", ")
-  return Option.some(new ResolveFailed({ resolver, reason: `its answer for key (${keyText}): ${cause.message}`, cause }))
+  return Option.some(
+    new ResolveFailed({ resolver, reason: `its answer for key (${keyText}): ${cause.message}`, cause })
+  )
 }
-
-/**
- * The statement's transaction is not the resolver's: a client in there would find it in the context and join it.
- * (`Context` is contravariant in its services: the cast only lets `omit` name one that may be there.)
- */
-const outsideTransaction = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-  Effect.mapInputContext(effect, (context: Context.Context<never>) =>
-    Context.omit(TransactionConnection)(context as Context.Context<TransactionConnection>))

@@ -58,12 +58,11 @@ describe("KeyResolver: lookups", () => {
         (key) => resolver.resolve([lookup([`${key}`])]),
         { concurrency: "unbounded" }
       )
-      expect(answers).toEqual(
-        Array.from({ length: 64 }, (_, index) => [Option.some(index % 2 === 0 ? one : two)])
-      )
+      expect(answers).toEqual(Array.from({ length: 64 }, (_, index) => [Option.some(index % 2 === 0 ? one : two)]))
       expect(queries.map((keys) => keys.length)).toEqual([32])
       expect(resolver.stats()).toEqual({ hits: 0, misses: 64, batches: 1, cached: 32 })
-    }))
+    })
+  )
 
   it.effect("answers in the order asked, from cache, directory and functions together", () =>
     Effect.gen(function* () {
@@ -83,7 +82,8 @@ describe("KeyResolver: lookups", () => {
       ])
       expect(queries).toEqual([[["a"]], [["nobody"], ["b", null]], [["a"]]])
       expect(yield* resolver.resolve([])).toEqual([])
-    }))
+    })
+  )
 
   it.effect("caches shards, never misses", () =>
     Effect.gen(function* () {
@@ -98,7 +98,8 @@ describe("KeyResolver: lookups", () => {
       expect(resolver.resolveCached(lookup([null]))).toBe(undefined)
       expect(yield* resolver.resolve([lookup(["a"])])).toEqual([Option.some(two)])
       expect(queries.length).toBe(2)
-    }))
+    })
+  )
 
   it.effect("keeps the cache within its bound, the most recently used keys inside", () =>
     Effect.gen(function* () {
@@ -118,7 +119,8 @@ describe("KeyResolver: lookups", () => {
       const uncached = yield* KeyResolver.make({ directory, cacheMax: 0 })
       yield* uncached.resolve([lookup(["0"])])
       expect(uncached.resolveCached(lookup(["0"]))).toBe(undefined)
-    }))
+    })
+  )
 
   it.effect("forgets an answer when its time is over", () =>
     Effect.gen(function* () {
@@ -132,9 +134,10 @@ describe("KeyResolver: lookups", () => {
       yield* TestClock.adjust("1 seconds")
       expect(resolver.resolveCached(lookup(["a"]))).toBe(undefined)
       expect(yield* resolver.resolve([lookup(["a"])])).toEqual([Option.some(two)])
-    }))
+    })
+  )
 
-  it.effect("invalidates one key, or one directory and no other", () =>
+  it.effect("invalidates one key, one directory and no other, or everything", () =>
     Effect.gen(function* () {
       const { directory } = yield* recorded()
       const asks = [lookup(["a"]), lookup(["b"]), lookup(["a"], "tenants2")]
@@ -149,7 +152,12 @@ describe("KeyResolver: lookups", () => {
       yield* resolver.resolve(asks)
       resolver.invalidate("tenants")
       expect(cached()).toEqual([undefined, undefined, one])
-    }))
+      yield* resolver.resolve(asks)
+      resolver.invalidate()
+      expect(cached()).toEqual([undefined, undefined, undefined])
+      expect(resolver.stats().cached).toBe(0)
+    })
+  )
 
   it.effect("does not cache what was under way when it was invalidated", () =>
     Effect.gen(function* () {
@@ -167,7 +175,8 @@ describe("KeyResolver: lookups", () => {
       expect(yield* Fiber.join(early)).toEqual([Option.some(one)])
       expect(yield* Fiber.join(late)).toEqual([Option.some(two)])
       expect(resolver.resolveCached(lookup(["a"]))).toBe(two)
-    }))
+    })
+  )
 
   it.effect("interrupting one waiting fiber leaves the shared batch to the others", () =>
     Effect.gen(function* () {
@@ -176,8 +185,7 @@ describe("KeyResolver: lookups", () => {
       yield* directory.assign("tenants", ["a"], one)
       yield* directory.assign("tenants", ["b"], two)
       const resolver = yield* KeyResolver.make({ directory })
-      const asked = yield* Effect.forEach(["a", "a", "b", "b"], (key) =>
-        Effect.fork(resolver.resolve([lookup([key])])))
+      const asked = yield* Effect.forEach(["a", "a", "b", "b"], (key) => Effect.fork(resolver.resolve([lookup([key])])))
       yield* until(() => queries.length === 1)
       yield* Fiber.interrupt(asked[0]!)
       yield* Fiber.interrupt(asked[3]!)
@@ -185,7 +193,8 @@ describe("KeyResolver: lookups", () => {
       expect(yield* Fiber.join(asked[1]!)).toEqual([Option.some(one)])
       expect(yield* Fiber.join(asked[2]!)).toEqual([Option.some(two)])
       expect(queries).toEqual([[["a"], ["b"]]])
-    }))
+    })
+  )
 
   it.effect("bounds the keys of a batch and the batches under way; what comes meanwhile gathers", () =>
     Effect.gen(function* () {
@@ -206,12 +215,15 @@ describe("KeyResolver: lookups", () => {
       }
       const resolver = yield* KeyResolver.make({ directory, batchKeysMax: 100, batchesMax: 2 })
       const asks = Array.from({ length: 1_050 }, (_, index) => lookup([`${index}`]))
-      const all = yield* Effect.fork(Effect.forEach(asks, (ask) => resolver.resolve([ask]), { concurrency: "unbounded" }))
+      const all = yield* Effect.fork(
+        Effect.forEach(asks, (ask) => resolver.resolve([ask]), { concurrency: "unbounded" })
+      )
       yield* TestClock.adjust("1 seconds")
       expect((yield* Fiber.join(all)).length).toBe(1_050)
       expect(most).toBe(2)
       expect(sizes).toEqual([...Array.from({ length: 10 }, () => 100), 50])
-    }))
+    })
+  )
 
   it.effect("a failure reaches all who wait for that batch, and nobody after it", () =>
     Effect.gen(function* () {
@@ -229,7 +241,8 @@ describe("KeyResolver: lookups", () => {
       })
       expect(exits).toEqual([Exit.fail(down), Exit.fail(down)])
       expect(yield* resolver.resolve([lookup(["a"])])).toEqual([Option.some(one)])
-    }))
+    })
+  )
 
   it.effect("a directory row that names an unregistered shard is an error naming both, for that key only", () =>
     Effect.gen(function* () {
@@ -246,7 +259,8 @@ describe("KeyResolver: lookups", () => {
       expect(bad.message).toContain("shard_9")
       expect(good).toEqual([Option.some(two)])
       expect(resolver.resolveCached(lookup(["a"]))).toBe(undefined)
-    }))
+    })
+  )
 
   it.effect("a lookup runs outside of the asker's transaction and pinned shard", () =>
     Effect.gen(function* () {
@@ -267,7 +281,8 @@ describe("KeyResolver: lookups", () => {
         { transaction: false, pin: undefined },
         { transaction: false, pin: undefined }
       ])
-    }))
+    })
+  )
 })
 
 describe("KeyResolver: custom functions", () => {
@@ -280,7 +295,8 @@ describe("KeyResolver: custom functions", () => {
         expect(error).toMatchObject({ _tag: "ResolveFailed", resolver: name })
         expect(error.message).toContain("byPlan")
       }
-    }))
+    })
+  )
 
   it.effect("an unregistered shard is an error naming resolver, key and shard", () =>
     Effect.gen(function* () {
@@ -296,7 +312,8 @@ describe("KeyResolver: custom functions", () => {
         "resolver byPlan could not find the shard: its answer for key (a, NULL): " +
           "no shard is called shard_2; there are shard_1"
       )
-    }))
+    })
+  )
 
   it.effect("are asked each time, a bounded number at once, and their failure is passed on", () =>
     Effect.gen(function* () {
@@ -327,7 +344,8 @@ describe("KeyResolver: custom functions", () => {
       expect(calls).toBe(40)
       expect(most).toBe(3)
       expect(yield* Effect.flip(resolver.resolve([custom(["a"], "broken")]))).toBe(failure)
-    }))
+    })
+  )
 })
 
 const until = (condition: () => boolean): Effect.Effect<void> =>
@@ -342,4 +360,5 @@ const observe = (seen: Array<unknown>) =>
 
 const insideTransaction = <A, E>(effect: Effect.Effect<A, E>) =>
   Effect.mapInputContext(effect, (context: Context.Context<never>) =>
-    Context.add(context, TransactionConnection, [{} as never, 0]))
+    Context.add(context, TransactionConnection, [{} as never, 0])
+  )

@@ -17,4 +17,5 @@ it.effect("TopologyStore.layerMemoryFrom begins with a topology", () =>
     expect(Option.map(yield* store.load, ({ epoch }) => epoch)).toEqual(Option.some(4))
     yield* store.compareAndSet(4, topologyAt(5))
     expect(Option.map(yield* store.load, ({ epoch }) => epoch)).toEqual(Option.some(5))
-  }).pipe(Effect.provide(TopologyStore.layerMemoryFrom(topologyAt(4)))))
+  }).pipe(Effect.provide(TopologyStore.layerMemoryFrom(topologyAt(4))))
+)

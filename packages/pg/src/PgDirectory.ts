@@ -33,18 +33,14 @@ export const make = (client: SqlClient): DirectoryService => {
             Effect.map((rows) => answers(keys.length, rows))
           ),
     assign: (directory, key, shard, options) =>
-      meta
-        .query<{ shard: string }>(assignSql, [directory, arrayLiteral(key), shard, options?.replace === true])
-        .pipe(
-          orNotInstalled,
-          Effect.flatMap(([row]) =>
-            row === undefined || row.shard === shard
-              ? Effect.void
-              : Effect.fail(
-                  new KeyAssignedElsewhere({ directory, key, owner: ShardId.make(row.shard), wanted: shard })
-                )
-          )
-        ),
+      meta.query<{ shard: string }>(assignSql, [directory, arrayLiteral(key), shard, options?.replace === true]).pipe(
+        orNotInstalled,
+        Effect.flatMap(([row]) =>
+          row === undefined || row.shard === shard
+            ? Effect.void
+            : Effect.fail(new KeyAssignedElsewhere({ directory, key, owner: ShardId.make(row.shard), wanted: shard }))
+        )
+      ),
     remove: (directory, key) =>
       meta.query(removeSql, [directory, arrayLiteral(key)]).pipe(
         orNotInstalled,

@@ -59,7 +59,8 @@ export const install = (client: SqlClient): Effect.Effect<Installation, ShardErr
  */
 export const check = (client: SqlClient): Effect.Effect<void, ShardError> =>
   Effect.flatMap(versionFound(MetaClient.make(client).query), (found) =>
-    found === version ? Effect.void : Effect.fail(new NotInstalled({ found, expected: version })))
+    found === version ? Effect.void : Effect.fail(new NotInstalled({ found, expected: version }))
+  )
 
 /**
  * A statement on our tables that found them missing fails with what `check` says.
@@ -98,8 +99,8 @@ const migrate = (query: MetaClient.MetaClient["query"]): Effect.Effect<Installat
 
 /** `create schema if not exists` asks for the right to create even where the schema is there already. */
 const foundation = (query: MetaClient.MetaClient["query"]): Effect.Effect<ReadonlyArray<string>, ShardError> =>
-  Effect.map(query<{ missing: boolean }>("select to_regnamespace('shardlayer') is null as missing"), ([row]) => [
-    ...(row?.missing === true ? ["create schema shardlayer"] : []),
+  Effect.map(query("select from pg_catalog.pg_namespace where nspname = 'shardlayer'"), (schemas) => [
+    ...(schemas.length === 0 ? ["create schema shardlayer"] : []),
     `create table shardlayer.migrations (
   version integer primary key,
   name text not null,
@@ -115,13 +116,19 @@ const apply = (query: MetaClient.MetaClient["query"], migration: Migration): Eff
     )
   )
 
-/** The greatest version; none where the tables are missing. Asked in two steps, so that no server log shows an error. */
+/**
+ * The greatest version; none where the tables are missing. Asked in two steps, so that no server log shows an error, and
+ * of the catalog's own tables: `to_regclass` answers from a session's cache, which a rival's COMMIT does not refresh
+ * within a transaction (two installers at once then both made the table).
+ */
 const versionFound = (query: MetaClient.MetaClient["query"]): Effect.Effect<number | undefined, ShardError> =>
   Effect.gen(function* () {
-    const [table] = yield* query<{ missing: boolean }>(
-      "select to_regclass('shardlayer.migrations') is null as missing"
-    )
-    if (table?.missing !== false) return undefined
+    const tables = yield* query(migrationsTableSql)
+    if (tables.length === 0) return undefined
     const [row] = yield* query<{ version: number | null }>("select max(version) as version from shardlayer.migrations")
     return row?.version ?? undefined
   })
+
+const migrationsTableSql = `select from pg_catalog.pg_class as c
+join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+where n.nspname = 'shardlayer' and c.relname = 'migrations'`

@@ -75,7 +75,10 @@ export const make = (client: SqlClient, options: PgTopologyStoreOptions = {}): T
  * @category layers
  */
 export const layer = (options?: PgTopologyStoreOptions): Layer.Layer<TopologyStore, never, SqlClient> =>
-  Layer.effect(TopologyStore, Effect.map(SqlClient, (client) => make(client, options)))
+  Layer.effect(
+    TopologyStore,
+    Effect.map(SqlClient, (client) => make(client, options))
+  )
 
 const channel = "shardlayer_topology"
 
@@ -104,12 +107,19 @@ select epoch, pg_notify($4, epoch::text) from written`
 const lostRace = (error: ShardError): boolean =>
   error._tag === "StatementFailed" && error.kind === "SerializationFailure"
 
-const stale = (expected: number) => (actual: number): Effect.Effect<never, ShardError> =>
-  Effect.fail(new StaleTopology({ expected, actual }))
+const stale =
+  (expected: number) =>
+  (actual: number): Effect.Effect<never, ShardError> =>
+    Effect.fail(new StaleTopology({ expected, actual }))
 
 const decode = (row: Stored): Effect.Effect<Topology.Topology, ShardError> =>
-  Either.mapLeft(Topology.decodeJson(row.document), (error) =>
-    new SchemaMismatch({ problems: [`meta: topology ${row.epoch} in shardlayer.topology is damaged: ${error.message}`] }))
+  Either.mapLeft(
+    Topology.decodeJson(row.document),
+    (error) =>
+      new SchemaMismatch({
+        problems: [`meta: topology ${row.epoch} in shardlayer.topology is damaged: ${error.message}`]
+      })
+  )
 
 const watch = (
   loadAfter: (epoch: number) => Effect.Effect<Option.Option<Topology.Topology>, ShardError>,
@@ -126,13 +136,20 @@ const watch = (
       const next = (seen: number): Effect.Effect<Topology.Topology, ShardError> =>
         loadAfter(seen).pipe(
           Effect.catchIf(isPassing, (error) =>
-            Effect.zipRight(Effect.logWarning(`watching the topology: ${error.message}`), Effect.succeedNone)),
+            Effect.zipRight(Effect.logWarning(`watching the topology: ${error.message}`), Effect.succeedNone)
+          ),
           Effect.flatMap((found) =>
-            Option.isSome(found) ? Effect.succeed(found.value) : Effect.zipRight(pause, Effect.suspend(() => next(seen)))
+            Option.isSome(found)
+              ? Effect.succeed(found.value)
+              : Effect.zipRight(
+                  pause,
+                  Effect.suspend(() => next(seen))
+                )
           )
         )
       return Stream.unfoldEffect(0, (seen) =>
-        Effect.map(next(seen), (topology) => Option.some([topology, topology.epoch] as const)))
+        Effect.map(next(seen), (topology) => Option.some([topology, topology.epoch] as const))
+      )
     })
   )
 

@@ -56,9 +56,8 @@ export const makeBatcher = <K, A, E>(options: {
     if (batch.length === 0) return Effect.void
     underWay++
     schedule()
-    return Effect.onExit(
-      options.run(batch.map((question) => question.key)),
-      (exit) => Effect.sync(() => {
+    return Effect.onExit(options.run(batch.map((question) => question.key)), (exit) =>
+      Effect.sync(() => {
         underWay--
         settle(batch, exit)
         schedule()
@@ -79,11 +78,8 @@ export const makeBatcher = <K, A, E>(options: {
   return { ask }
 }
 
-const settle = <K, A, E>(
-  batch: ReadonlyArray<Question<K, A, E>>,
-  exit: Exit.Exit<ReadonlyArray<A>, E>
-): void =>
+const settle = <K, A, E>(batch: ReadonlyArray<Question<K, A, E>>, exit: Exit.Exit<ReadonlyArray<A>, E>): void =>
   batch.forEach((question, index) => {
     const answer = Exit.map(exit, (answers) => answers[index] as A)
-    for (const listener of [...question.listeners]) listener(answer)
+    for (const listener of question.listeners) listener(answer)
   })

@@ -29,7 +29,7 @@ const deceptiveKeys: ReadonlyArray<KeyTuple> = [
   ["null"],
   ["{a}"],
   ["{}"],
-  ["\"a\""],
+  ['"a"'],
   ["\\a"],
   ["\\"],
   ["a,b"],
@@ -67,10 +67,12 @@ export const directoryContract: Contract<Directory> = [
       const directory = yield* Directory
       yield* directory.assign("tenants", ["a"], one)
       yield* directory.assign("tenants", ["b"], two)
-      assert.deepEqual(
-        yield* directory.lookup("tenants", [["b"], ["nobody"], ["a"], ["b"]]),
-        [Option.some(two), Option.none(), Option.some(one), Option.some(two)]
-      )
+      assert.deepEqual(yield* directory.lookup("tenants", [["b"], ["nobody"], ["a"], ["b"]]), [
+        Option.some(two),
+        Option.none(),
+        Option.some(one),
+        Option.some(two)
+      ])
     })
   },
   {
@@ -151,7 +153,10 @@ export const directoryContract: Contract<Directory> = [
     name: "answers 10,000 keys at once",
     check: Effect.gen(function* () {
       const directory = yield* Directory
-      const keys = Array.from({ length: 10_000 }, (_, index): KeyTuple => [`key ${index}`, index % 3 === 0 ? null : "x"])
+      const keys = Array.from({ length: 10_000 }, (_, index): KeyTuple => [
+        `key ${index}`,
+        index % 3 === 0 ? null : "x"
+      ])
       const known = keys.filter((_, index) => index % 10 === 0)
       yield* Effect.forEach(known, (key) => directory.assign("tenants", key, one), { concurrency: 8, discard: true })
       const answers = yield* directory.lookup("tenants", keys)

@@ -35,7 +35,7 @@ export const topologyAt = (epoch: number): Topology.Topology =>
       user: Keyspace.hash({ key: ["int8"], pins: [{ key: 42, shard: "shard_2" }] }),
       region: Keyspace.list({
         key: ["text", "bool"],
-        entries: [{ keys: [["südwest \"1\"", true]], shard: "shard_1" }],
+        entries: [{ keys: [['südwest "1"', true]], shard: "shard_1" }],
         otherwise: "shard_2"
       }),
       tenant: Keyspace.lookup({ key: ["text"], directory: "tenants" })
@@ -56,7 +56,8 @@ export const topologyStoreContract: Contract<TopologyStore> = [
   {
     name: "holds nothing at first",
     check: Effect.flatMap(TopologyStore, (store) =>
-      Effect.map(store.load, (loaded) => assert.deepEqual(loaded, Option.none())))
+      Effect.map(store.load, (loaded) => assert.deepEqual(loaded, Option.none()))
+    )
   },
   {
     name: "loads what was saved, unchanged",
@@ -125,7 +126,10 @@ export const topologyStoreContract: Contract<TopologyStore> = [
       assert.equal(winners.length, 1)
       for (const lost of results.filter(Either.isLeft)) {
         assert.ok(lost.left instanceof StaleTopology)
-        assert.deepEqual({ expected: lost.left.expected, actual: lost.left.actual }, { expected: 1, actual: winners[0] })
+        assert.deepEqual(
+          { expected: lost.left.expected, actual: lost.left.actual },
+          { expected: 1, actual: winners[0] }
+        )
       }
       yield* holds(topologyAt(winners[0] ?? 0))
     })
@@ -200,7 +204,10 @@ export const topologyStoreContract: Contract<TopologyStore> = [
       for (const watching of watchers) {
         const seen = yield* watching.done
         assert.equal(seen.at(-1), 30)
-        assert.deepEqual(seen, [...new Set(seen)].sort((left, right) => left - right))
+        assert.deepEqual(
+          seen,
+          [...new Set(seen)].sort((left, right) => left - right)
+        )
       }
     })
   },
@@ -225,7 +232,10 @@ const holds = (expected: Topology.Topology) =>
     same(yield* Effect.flatten(store.load), expected)
   })
 
-const isStale = (change: Effect.Effect<void, unknown>, epochs: { readonly expected: number; readonly actual: number }) =>
+const isStale = (
+  change: Effect.Effect<void, unknown>,
+  epochs: { readonly expected: number; readonly actual: number }
+) =>
   Effect.map(Effect.flip(change), (error) => {
     assert.ok(error instanceof StaleTopology)
     assert.deepEqual({ expected: error.expected, actual: error.actual }, epochs)
@@ -244,7 +254,12 @@ const watchUntil = (last: number, pause: "0 millis" | "20 millis" = "0 millis") 
     const store = yield* TopologyStore
     const seen: Array<number> = []
     const fiber = yield* store.watch.pipe(
-      Stream.tap(({ epoch }) => Effect.delay(Effect.sync(() => seen.push(epoch)), pause)),
+      Stream.tap(({ epoch }) =>
+        Effect.delay(
+          Effect.sync(() => seen.push(epoch)),
+          pause
+        )
+      ),
       Stream.takeUntil(({ epoch }) => epoch >= last),
       Stream.runDrain,
       Effect.fork
