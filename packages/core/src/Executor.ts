@@ -100,6 +100,36 @@ export const make = ({ concurrency, manager }: Options): Executor => {
     )
   }
 
+  /**
+   * A transaction that has a shard reads there, and so sees its own snapshot. One that has none yet reads beside itself:
+   * reading a reference table must not decide which shard it can write to.
+   */
+  const runAnywhere = (
+    transaction: Level | undefined,
+    operation: Operation,
+    sql: string,
+    params: ReadonlyArray<unknown>
+  ): Effect.Effect<any, ShardError> => {
+    if (transaction === undefined) return runAny(inTurn(), operation, sql, params)
+    return Effect.suspend(() => {
+      const shard = transaction.shard()
+      return shard === undefined
+        ? Effect.zipRight(transaction.stillOpen, runAny(inTurn(), operation, sql, params))
+        : runOn(shard, transaction, operation, sql, params)
+    })
+  }
+
+  const streamAnywhere = (
+    transaction: Level | undefined,
+    sql: string,
+    params: ReadonlyArray<unknown>
+  ): Stream.Stream<Row, ShardError> =>
+    Stream.suspend(() => {
+      const shard = transaction?.shard()
+      if (transaction === undefined || shard !== undefined) return streamOn(shard ?? inTurn()[0]!, transaction, sql, params)
+      return Stream.concat(Stream.drain(Stream.fromEffect(transaction.stillOpen)), streamOn(inTurn()[0]!, undefined, sql, params))
+    })
+
   return {
     runOn,
     streamOn,
@@ -108,9 +138,7 @@ export const make = ({ concurrency, manager }: Options): Executor => {
         case "OneShard":
           return runOn(bound.shard, transaction, operation, sql, params)
         case "AnyShard":
-          return transaction === undefined
-            ? runAny(inTurn(), operation, sql, params)
-            : runOn(transaction.shard() ?? inTurn()[0]!, transaction, operation, sql, params)
+          return runAnywhere(transaction, operation, sql, params)
         case "Concatenated":
           return transaction === undefined
             ? Effect.map(
@@ -125,7 +153,7 @@ export const make = ({ concurrency, manager }: Options): Executor => {
         case "OneShard":
           return streamOn(bound.shard, transaction, sql, params)
         case "AnyShard":
-          return streamOn(transaction?.shard() ?? inTurn()[0]!, transaction, sql, params)
+          return streamAnywhere(transaction, sql, params)
         case "Concatenated":
           return transaction === undefined
             ? Stream.flatMap(

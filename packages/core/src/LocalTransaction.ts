@@ -60,6 +60,10 @@ export interface Level {
    * another shard than the first.
    */
   readonly connectionFor: (shard: ShardId | undefined) => ShardConnection
+  /** The session's state was changed for good: nobody else gets its connection after this transaction. */
+  readonly taint: Effect.Effect<void>
+  /** Fails once the transaction has ended; for statements that run beside it. */
+  readonly stillOpen: Effect.Effect<void, TransactionEnded>
 }
 
 /**
@@ -208,6 +212,12 @@ class TransactionLevel implements Level {
         Stream.unwrap(this.use(shard, (session) => Effect.succeed(session.executeStream(sql, params))))
     }
   }
+
+  readonly taint: Effect.Effect<void> = Effect.suspend(() => this.root.participant?.session.taint ?? Effect.void)
+
+  readonly stillOpen: Effect.Effect<void, TransactionEnded> = Effect.suspend(() =>
+    this.isOver ? Effect.fail(new TransactionEnded({ shard: this.shard() })) : Effect.void
+  )
 
   get open(): Effect.Effect<void, ShardError> {
     if (this.outer !== undefined) return this.outer.nest(this)

@@ -95,7 +95,7 @@ export const make = (stages: Stages): PinnedStatements => {
   ): Effect.Effect<any, ShardError> => {
     if (pinned.transaction !== undefined) {
       const run = Executor.runAs(pinned.transaction.connectionFor(pinned.shard), operation, sql, params)
-      return plan.changesSession ? Effect.zipRight(pinned.transaction.taint, run) : run
+      return plan.changesSession ? Effect.ensuring(run, pinned.transaction.taint) : run
     }
     return Effect.flatMap(manager.driver(pinned.shard), (driver) =>
       plan.changesSession
