@@ -201,7 +201,7 @@ describe.each(["NodeNext", "Bundler"])("under module resolution %s", (resolution
   it("a program type checks against the packed types, and runs", async () => {
     const output = await compile()
     expect(output.split("\n").filter((text) => /^(everything|program)\.ts|@shardlayer\//.test(text))).toEqual([])
-    expect(await node([`out/${resolution}/program.js`], app)).toBe("shard_1 shard_2\n")
+    expect(await node([`out/${resolution}/program.js`], app)).toBe("user 4, 6 users\n")
   }, 180_000)
 })
 
