@@ -33,8 +33,8 @@ export const slotExpression = (
 ): string => {
   if (types.length === 0 || types.length > Keyspace.columnsMax || types.length !== columns.length) {
     throw new RangeError(
-      `a slot expression takes 1 to ${Keyspace.columnsMax} columns, one for each type: `
-        + `${columns.length} columns, ${types.length} types`
+      `a slot expression takes 1 to ${Keyspace.columnsMax} columns, one for each type: ` +
+        `${columns.length} columns, ${types.length} types`
     )
   }
   if (!SlotMap.isSlotCount(slots)) throw new RangeError(`${slots} is no number of slots`)

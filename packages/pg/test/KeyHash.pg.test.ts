@@ -18,7 +18,7 @@ const printed = (type: KeyType.KeyType): string =>
 
 /** The server's own support function: what a hash-partitioned table would call. */
 const supportFunction = (type: KeyType.KeyType) =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const cluster = yield* PgCluster.PgCluster
     const rows = yield* cluster.query<{ readonly name: string }>(
       "shard_1",
@@ -49,12 +49,17 @@ const ours = (type: KeyType.KeyType, key: string | undefined, slot: number | und
 layer(PgCluster.layer({ shards: 1, mode: "databases" }), { excludeTestServices: true })("KeyHash", (it) => {
   describe.each(KeyType.all)("%s", (type) => {
     it.effect("reads, prints, hashes and places every key as the server does", () =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const cluster = yield* PgCluster.PgCluster
         const seed = Math.floor(Math.random() * 2 ** 31)
         const texts = KeyArbitrary.sample(type, count, seed)
-        const keys = texts.map((text) => Either.getOrThrowWith(KeyValue.canonical(type, text), (reason) =>
-          new Error(`${JSON.stringify(text)} (seed ${seed}): ${reason}`)) ?? "")
+        const keys = texts.map(
+          (text) =>
+            Either.getOrThrowWith(
+              KeyValue.canonical(type, text),
+              (reason) => new Error(`${JSON.stringify(text)} (seed ${seed}): ${reason}`)
+            ) ?? ""
+        )
         const places = keys.map((key) => KeyHash.slot([type], [key], slots))
         const hash = yield* supportFunction(type)
         yield* cluster.query("shard_1", `create table keys_${type} (k ${type}) partition by hash (k)`)
@@ -67,11 +72,14 @@ layer(PgCluster.layer({ shards: 1, mode: "databases" }), { excludeTestServices: 
                 lateral (select input.text::${type} as k) as key order by n`,
           [texts, places]
         )
-        const wrong = rows.findIndex((row, index) => JSON.stringify(row) !== JSON.stringify(ours(type, keys[index], places[index])))
+        const wrong = rows.findIndex(
+          (row, index) => JSON.stringify(row) !== JSON.stringify(ours(type, keys[index], places[index]))
+        )
         expect(rows).toHaveLength(count)
         expect(rows[wrong], `sample ${wrong} of seed ${seed}`).toEqual(
           wrong < 0 ? undefined : ours(type, keys[wrong], places[wrong])
         )
-      }))
+      })
+    )
   })
 })

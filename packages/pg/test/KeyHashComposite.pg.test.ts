@@ -23,16 +23,18 @@ const keys: ReadonlyArray<ReadonlyArray<KeyType>> = [
 
 /** A third of the parts is NULL; in a key of one column too. */
 const sample = (types: ReadonlyArray<KeyType>, seed: number): ReadonlyArray<KeyValue.KeyTuple> =>
-  fc.sample(
-    fc.tuple(...types.map((type) => fc.option(KeyArbitrary.spelled(type), { freq: 2 }))),
-    { numRuns: count, seed }
-  ).map((texts) => Either.getOrThrow(KeyValue.decode(types, texts)))
+  fc
+    .sample(fc.tuple(...types.map((type) => fc.option(KeyArbitrary.spelled(type), { freq: 2 }))), {
+      numRuns: count,
+      seed
+    })
+    .map((texts) => Either.getOrThrow(KeyValue.decode(types, texts)))
 
 layer(PgCluster.layer({ shards: 1, mode: "databases" }), { excludeTestServices: true })("composite keys", (it) => {
   for (const [number, types] of keys.entries()) {
     for (const slots of [1, 16, 16384, 65536]) {
       it.effect(`(${types.join(", ")}) falls into the slot of ${slots} that a partitioned table agrees to`, () =>
-        Effect.gen(function*() {
+        Effect.gen(function* () {
           const cluster = yield* PgCluster.PgCluster
           const seed = Math.floor(Math.random() * 2 ** 31)
           const tuples = sample(types, seed)
@@ -57,23 +59,25 @@ layer(PgCluster.layer({ shards: 1, mode: "databases" }), { excludeTestServices: 
           const wrong = rows.findIndex((row, index) => !row.fits || row.slot !== places[index])
           expect(rows).toHaveLength(count)
           expect(rows[wrong], `sample ${wrong} of seed ${seed}: ${places[wrong]}`).toBeUndefined()
-        }))
+        })
+      )
     }
   }
 
   it.effect("a key of NULLs is in slot 0", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const cluster = yield* PgCluster.PgCluster
       expect(KeyHash.slot(["int8"], [null], 16384)).toBe(0)
       expect(KeyHash.slot(["int8", "text"], [null, null], 16384)).toBe(0)
       const one = slotExpression(["int8"], ["null::int8"], 16384)
       const two = slotExpression(["int8", "date"], ["null::int8", "null::date"], 16384)
       expect(yield* cluster.query("shard_1", `select ${one} as one, ${two} as two`)).toEqual([{ one: 0, two: 0 }])
-    }))
+    })
+  )
 
   describe("in a CHECK constraint", () => {
     it.effect("keeps out exactly the rows of other slots, for every type", () =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const cluster = yield* PgCluster.PgCluster
         for (const [number, types] of keys.entries()) {
           const tuples = sample(types, number).slice(0, 200)
@@ -92,22 +96,25 @@ layer(PgCluster.layer({ shards: 1, mode: "databases" }), { excludeTestServices: 
             if (Either.isLeft(result)) expect(result.left).toMatchObject({ cause: { code: "23514" } })
           }
         }
-      }))
+      })
+    )
 
     it.effect("an index can be built on it", () =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const cluster = yield* PgCluster.PgCluster
         const expression = slotExpression(["timestamptz", "text"], ["at", "name"], 16384)
         yield* cluster.query("shard_1", "create table indexed (at timestamptz, name text)")
         yield* cluster.query("shard_1", `create index indexed_slot on indexed (${expression})`)
         yield* cluster.query("shard_1", "insert into indexed values (now(), 'a'), (null, 'b'), ('infinity', null)")
-        expect(yield* cluster.query("shard_1", `select count(*)::int as n from indexed where ${expression} >= 0`))
-          .toEqual([{ n: 3 }])
-      }))
+        expect(
+          yield* cluster.query("shard_1", `select count(*)::int as n from indexed where ${expression} >= 0`)
+        ).toEqual([{ n: 3 }])
+      })
+    )
   })
 
   it.effect("text hashes by its bytes under any deterministic collation", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const cluster = yield* PgCluster.PgCluster
       const texts = KeyArbitrary.sample("text", 500, 7)
       const places = texts.map((text) => KeyHash.slot(["text"], [text], 16384))
@@ -123,7 +130,8 @@ layer(PgCluster.layer({ shards: 1, mode: "databases" }), { excludeTestServices: 
         )
         expect(rows).toEqual([{ wrong: 0 }])
       }
-    }))
+    })
+  )
 })
 
 describe("slotExpression", () => {

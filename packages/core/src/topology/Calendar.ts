@@ -54,8 +54,7 @@ export const canonicalTimestamp = (text: string): Either.Either<string, string> 
   const local = dayNumber(match[1], match[2], match[3], match[12])
   const seconds = daytimeSeconds(match[4], match[5], match[6])
   const shift = offsetSeconds(match[8], match[9], match[10], match[11])
-  // The server checks the local day before it applies the offset, and the instant after.
-  if (local === undefined || seconds === undefined || shift === undefined || local < dayMin) return outOfRange(text)
+  if (local === undefined || seconds === undefined || shift === undefined) return outOfRange(text)
   const micros = Number((match[7] ?? "").padEnd(6, "0"))
   return fromSeconds(local, seconds - shift, micros) ?? outOfRange(text)
 }

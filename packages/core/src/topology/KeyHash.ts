@@ -159,7 +159,8 @@ const hashNumeric = (text: string): number => {
   const point = unsigned.indexOf(".")
   const integer = (point < 0 ? unsigned : unsigned.slice(0, point)).replace(/^0$/, "")
   const fraction = point < 0 ? "" : unsigned.slice(point + 1)
-  const groups = integer.padStart(Math.ceil(integer.length / 4) * 4, "0") + fraction.padEnd(Math.ceil(fraction.length / 4) * 4, "0")
+  const groups =
+    integer.padStart(Math.ceil(integer.length / 4) * 4, "0") + fraction.padEnd(Math.ceil(fraction.length / 4) * 4, "0")
   let first = 0
   let end = groups.length
   while (groups.startsWith("0000", first)) first += 4

@@ -59,9 +59,7 @@ const compareBytes: Order.Order<string> = (left, right) => {
 const compareDecimals: Order.Order<string> = (left, right) => {
   const rank = ordering(decimalRank(left), decimalRank(right))
   if (rank !== 0 || left === right) return rank
-  return left.startsWith("-")
-    ? compareMagnitudes(right.slice(1), left.slice(1))
-    : compareMagnitudes(left, right)
+  return left.startsWith("-") ? compareMagnitudes(right.slice(1), left.slice(1)) : compareMagnitudes(left, right)
 }
 
 const decimalRank = (text: string): number => {

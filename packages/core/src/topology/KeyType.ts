@@ -11,7 +11,17 @@ import * as Schema from "effect/Schema"
  * @category models
  */
 export const all = [
-  "int2", "int4", "int8", "text", "varchar", "uuid", "bytea", "bool", "date", "timestamptz", "numeric"
+  "int2",
+  "int4",
+  "int8",
+  "text",
+  "varchar",
+  "uuid",
+  "bytea",
+  "bool",
+  "date",
+  "timestamptz",
+  "numeric"
 ] as const
 
 /**

@@ -37,7 +37,12 @@ export type KeyTuple = ReadonlyArray<KeyPart>
 export const canonical = (type: KeyType, value: unknown): Either.Either<KeyPart, string> => {
   if (value === null || value === undefined) return Either.right(null)
   if (typeof value === "object") return canonicalObject(type, value)
-  if (typeof value === "string" || typeof value === "number" || typeof value === "bigint" || typeof value === "boolean") {
+  if (
+    typeof value === "string" ||
+    typeof value === "number" ||
+    typeof value === "bigint" ||
+    typeof value === "boolean"
+  ) {
     return canonicalText(type, String(value))
   }
   return Either.left(`a ${typeof value} is no ${type}`)
@@ -58,7 +63,10 @@ export const decode = (types: ReadonlyArray<KeyType>, input: unknown): Either.Ei
   const parts: Array<KeyPart> = []
   for (const [index, type] of types.entries()) {
     const value = values[index]
-    const part = canonical(type, type === "numeric" && BigDecimal.isBigDecimal(value) ? BigDecimal.format(value) : value)
+    const part = canonical(
+      type,
+      type === "numeric" && BigDecimal.isBigDecimal(value) ? BigDecimal.format(value) : value
+    )
     if (Either.isLeft(part)) {
       return Either.left(types.length === 1 ? part.left : `key column ${index + 1}: ${part.left}`)
     }
@@ -87,8 +95,9 @@ export const format = (key: KeyTuple): string =>
 
 /** The only white space PostgreSQL's own parsers skip; JavaScript's `\s` means more. */
 const space = "[ \\t\\n\\v\\f\\r]*"
-const integerPattern = new RegExp(`^${space}([+-]?)0*([0-9]+)${space}$`)
+const integerPattern = new RegExp(`^${space}([+-]?)([0-9]+)${space}$`)
 const boolPattern = new RegExp(`^${space}([a-z]+|[01])${space}$`, "i")
+const usualUuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 const uuidPattern = /^(?:\{((?:[0-9a-f]{4}-?){7}[0-9a-f]{4})\}|((?:[0-9a-f]{4}-?){7}[0-9a-f]{4}))$/i
 const loneSurrogates = /\p{Surrogate}/gu
 
@@ -133,12 +142,19 @@ const canonicalInteger = (type: "int2" | "int4" | "int8", text: string): Either.
   const match = integerPattern.exec(text)
   if (match === null) return Either.left(`${quote(text)} is no ${type}`)
   const negative = match[1] === "-"
-  const digits = match[2] ?? ""
+  const digits = withoutLeadingZeros(match[2] ?? "")
   const limit = negative ? integerMin[type] : integerMax[type]
   if (digits.length > limit.length || (digits.length === limit.length && digits > limit)) {
     return Either.left(`${quote(text)} is out of range for ${type}`)
   }
   return Either.right(negative && digits !== "0" ? `-${digits}` : digits)
+}
+
+/** Not part of the pattern: `0*[0-9]+` takes quadratic time to fail. */
+const withoutLeadingZeros = (digits: string): string => {
+  let first = 0
+  while (first < digits.length - 1 && digits.charCodeAt(first) === 48) first++
+  return digits.slice(first)
 }
 
 const canonicalString = (type: KeyType, text: string): Either.Either<string, string> => {
@@ -148,6 +164,7 @@ const canonicalString = (type: KeyType, text: string): Either.Either<string, str
 }
 
 const canonicalUuid = (text: string): Either.Either<string, string> => {
+  if (usualUuidPattern.test(text)) return Either.right(text)
   const match = uuidPattern.exec(text)
   if (match === null) return Either.left(`${quote(text)} is no uuid`)
   const hex = (match[1] ?? match[2] ?? "").replaceAll("-", "").toLowerCase()

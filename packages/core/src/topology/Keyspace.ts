@@ -36,10 +36,12 @@ export interface Keyspace<
  * @since 0.1.0
  * @category definitions
  */
-export type KeyDeclaration<T extends string = KeyType> = T | {
-  readonly type: T
-  readonly collation?: { readonly name: string; readonly deterministic: boolean } | undefined
-}
+export type KeyDeclaration<T extends string = KeyType> =
+  | T
+  | {
+      readonly type: T
+      readonly collation?: { readonly name: string; readonly deterministic: boolean } | undefined
+    }
 
 /**
  * A declaration before it is checked, as it comes from JSON.
@@ -56,9 +58,11 @@ export type UncheckedKey = ReadonlyArray<KeyDeclaration<string>>
  * @category definitions
  */
 export type TypesOf<Key extends UncheckedKey> = {
-  readonly [Index in keyof Key]: Key[Index] extends KeyType ? Key[Index]
-    : Key[Index] extends { readonly type: infer Type extends KeyType } ? Type
-    : KeyType
+  readonly [Index in keyof Key]: Key[Index] extends KeyType
+    ? Key[Index]
+    : Key[Index] extends { readonly type: infer Type extends KeyType }
+      ? Type
+      : KeyType
 }
 
 /**
@@ -81,10 +85,10 @@ export type ResolverDefinition =
   | { readonly _tag: "Hash" }
   | { readonly _tag: "Range"; readonly bounds: ReadonlyArray<BoundDefinition> }
   | {
-    readonly _tag: "List"
-    readonly entries: ReadonlyArray<EntryDefinition>
-    readonly otherwise?: string | undefined
-  }
+      readonly _tag: "List"
+      readonly entries: ReadonlyArray<EntryDefinition>
+      readonly otherwise?: string | undefined
+    }
   | { readonly _tag: "Lookup"; readonly directory: string }
   | { readonly _tag: "Custom"; readonly name: string }
 

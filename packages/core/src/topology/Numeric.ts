@@ -13,7 +13,10 @@ const fractionDigitsMax = 16383
 const exponentMax = 16383
 
 const space = "[ \\t\\n\\v\\f\\r]*"
-const finitePattern = new RegExp(`^${space}([+-]?)(?:([0-9]+)(?:\\.([0-9]*))?|\\.([0-9]+))(?:e([+-]?[0-9]+))?${space}$`, "i")
+const finitePattern = new RegExp(
+  `^${space}([+-]?)(?:([0-9]+)(?:\\.([0-9]*))?|\\.([0-9]+))(?:e([+-]?[0-9]+))?${space}$`,
+  "i"
+)
 const specialPattern = new RegExp(`^${space}(nan|[+-]?inf(?:inity)?)${space}$`, "i")
 
 /**

@@ -137,11 +137,7 @@ export interface Pin {
  * @since 0.1.0
  * @category getters
  */
-export const owner = (
-  topology: { readonly slotMap: SlotMap.SlotMap },
-  keyspace: Resolvable,
-  key: KeyTuple
-): Owner => {
+export const owner = (topology: { readonly slotMap: SlotMap.SlotMap }, keyspace: Resolvable, key: KeyTuple): Owner => {
   if (key.length !== keyspace.key.length) {
     throw new Error(`a key of ${key.length} parts in keyspace "${keyspace.name}", which has ${keyspace.key.length}`)
   }

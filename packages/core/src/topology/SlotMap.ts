@@ -71,11 +71,11 @@ export type SlotMapProblem =
   | { readonly _tag: "SlotRangeInvalid"; readonly range: OwnedRange }
   | { readonly _tag: "SlotHole"; readonly from: number; readonly to: number }
   | {
-    readonly _tag: "SlotOverlap"
-    readonly from: number
-    readonly to: number
-    readonly shards: readonly [ShardId.ShardId, ShardId.ShardId]
-  }
+      readonly _tag: "SlotOverlap"
+      readonly from: number
+      readonly to: number
+      readonly shards: readonly [ShardId.ShardId, ShardId.ShardId]
+    }
 
 /**
  * @since 0.1.0
@@ -204,7 +204,9 @@ export const ranges = (map: SlotMap): ReadonlyArray<OwnedRange> => {
  * @category getters
  */
 export const slotsOf = (map: SlotMap, shard: ShardId.ShardId): ReadonlyArray<SlotRange> =>
-  ranges(map).filter((range) => range.shard === shard).map(({ from, to }) => ({ from, to }))
+  ranges(map)
+    .filter((range) => range.shard === shard)
+    .map(({ from, to }) => ({ from, to }))
 
 /**
  * How many slots a shard owns.
@@ -291,7 +293,11 @@ class SlotMapImpl implements SlotMap {
   readonly #shards: ReadonlyArray<ShardId.ShardId>
   readonly #owners: Uint32Array
 
-  constructor(shards: ReadonlyArray<ShardId.ShardId>, owners: Uint32Array, readonly epoch: number) {
+  constructor(
+    shards: ReadonlyArray<ShardId.ShardId>,
+    owners: Uint32Array,
+    readonly epoch: number
+  ) {
     this.#shards = shards
     this.#owners = owners
   }
@@ -327,11 +333,16 @@ const internals = (map: SlotMap): SlotMapImpl => {
 }
 
 const rangesText = (map: SlotMap): string =>
-  ranges(map).map((range) => `${range.from} ${range.to} ${range.shard}`).join(",")
+  ranges(map)
+    .map((range) => `${range.from} ${range.to} ${range.shard}`)
+    .join(",")
 
 const isRange = (range: SlotRange, slots: number): boolean =>
-  Number.isInteger(range.from) && Number.isInteger(range.to) && range.from >= 0 && range.from < range.to
-  && range.to <= slots
+  Number.isInteger(range.from) &&
+  Number.isInteger(range.to) &&
+  range.from >= 0 &&
+  range.from < range.to &&
+  range.to <= slots
 
 const sizeProblems = (slots: number, epoch: number): ReadonlyArray<SlotMapProblem> => [
   ...(isSlotCount(slots) ? [] : [{ _tag: "InvalidSlots", slots } as const]),

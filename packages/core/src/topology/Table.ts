@@ -161,24 +161,36 @@ export type FromDefinition<
   Id extends string,
   Def extends Definition,
   Spaces extends { readonly [name: string]: ReadonlyArray<KeyType> }
-> = Def extends ShardedDefinition<infer Key, infer Space> ? Sharded<Id, TableTypes<Key, Spaces[Space]>>
-  : Def extends ReferenceDefinition ? Reference<Id>
-  : Single<Id>
+> =
+  Def extends ShardedDefinition<infer Key, infer Space>
+    ? Sharded<Id, TableTypes<Key, Spaces[Space]>>
+    : Def extends ReferenceDefinition
+      ? Reference<Id>
+      : Single<Id>
 
 /** Where a column says no type, the keyspace's stands; types come from an object only when it has one column. */
-type TableTypes<Key extends KeyDefinition<string>, Types> = Types extends ReadonlyArray<KeyType>
-  ? Key extends string ? Types
-    : Key extends ReadonlyArray<ColumnDefinition> ? number extends Key["length"] ? Types
-      : {
-        readonly [Index in keyof Key]: Key[Index] extends { readonly type: infer Type extends KeyDeclaration }
-          ? TypesOf<readonly [Type]>[0]
-          : Index extends keyof Types ? Extract<Types[Index], KeyType> : KeyType
-      }
-    : IsUnion<keyof Key> extends true ? Types
-    : Key[keyof Key] extends KeyDeclaration ? TypesOf<readonly [Key[keyof Key]]> : Types
-  : ReadonlyArray<KeyType>
+type TableTypes<Key extends KeyDefinition<string>, Types> =
+  Types extends ReadonlyArray<KeyType>
+    ? Key extends string
+      ? Types
+      : Key extends ReadonlyArray<ColumnDefinition>
+        ? number extends Key["length"]
+          ? Types
+          : {
+              readonly [Index in keyof Key]: Key[Index] extends { readonly type: infer Type extends KeyDeclaration }
+                ? TypesOf<readonly [Type]>[0]
+                : Index extends keyof Types
+                  ? Extract<Types[Index], KeyType>
+                  : KeyType
+            }
+        : IsUnion<keyof Key> extends true
+          ? Types
+          : Key[keyof Key] extends KeyDeclaration
+            ? TypesOf<readonly [Key[keyof Key]]>
+            : Types
+    : ReadonlyArray<KeyType>
 
-type IsUnion<T, Whole = T> = T extends Whole ? [Whole] extends [T] ? false : true : never
+type IsUnion<T, Whole = T> = T extends Whole ? ([Whole] extends [T] ? false : true) : never
 
 /**
  * A table whose rows live where their key says.

@@ -16,7 +16,8 @@ import * as KeyValue from "./KeyValue.js"
 import type { ShardId } from "./ShardId.js"
 import * as SlotMap from "./SlotMap.js"
 import type * as Table from "./Table.js"
-import { check, TopologyInvalid } from "./TopologyCheck.js"
+import { check } from "./TopologyCheck.js"
+import type { TopologyInvalid } from "./TopologyCheck.js"
 import * as TopologyDefinition from "./TopologyDefinition.js"
 
 export {
@@ -103,10 +104,16 @@ type TablesOf<Defs extends TableDefinitions, Spaces extends KeyspaceDefinitions>
 }
 
 /** What a table may name: a keyspace and a shard of this very topology. */
-type KnownNames<Def, Space, Shard> = Def extends Table.ShardedDefinition<infer _, infer Named>
-  ? (Named extends Space ? unknown : { readonly keyspace: Space })
-  : Def extends Table.SingleDefinition<infer Named> ? (Named extends Shard ? unknown : { readonly shard: Shard })
-  : unknown
+type KnownNames<Def, Space, Shard> =
+  Def extends Table.ShardedDefinition<infer _, infer Named>
+    ? Named extends Space
+      ? unknown
+      : { readonly keyspace: Space }
+    : Def extends Table.SingleDefinition<infer Named>
+      ? Named extends Shard
+        ? unknown
+        : { readonly shard: Shard }
+      : unknown
 
 /**
  * The checked topology; throws `TopologyInvalid` with all mistakes at once. Names of keyspaces and shards are checked
@@ -138,20 +145,21 @@ export const make = <
   const Spaces extends KeyspaceDefinitions = {},
   const Placed extends TableDefinitions = {}
 >(
-  definition:
-    & Omit<TopologyDefinition.Definition, "shards" | "slotMap" | "meta" | "unlisted" | "keyspaces" | "tables">
-    & {
-      readonly shards: Shards
-      readonly slotMap?:
-        | ReadonlyArray<{ readonly from: number; readonly to: number; readonly shard: NoInfer<Shards[number]> }>
-        | undefined
-      readonly meta?: NoInfer<Shards[number]> | undefined
-      readonly unlisted?: NoInfer<Shards[number]> | undefined
-      readonly keyspaces?: Spaces
-      readonly tables?: Placed & {
-        readonly [Id in keyof Placed]: KnownNames<Placed[Id], keyof Spaces & string, Shards[number]>
-      }
+  definition: Omit<
+    TopologyDefinition.Definition,
+    "shards" | "slotMap" | "meta" | "unlisted" | "keyspaces" | "tables"
+  > & {
+    readonly shards: Shards
+    readonly slotMap?:
+      | ReadonlyArray<{ readonly from: number; readonly to: number; readonly shard: NoInfer<Shards[number]> }>
+      | undefined
+    readonly meta?: NoInfer<Shards[number]> | undefined
+    readonly unlisted?: NoInfer<Shards[number]> | undefined
+    readonly keyspaces?: Spaces
+    readonly tables?: Placed & {
+      readonly [Id in keyof Placed]: KnownNames<Placed[Id], keyof Spaces & string, Shards[number]>
     }
+  }
 ): Topology<Shards[number], KeyspacesOf<Spaces>, TablesOf<Placed, Spaces>> => {
   const topology = Either.getOrThrowWith(check(definition), (invalid) => invalid)
   // The checks have just established at run time what the literal types say.

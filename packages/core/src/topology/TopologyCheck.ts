@@ -102,7 +102,8 @@ export const check = (definition: Definition): Either.Either<Checked, TopologyIn
   const keyspaces = checkKeyspaces(definition, shard, report)
   const tables = checkTables(definition, keyspaces, shard, report)
   if (problems.length > 0) return Either.left(new TopologyInvalid({ problems }))
-  if (slotMap === undefined || meta === undefined) throw new Error("a topology without problems has a slot map and meta")
+  if (slotMap === undefined || meta === undefined)
+    throw new Error("a topology without problems has a slot map and meta")
   return Either.right({
     epoch: slotMap.epoch,
     shards,
@@ -125,15 +126,16 @@ export const check = (definition: Definition): Either.Either<Checked, TopologyIn
 export const parseName = (text: string): { readonly schema: string; readonly name: string } | undefined => {
   const match = namePattern.exec(text)
   if (match === null) return undefined
-  const parts = match.slice(1).filter((part) => part !== undefined).map((part) =>
-    part.startsWith("\"") ? part.slice(1, -1).replaceAll("\"\"", "\"") : part
-  )
+  const parts = match
+    .slice(1)
+    .filter((part) => part !== undefined)
+    .map((part) => (part.startsWith('"') ? part.slice(1, -1).replaceAll('""', '"') : part))
   const [first, second] = parts
   if (first === undefined) return undefined
   return second === undefined ? { schema: "public", name: first } : { schema: first, name: second }
 }
 
-const namePart = "(\"(?:[^\"]|\"\")+\"|[^\".\\s]+)"
+const namePart = '("(?:[^"]|"")+"|[^".\\s]+)'
 const namePattern = new RegExp(`^${namePart}(?:\\.${namePart})?$`)
 
 type Report = (tag: ProblemTag, path: string, message: string) => void
@@ -156,13 +158,15 @@ const checkShards = (definition: Definition, report: Report): ReadonlyArray<Shar
   return valid
 }
 
-const shardOf = (definition: Definition, report: Report): FindShard => (name, path) => {
-  if (!definition.shards.includes(name)) {
-    report("UnknownShard", path, `shard "${name}" is not among the shards (${definition.shards.join(", ")})`)
-    return undefined
+const shardOf =
+  (definition: Definition, report: Report): FindShard =>
+  (name, path) => {
+    if (!definition.shards.includes(name)) {
+      report("UnknownShard", path, `shard "${name}" is not among the shards (${definition.shards.join(", ")})`)
+      return undefined
+    }
+    return ShardId.is(name) ? name : undefined
   }
-  return ShardId.is(name) ? name : undefined
-}
 
 const checkSlotMap = (
   definition: Definition,
@@ -208,7 +212,11 @@ const checkKeyspaces = (
     if (name === "") report("InvalidName", path, "a keyspace needs a name")
     const key = checkTypes(keyspace.key, `${path}.key`, report)
     if (keyspace.key.length === 0 || keyspace.key.length > Keyspace.columnsMax) {
-      report("KeyColumnsMismatch", `${path}.key`, `a key has 1 to ${Keyspace.columnsMax} columns, not ${keyspace.key.length}`)
+      report(
+        "KeyColumnsMismatch",
+        `${path}.key`,
+        `a key has 1 to ${Keyspace.columnsMax} columns, not ${keyspace.key.length}`
+      )
       continue
     }
     if (key === undefined) continue
@@ -344,34 +352,62 @@ const checkRange = (
     return undefined
   }
   const compare = KeyOrder.compare(type)
-  const end = (value: unknown, at: string): string | undefined =>
-    value === undefined ? undefined : (checkKey(types, value, at, report)?.[0] ?? undefined)
-  const bounds = written.flatMap((bound, index) => {
+  const bounds = written.flatMap((bound, index): ReadonlyArray<Resolver.RangeBound> => {
     const at = `${path}.bounds[${index}]`
     const shard = findShard(bound.shard, `${at}.shard`)
-    const from = end(bound.from, `${at}.from`)
-    const to = end(bound.to, `${at}.to`)
-    if (bound.from === null || bound.to === null) report("InvalidKey", at, "NULL is in no range: it cannot be a bound")
-    if (from !== undefined && to !== undefined && compare(from, to) >= 0) {
-      report("RangeEmpty", at, `the range from ${from} to ${to} is empty`)
-      return []
-    }
-    return shard === undefined ? [] : [{ from, to, shard }]
+    const from = checkEnd(types, bound.from, `${at}.from`, report)
+    const to = checkEnd(types, bound.to, `${at}.to`, report)
+    // A bound with a mistake of its own would only seem to overlap others.
+    if (shard === undefined || from === invalid || to === invalid) return []
+    if (from === undefined || to === undefined || compare(from, to) < 0) return [{ from, to, shard }]
+    report("RangeEmpty", at, `the range from ${from} to ${to} is empty`)
+    return []
   })
-  const sorted = bounds.sort((left, right) => compareFrom(compare, left, right))
-  for (const [index, right] of sorted.entries()) {
-    const left = sorted[index - 1]
-    if (left === undefined || !overlaps(compare, left, right)) continue
-    report("RangeOverlap", `${path}.bounds`, `the ranges ${rangeText(left)} and ${rangeText(right)} overlap`)
-  }
-  return { _tag: "Range", bounds: sorted }
+  bounds.sort((left, right) => compareFrom(compare, left, right))
+  reportOverlaps(bounds, compare, `${path}.bounds`, report)
+  return { _tag: "Range", bounds }
 }
 
 type Compare = (left: string, right: string) => -1 | 0 | 1
+const invalid = Symbol("invalid")
+
+const checkEnd = (
+  types: ReadonlyArray<KeyType.KeyType>,
+  value: unknown,
+  path: string,
+  report: Report
+): string | undefined | typeof invalid => {
+  if (value === undefined) return undefined
+  const key = checkKey(types, value, path, report)
+  if (key === undefined) return invalid
+  const [part] = key
+  if (typeof part === "string") return part
+  report("InvalidKey", path, "NULL is in no range: it cannot be a bound")
+  return invalid
+}
 
 const compareFrom = (compare: Compare, left: Resolver.RangeBound, right: Resolver.RangeBound): number => {
   if (left.from === undefined) return right.from === undefined ? 0 : -1
   return right.from === undefined ? 1 : compare(left.from, right.from)
+}
+
+/** One walk over the bounds, by where they begin: each is held against the one that reaches farthest so far. */
+const reportOverlaps = (
+  bounds: ReadonlyArray<Resolver.RangeBound>,
+  compare: Compare,
+  path: string,
+  report: Report
+): void => {
+  let farthest: Resolver.RangeBound | undefined
+  for (const bound of bounds) {
+    if (farthest !== undefined && overlaps(compare, farthest, bound)) {
+      report("RangeOverlap", path, `the ranges ${rangeText(farthest)} and ${rangeText(bound)} overlap`)
+    }
+    const reaches =
+      farthest === undefined ||
+      (farthest.to !== undefined && (bound.to === undefined || compare(bound.to, farthest.to) > 0))
+    if (reaches) farthest = bound
+  }
 }
 
 /** `left` begins no later than `right`. */
@@ -444,8 +480,8 @@ const checkTableKey = (
     report(
       "KeyColumnsMismatch",
       `${path}.key`,
-      `the key has ${columns.length} columns (${columns.map(({ column }) => column).join(", ")}), but keyspace `
-        + `"${keyspace.name}" has ${keyspace.key.length} (${keyspace.key.join(", ")})`
+      `the key has ${columns.length} columns (${columns.map(({ column }) => column).join(", ")}), but keyspace ` +
+        `"${keyspace.name}" has ${keyspace.key.length} (${keyspace.key.join(", ")})`
     )
     return undefined
   }

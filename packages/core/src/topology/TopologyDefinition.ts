@@ -68,7 +68,11 @@ const Column = Schema.Union(Schema.String, Schema.Struct({ column: Schema.String
 const TableDefinition = Schema.Union(
   Schema.Struct({
     _tag: Schema.Literal("Sharded"),
-    key: Schema.Union(Schema.String, Schema.Array(Column), Schema.Record({ key: Schema.String, value: KeyDeclaration })),
+    key: Schema.Union(
+      Schema.String,
+      Schema.Array(Column),
+      Schema.Record({ key: Schema.String, value: KeyDeclaration })
+    ),
     keyspace: Schema.String,
     acknowledge: optional(Schema.Array(Schema.String))
   }),
@@ -79,9 +83,7 @@ const TableDefinition = Schema.Union(
 const fields = Schema.Struct({
   shards: Schema.Array(Schema.String),
   slots: optional(Schema.Number),
-  slotMap: optional(
-    Schema.Array(Schema.Struct({ from: Schema.Number, to: Schema.Number, shard: Schema.String }))
-  ),
+  slotMap: optional(Schema.Array(Schema.Struct({ from: Schema.Number, to: Schema.Number, shard: Schema.String }))),
   epoch: optional(Schema.Number),
   meta: optional(Schema.String),
   unlisted: optional(Schema.String),
