@@ -83,7 +83,17 @@ class PoolTicket implements Ticket, Waiter {
     this.waiting = false
     this.backend = backend
     const query = this.job.query(backend)
+    this.pool.names.name(backend, query)
+    this.run(backend, query)
+  }
+
+  private run(backend: PgBackend, query: PgQuery): void {
     backend.run(query, () => {
+      if (this.pool.names.isOutdated(backend, query)) {
+        const again = this.job.query(backend)
+        again.evicts = query.name
+        return this.run(backend, again)
+      }
       this.backend = undefined
       this.pool.release(backend)
       this.job.onEnd(errorOf(this.pool.settings.shard, query))
@@ -259,7 +269,10 @@ class RowReader {
     if (this.ended) return done()
     this.ended = true
     this.waiting = undefined
-    if (statement === undefined || ticket === undefined) return this.closePortal(done)
+    if (ticket === undefined) return this.closePortal(done)
+    if (statement === undefined || statement.keepsPortal !== undefined) {
+      return ticket.leave(() => this.closePortal(done), true)
+    }
     const wire = this.backend!.wire
     if (statement.suspended) {
       // Between two pages nothing runs: with its portal closed, the query ends by itself.
@@ -273,7 +286,7 @@ class RowReader {
 
   private closePortal(done: () => void): void {
     const statement = this.statement
-    if (statement?.keepsPortal === undefined) return done()
+    if (statement?.keepsPortal === undefined || this.backend?.status !== "T") return done()
     this.lane.start({ query: () => new PgPageQuery(statement, 0), onEnd: done })
   }
 }

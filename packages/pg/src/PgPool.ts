@@ -11,7 +11,9 @@
  * @since 0.1.0
  */
 import { AcquireTimeout, ShardUnavailable, type StatementFailed } from "@shardlayer/core/ShardError"
+import * as Context from "effect/Context"
 import { PgBackend } from "./internal/backend.js"
+import { PreparedNames } from "./internal/prepared.js"
 import { fromPg } from "./PgErrors.js"
 import type { Settings } from "./PgShardConfig.js"
 
@@ -45,10 +47,19 @@ export interface Stats {
 }
 
 /**
+ * How many connections a shard has at this moment, for metrics; beside `SqlClient` in the context of `PgShard.layer`.
+ *
+ * @since 0.1.0
+ * @category tags
+ */
+export class PgPoolStats extends Context.Tag("@shardlayer/pg/PgPool/PgPoolStats")<PgPoolStats, () => Stats>() {}
+
+/**
  * @since 0.1.0
  * @category models
  */
 export class PgPool {
+  readonly names: PreparedNames
   private readonly all = new Set<PgBackend>()
   private readonly idle: Array<PgBackend> = []
   private readonly waiting = new WaitingLine()
@@ -57,7 +68,9 @@ export class PgPool {
   private deadline: NodeJS.Timeout | undefined
   private sweeper: NodeJS.Timeout | undefined
 
-  constructor(readonly settings: Settings) {}
+  constructor(readonly settings: Settings) {
+    this.names = new PreparedNames(settings.preparedMax)
+  }
 
   get stats(): Stats {
     return { total: this.all.size, idle: this.idle.length, opening: this.opening, waiting: this.waiting.size }

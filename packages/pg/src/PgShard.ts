@@ -26,7 +26,7 @@ import { makeClient, sqlError } from "./internal/client.js"
 import { adaptStock } from "./internal/stock.js"
 import * as PgConnection from "./PgConnection.js"
 import * as PgListener from "./PgListener.js"
-import { PgPool } from "./PgPool.js"
+import { PgPool, PgPoolStats } from "./PgPool.js"
 import * as PgSession from "./PgSession.js"
 import type { PgShardConfig, Settings } from "./PgShardConfig.js"
 import { settings as settingsOf } from "./PgShardConfig.js"
@@ -35,7 +35,7 @@ import { settings as settingsOf } from "./PgShardConfig.js"
  * @since 0.1.0
  * @category models
  */
-export type Provided = PgClient.PgClient | Client.SqlClient | CurrentShardDriver
+export type Provided = PgClient.PgClient | Client.SqlClient | CurrentShardDriver | PgPoolStats
 
 /**
  * @example
@@ -96,7 +96,8 @@ export const make = (
     const client = asPgClient(sql, config, listener)
     return Context.make(PgClient.PgClient, client).pipe(
       Context.add(Client.SqlClient, client),
-      Context.add(CurrentShardDriver, { ...driver, client })
+      Context.add(CurrentShardDriver, { ...driver, client }),
+      Context.add(PgPoolStats, () => pool.stats)
     )
   })
 

@@ -17,8 +17,8 @@ type Done = () => void
 export class PgBackend {
   readonly client: Pg.Client
   readonly wire: Wire
-  /** Named statements this connection holds, by text, least recently used first. */
-  readonly prepared = new Map<string, string>()
+  /** Names of the statements this connection holds, least recently used first. */
+  readonly prepared = new Set<string>()
   readonly openedAt = Date.now()
   idleSince = 0
   dead = false

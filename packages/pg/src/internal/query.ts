@@ -15,10 +15,13 @@ export class PgQuery extends DriverQuery {
   valueFailed = false
   /** A named statement to give up in favour of this one. */
   evicts: string | undefined = undefined
+  /** May run as a named statement. */
+  preparable: boolean
   private binding = false
 
   constructor(text: string, values: ReadonlyArray<unknown> | undefined, rowMode: "object" | "array" = "object") {
     super(text, values)
+    this.preparable = values !== undefined
     if (rowMode === "array") {
       this._rowMode = rowMode
       this._results = this._result = arrayResult()
@@ -90,6 +93,7 @@ export class PgStreamQuery extends PgQuery {
     readonly keepsPortal: string | undefined
   ) {
     super(text, values)
+    this.preparable = false
     this.rows = rows
     this.portal = keepsPortal ?? ""
   }
