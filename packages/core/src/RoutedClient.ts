@@ -51,7 +51,8 @@ export const make = (options: Options): Effect.Effect<Client.SqlClient> =>
     const plain: Client.SqlClient = Object.assign(
       LightStatement.makeConstructor({
         executor,
-        compiler: compiler.withoutTransform,
+        // As in `@effect/sql`: transforms of query names alone are not to be got rid of.
+        compiler: transformRows === undefined ? compiler : compiler.withoutTransform,
         spanAttributes,
         transformRows: undefined
       }),

@@ -19,7 +19,7 @@ const transformRows = Statement.defaultTransforms(camel).array
 const compiler = Statement.makeCompiler({
   dialect: "pg",
   placeholder: (index) => `$${index}`,
-  onIdentifier: (name, withoutTransform) => Statement.defaultEscape("\"")(withoutTransform ? name : snake(name)),
+  onIdentifier: (name, withoutTransform) => Statement.defaultEscape('"')(withoutTransform ? name : snake(name)),
   onRecordUpdate: (placeholders, alias, columns, values, returning) => [
     `(values ${placeholders}) AS ${alias}${columns}${returning ? ` RETURNING ${returning[0]}` : ""}`,
     returning ? values.flat().concat(returning[1]) : values.flat()
@@ -43,11 +43,19 @@ const makeStock = (calls: Array<Call>, spanAttributes: ReadonlyArray<readonly [s
     execute: (sql, params, transform) =>
       run("execute", sql, params, transform === undefined ? rowsOf(sql, params) : transform(rowsOf(sql, params))),
     executeUnprepared: (sql, params, transform) =>
-      run("executeUnprepared", sql, params, transform === undefined ? rowsOf(sql, params) : transform(rowsOf(sql, params))),
+      run(
+        "executeUnprepared",
+        sql,
+        params,
+        transform === undefined ? rowsOf(sql, params) : transform(rowsOf(sql, params))
+      ),
     executeRaw: (sql, params) => run("executeRaw", sql, params, { rows: rowsOf(sql, params) }),
     executeValues: (sql, params) => run("executeValues", sql, params, rowsOf(sql, params).map(Object.values)),
     executeStream: (sql, params, transform) =>
-      LightStatement.transformStream(Stream.fromIterableEffect(run("stream", sql, params, rowsOf(sql, params))), transform)
+      LightStatement.transformStream(
+        Stream.fromIterableEffect(run("stream", sql, params, rowsOf(sql, params))),
+        transform
+      )
   }
   return Statement.make(Effect.succeed(connection), compiler, spanAttributes, transformRows)
 }
@@ -105,7 +113,13 @@ const recordingTracer = (spans: Array<SeenSpan>): Tracer.Tracer => {
         kind,
         end: (_, exit) => {
           const above = parent._tag === "Some" && parent.value._tag === "Span" ? parent.value.name : undefined
-          spans.push({ name, kind, attributes: Object.fromEntries(attributes), parent: above, failed: Exit.isFailure(exit) })
+          spans.push({
+            name,
+            kind,
+            attributes: Object.fromEntries(attributes),
+            parent: above,
+            failed: Exit.isFailure(exit)
+          })
         },
         attribute: (key, value) => void attributes.set(key, value),
         event: () => undefined,
@@ -120,7 +134,10 @@ const recordingTracer = (spans: Array<SeenSpan>): Tracer.Tracer => {
 type Use = (sql: Statement.Constructor) => Effect.Effect<unknown, SqlError>
 type Around = <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
 
-const attributes = [["db.system.name", "postgresql"], ["server.address", "here"]] as const
+const attributes = [
+  ["db.system.name", "postgresql"],
+  ["server.address", "here"]
+] as const
 
 /** What a use of each constructor asks for and gives, the spans of a tracer included where one is set. */
 const observe = (make: typeof makeStock, use: Use, around: Around, traced: boolean) =>
@@ -129,7 +146,9 @@ const observe = (make: typeof makeStock, use: Use, around: Around, traced: boole
     const spans: Array<SeenSpan> = []
     const sql = make(calls, attributes)
     const run = around(Effect.suspend(() => use(sql)))
-    const exit = yield* Effect.exit(traced ? Effect.withTracer(Effect.withSpan(run, "caller"), recordingTracer(spans)) : run)
+    const exit = yield* Effect.exit(
+      traced ? Effect.withTracer(Effect.withSpan(run, "caller"), recordingTracer(spans)) : run
+    )
     return { calls, spans, exit }
   })
 
@@ -142,7 +161,10 @@ const expectAlike = (use: Use, around: Around = (effect) => effect, traced = fal
     return light
   })
 
-const users = [{ userId: 1, userName: "Ada" }, { userId: 2, userName: "Bob" }]
+const users = [
+  { userId: 1, userName: "Ada" },
+  { userId: 2, userName: "Bob" }
+]
 
 const templates: Record<string, Use> = {
   "no params": (sql) => sql`select 1`,
@@ -157,7 +179,8 @@ const templates: Record<string, Use> = {
   "in, of a column": (sql) => sql`select * from users where ${sql.in("userId", [1, 2])}`,
   "in, of nothing": (sql) => sql`select * from users where ${sql.in("userId", [])}`,
   "and, or": (sql) => sql`select * from users where ${sql.and([sql`a = ${1}`, sql.or(["b", sql`c = ${2}`])])}`,
-  "csv, join": (sql) => sql`select 1 ${sql.csv("order by", ["a", sql`b`])} ${sql.join(" + ", true, "0")([sql`${1}`, sql`${2}`])}`,
+  "csv, join": (sql) =>
+    sql`select 1 ${sql.csv("order by", ["a", sql`b`])} ${sql.join(" + ", true, "0")([sql`${1}`, sql`${2}`])}`,
   literal: (sql) => sql`select ${sql.literal("now()")}`,
   "a statement in a statement": (sql) => sql`select * from (${sql`select ${1}`}) s where x = ${2}`,
   unsafe: (sql) => sql.unsafe("select $1::int", [7]),
@@ -179,12 +202,18 @@ const operations: Record<string, (statement: Statement.Statement<unknown>) => Ef
 }
 
 const asStatement = (use: Use, sql: Statement.Constructor) => use(sql) as Statement.Statement<unknown>
-const each = (template: Use) => Object.values(operations).map((perform): Use => (sql) => perform(asStatement(template, sql)))
+const each = (template: Use) =>
+  Object.values(operations).map(
+    (perform): Use =>
+      (sql) =>
+        perform(asStatement(template, sql))
+  )
 
 describe("LightStatement", () => {
   for (const [name, template] of Object.entries(templates)) {
     it.effect(`does what the stock statement does: ${name}`, () =>
-      Effect.forEach(each(template), (use) => expectAlike(use), { discard: true }))
+      Effect.forEach(each(template), (use) => expectAlike(use), { discard: true })
+    )
   }
 
   it.effect("compiles, prints and nests as a fragment like the stock one", () =>
@@ -198,7 +227,8 @@ describe("LightStatement", () => {
         expect(JSON.parse(JSON.stringify(light, printed))).toEqual(JSON.parse(JSON.stringify(stock, printed)))
         expect(makeStock([], [])`select * from (${light})`.compile()[1]).toEqual(stock.compile()[1])
       }
-    }))
+    })
+  )
 
   it.effect("runs anew each time, with the params it was made with", () =>
     Effect.gen(function* () {
@@ -207,7 +237,8 @@ describe("LightStatement", () => {
       yield* statement
       yield* Effect.all([statement, statement.values], { concurrency: 2 })
       expect(calls).toHaveLength(3)
-    }))
+    })
+  )
 })
 
 const printed = (_: string, value: unknown) => (typeof value === "bigint" ? String(value) : value)
@@ -228,7 +259,8 @@ describe("LightStatement and tracers", () => {
         })
         const failed = yield* expectAlike((sql) => perform(sql`select fails`), undefined, true)
         expect(failed.spans[0]!.failed).toBe(true)
-      }))
+      })
+    )
   }
 
   it.effect("spans made by what runs below nest under it", () =>
@@ -245,8 +277,12 @@ describe("LightStatement and tracers", () => {
         transformRows: undefined
       })
       yield* Effect.withTracer(Effect.asVoid(sql`select 1`), recordingTracer(spans))
-      expect(spans.map(({ name, parent }) => [name, parent])).toEqual([["shard", "sql.execute"], ["sql.execute", undefined]])
-    }))
+      expect(spans.map(({ name, parent }) => [name, parent])).toEqual([
+        ["shard", "sql.execute"],
+        ["sql.execute", undefined]
+      ])
+    })
+  )
 
   it.effect("makes no span when nobody listens", () =>
     Effect.gen(function* () {
@@ -267,7 +303,8 @@ describe("LightStatement and tracers", () => {
       })
       yield* Effect.withSpan(Effect.asVoid(sql`select 1`), "caller")
       expect(above).toBe("caller")
-    }))
+    })
+  )
 })
 
 describe("LightStatement and transformers", () => {
@@ -288,12 +325,17 @@ describe("LightStatement and transformers", () => {
           tagged: true,
           "db.query.text": expect.stringContaining("/* tag */")
         })
-      }))
+      })
+    )
   }
 
   it.effect("and nothing where it is disabled", () =>
     Effect.gen(function* () {
-      const seen = yield* expectAlike((sql) => Statement.withTransformerDisabled(sql`select 1`), Statement.withTransformer(tagging))
+      const seen = yield* expectAlike(
+        (sql) => Statement.withTransformerDisabled(sql`select 1`),
+        Statement.withTransformer(tagging)
+      )
       expect(seen.calls[0]![1]).toBe("select 1")
-    }))
+    })
+  )
 })

@@ -27,7 +27,8 @@ describe("ShardContext", () => {
       )
       expect(seen).toEqual([to(shard1), to(shard2), key("7"), to(shard1)])
       expect(yield* ShardContext.current).toEqual(unpinned)
-    }))
+    })
+  )
 
   it.effect("is restored after failure, defect and interruption", () =>
     Effect.gen(function* () {
@@ -38,7 +39,8 @@ describe("ShardContext", () => {
         yield* Effect.exit(ShardContext.locked(ShardContext.unchecked(end)))
         expect(yield* ShardContext.current).toEqual(unpinned)
       }
-    }))
+    })
+  )
 
   it.effect("is restored for what runs after an interrupted pin in the same fiber", () =>
     Effect.gen(function* () {
@@ -51,16 +53,21 @@ describe("ShardContext", () => {
       yield* Effect.yieldNow()
       yield* Fiber.interrupt(fiber)
       expect(yield* Deferred.await(after)).toBeUndefined()
-    }))
+    })
+  )
 
   it.effect("children inherit it at fork, and keep it when the parent's ends", () =>
     Effect.gen(function* () {
       const gate = yield* Deferred.make<void>()
-      const fiber = yield* ShardContext.pinned(Effect.forkDaemon(Effect.zipRight(Deferred.await(gate), pin)), to(shard1))
+      const fiber = yield* ShardContext.pinned(
+        Effect.forkDaemon(Effect.zipRight(Deferred.await(gate), pin)),
+        to(shard1)
+      )
       yield* Deferred.succeed(gate, undefined)
       expect(yield* Fiber.join(fiber)).toEqual(to(shard1))
       expect(yield* pin).toBeUndefined()
-    }))
+    })
+  )
 
   it.effect("a child's pin does not come back at join", () =>
     Effect.gen(function* () {
@@ -72,7 +79,8 @@ describe("ShardContext", () => {
       expect(yield* ShardContext.current).toEqual(unpinned)
       yield* Effect.forEach([shard1, shard2], (shard) => ShardContext.pinned(pin, to(shard)), { concurrency: 2 })
       expect(yield* ShardContext.current).toEqual(unpinned)
-    }))
+    })
+  )
 
   it.effect("fibers side by side each see their own, whenever they are resumed", () =>
     Effect.gen(function* () {
@@ -81,28 +89,30 @@ describe("ShardContext", () => {
         Array.from({ length: 60 }, (_, index) => shards[index % 3]!),
         (shard, index) =>
           ShardContext.pinned(
-            Effect.forEach(
-              Array.from({ length: 5 }),
-              () => Effect.zipRight(Effect.yieldNow(), index % 2 === 0 ? pin : Effect.flatMap(Effect.fork(pin), Fiber.join))
+            Effect.forEach(Array.from({ length: 5 }), () =>
+              Effect.zipRight(Effect.yieldNow(), index % 2 === 0 ? pin : Effect.flatMap(Effect.fork(pin), Fiber.join))
             ),
             to(shard)
           ).pipe(Effect.map((pins) => pins.every((pin) => pin?._tag === "Shard" && pin.shard === shard))),
         { concurrency: "unbounded" }
       )
       expect(seen.every((own) => own)).toBe(true)
-    }))
+    })
+  )
 
   it.effect("streams carry it", () =>
     Effect.gen(function* () {
       const pins = Stream.mapEffect(Stream.range(1, 3), () => pin, { concurrency: 2 })
       const seen = yield* ShardContext.pinned(Stream.runCollect(pins), to(shard2))
       expect([...seen]).toEqual([to(shard2), to(shard2), to(shard2)])
-    }))
+    })
+  )
 
   it.effect("under a lock the same pin is fine and another is ShardLocked", () =>
     Effect.gen(function* () {
       const inside = (wanted: Pin) => Effect.either(ShardContext.pinned(pin, wanted))
-      const run = <A, E>(pinned: Pin, effect: Effect.Effect<A, E>) => ShardContext.pinned(ShardContext.locked(effect), pinned)
+      const run = <A, E>(pinned: Pin, effect: Effect.Effect<A, E>) =>
+        ShardContext.pinned(ShardContext.locked(effect), pinned)
       expect(yield* run(to(shard1), inside(to(shard1)))).toMatchObject({ right: to(shard1) })
       expect(yield* run(to(shard1), inside(to(shard2)))).toMatchObject({
         left: new ShardLocked({ locked: "shard_1", wanted: "shard_2" })
@@ -113,7 +123,8 @@ describe("ShardContext", () => {
       })
       expect(yield* run(key("7"), inside(to(shard1)))).toMatchObject({ left: expect.any(ShardLocked) })
       expect(yield* run(to(shard1), inside(key("7")))).toMatchObject({ left: expect.any(ShardLocked) })
-    }))
+    })
+  )
 
   it.effect("a refused switch leaves the pin, and the lock ends with its effect", () =>
     Effect.gen(function* () {
@@ -125,7 +136,8 @@ describe("ShardContext", () => {
         to(shard1)
       )
       expect(seen).toEqual([to(shard1), to(shard2)])
-    }))
+    })
+  )
 
   it.effect("a lock without a pin allows one, and that one holds", () =>
     Effect.gen(function* () {
@@ -136,21 +148,26 @@ describe("ShardContext", () => {
       expect(first).toMatchObject({ right: to(shard1) })
       expect(second).toMatchObject({ right: to(shard2) })
       expect(nested).toMatchObject({ left: expect.any(ShardLocked) })
-    }))
+    })
+  )
 
   it.effect("locks and marks reach children, and cleared takes everything away", () =>
     Effect.gen(function* () {
       const [child, cleared] = yield* ShardContext.pinned(
         ShardContext.locked(
           ShardContext.unchecked(
-            Effect.all([Effect.flatMap(Effect.fork(ShardContext.current), Fiber.join), ShardContext.cleared(ShardContext.current)])
+            Effect.all([
+              Effect.flatMap(Effect.fork(ShardContext.current), Fiber.join),
+              ShardContext.cleared(ShardContext.current)
+            ])
           )
         ),
         to(shard1)
       )
       expect(child).toEqual({ pin: to(shard1), locked: true, unchecked: true })
       expect(cleared).toEqual(unpinned)
-    }))
+    })
+  )
 
   it.effect("a bound resolver runs under the pin of the fiber that bound it", () =>
     Effect.gen(function* () {
@@ -165,8 +182,12 @@ describe("ShardContext", () => {
           Effect.flatMap(ShardContext.bindResolver(where), (bound) => Effect.request(new Where({ id }), bound)),
           to(shard)
         )
-      const seen = yield* Effect.all([ask(shard1, 1), ask(shard2, 2), ask(shard3, 3)], { batching: true, concurrency: 3 })
+      const seen = yield* Effect.all([ask(shard1, 1), ask(shard2, 2), ask(shard3, 3)], {
+        batching: true,
+        concurrency: 3
+      })
       expect(seen).toEqual([to(shard1), to(shard2), to(shard3)])
       expect(batches).toEqual([1, 1, 1])
-    }))
+    })
+  )
 })

@@ -66,7 +66,12 @@ describe("ShardManager: opening", () => {
       const shards = { ...three(), shard_1: slow }
       const manager = yield* make(layersOf(shards))
       expect(manager.driverNow(shard1)).toBeUndefined()
-      const asking = yield* Effect.fork(Effect.all(Array.from({ length: 50 }, () => manager.driver(shard1)), { concurrency: "unbounded" }))
+      const asking = yield* Effect.fork(
+        Effect.all(
+          Array.from({ length: 50 }, () => manager.driver(shard1)),
+          { concurrency: "unbounded" }
+        )
+      )
       yield* Effect.yieldNow()
       expect(manager.driverNow(shard1)).toBeUndefined()
       yield* Deferred.succeed(gate, undefined)
@@ -75,7 +80,8 @@ describe("ShardManager: opening", () => {
       expect(manager.driverNow(shard1)).toBe(slow.driver)
       expect(slow.counts).toEqual({ opened: 1, closed: 0, named: "shard_1" })
       expect(shards.shard_2.counts.opened).toBe(0)
-    }))
+    })
+  )
 
   it.scoped("a shard that cannot be built is named, the next use tries again, others go on", () =>
     Effect.gen(function* () {
@@ -85,30 +91,40 @@ describe("ShardManager: opening", () => {
       const manager = yield* make(layersOf({ ...three(), shard_2: failing }))
       for (const _ of [1, 2]) {
         const error = yield* Effect.flip(manager.driver(shard2))
-        expect(error).toEqual(new ShardUnavailable({ shard: shard2, reason: "no route to host", sent: false, cause: failure }))
+        expect(error).toEqual(
+          new ShardUnavailable({ shard: shard2, reason: "no route to host", sent: false, cause: failure })
+        )
         expect(error.isRetryable).toBe(true)
         yield* manager.driver(shard1)
       }
       expect(yield* manager.driver(shard2)).toBe(failing.driver)
       expect(failing.counts).toMatchObject({ opened: 3, closed: 2 })
-    }))
+    })
+  )
 
   it.scoped("a defect while building is ShardUnavailable too, and one that names the shard stays as it is", () =>
     Effect.gen(function* () {
       const own = new ShardUnavailable({ shard: shard2, reason: "by itself", sent: false })
       const manager = yield* make(
-        layersOf({ ...three(), shard_1: countingShard(Effect.die("broken layer")), shard_2: countingShard(Effect.fail(own)) })
+        layersOf({
+          ...three(),
+          shard_1: countingShard(Effect.die("broken layer")),
+          shard_2: countingShard(Effect.fail(own))
+        })
       )
       expect(yield* Effect.flip(manager.driver(shard1))).toMatchObject({ shard: shard1, reason: "broken layer" })
       expect(yield* Effect.flip(manager.driver(shard2))).toBe(own)
-    }))
+    })
+  )
 
   it.scoped("an interrupted build leaves nothing open, and the next use builds anew", () =>
     Effect.gen(function* () {
       const begun = yield* Deferred.make<void>()
       let attempts = 0
       const stuck = countingShard(
-        Effect.suspend(() => (++attempts === 1 ? Effect.zipRight(Deferred.succeed(begun, undefined), Effect.never) : Effect.void))
+        Effect.suspend(() =>
+          ++attempts === 1 ? Effect.zipRight(Deferred.succeed(begun, undefined), Effect.never) : Effect.void
+        )
       )
       const manager = yield* make(layersOf({ ...three(), shard_1: stuck }))
       const building = yield* Effect.fork(manager.driver(shard1))
@@ -121,7 +137,8 @@ describe("ShardManager: opening", () => {
       expect(Exit.isInterrupted(exit)).toBe(true)
       expect(yield* Fiber.join(waiting)).toBe(stuck.driver)
       expect(stuck.counts).toMatchObject({ opened: 2, closed: 1 })
-    }))
+    })
+  )
 
   it.scoped("adapts a layer that provides a SqlClient alone", () =>
     Effect.gen(function* () {
@@ -132,7 +149,8 @@ describe("ShardManager: opening", () => {
         { adapt: (given, id) => (given === client && id === shard1 ? { ...adapted, client: given } : never(id)) }
       )
       expect(yield* manager.client("shard_1")).toBe(client)
-    }))
+    })
+  )
 
   it.effect("closes with the scope what was opened, and opens nothing for that", () =>
     Effect.gen(function* () {
@@ -141,8 +159,13 @@ describe("ShardManager: opening", () => {
       const manager = yield* Scope.extend(make(layersOf(shards)), scope)
       yield* Effect.all([manager.driver(shard1), manager.driver(shard3)])
       yield* Scope.close(scope, Exit.void)
-      expect(Object.values(shards).map(({ counts }) => [counts.opened, counts.closed])).toEqual([[1, 1], [0, 0], [1, 1]])
-    }))
+      expect(Object.values(shards).map(({ counts }) => [counts.opened, counts.closed])).toEqual([
+        [1, 1],
+        [0, 0],
+        [1, 1]
+      ])
+    })
+  )
 })
 
 describe("ShardManager: registering", () => {
@@ -151,20 +174,24 @@ describe("ShardManager: registering", () => {
       const manager = yield* make(layersOf(three()))
       const known = ["shard_1", "shard_2", "shard_3"]
       expect(manager.registered()).toEqual(known)
-      expect(yield* Effect.flip(manager.driver(ShardId.make("shard_9")))).toEqual(new UnknownShard({ shard: "shard_9", known }))
+      expect(yield* Effect.flip(manager.driver(ShardId.make("shard_9")))).toEqual(
+        new UnknownShard({ shard: "shard_9", known })
+      )
       expect(yield* Effect.flip(manager.client("no shard; drop table"))).toEqual(
         new UnknownShard({ shard: "no shard; drop table", known })
       )
       expect(manager.driverNow(ShardId.make("shard_9"))).toBeUndefined()
       expect(yield* Effect.flip(manager.deregister("shard_9"))).toBeInstanceOf(UnknownShard)
-    }))
+    })
+  )
 
   it.scoped("a topology may not list a shard that is not registered", () =>
     Effect.gen(function* () {
       const { shard_1, shard_2 } = layersOf(three())
       const error = yield* Effect.flip(make({ shard_1: shard_1!, shard_2: shard_2! }))
       expect(error).toEqual(new UnknownShard({ shard: "shard_3", known: ["shard_1", "shard_2"] }))
-    }))
+    })
+  )
 
   it.scoped("registers a shard while running, but no name twice and no name that is none", () =>
     Effect.gen(function* () {
@@ -176,7 +203,8 @@ describe("ShardManager: registering", () => {
       expect(yield* Effect.flip(manager.register("shard_4", later.layer))).toBeInstanceOf(ShardInUse)
       expect(yield* Effect.flip(manager.register("4 shards", later.layer))).toBeInstanceOf(ShardInUse)
       expect(later.counts.opened).toBe(1)
-    }))
+    })
+  )
 
   it.scoped("deregisters what is free: closed at once, unknown from then on", () =>
     Effect.gen(function* () {
@@ -190,7 +218,8 @@ describe("ShardManager: registering", () => {
       expect(yield* Effect.flip(manager.driver(ShardId.make("spare")))).toBeInstanceOf(UnknownShard)
       yield* manager.register("spare", unopened.layer)
       expect(yield* manager.driver(ShardId.make("spare"))).toBe(unopened.driver)
-    }))
+    })
+  )
 
   it.scoped("keeps a shard that the topology gives something to, and one that still holds rows", () =>
     Effect.gen(function* () {
@@ -212,7 +241,8 @@ describe("ShardManager: registering", () => {
       expect(asked).toEqual([spare.driver])
       expect(manager.registered()).toContain("spare")
       expect(spare.counts.closed).toBe(0)
-    }))
+    })
+  )
 
   it.scoped("keeps a shard it cannot look into", () =>
     Effect.gen(function* () {
@@ -220,13 +250,17 @@ describe("ShardManager: registering", () => {
       yield* manager.register("spare", countingShard(Effect.fail(new Error("down"))).layer)
       expect(yield* Effect.flip(manager.deregister("spare"))).toBeInstanceOf(ShardUnavailable)
       expect(manager.registered()).toContain("spare")
-    }))
+    })
+  )
 })
 
 describe("ShardManager: the topology in force", () => {
   const moved = (epoch: number) =>
     Either.getOrThrow(
-      Topology.withSlotMap(topology, SlotMap.withEpoch(SlotMap.assign(topology.slotMap, [0, { from: 10, to: 20 }], shard3), epoch))
+      Topology.withSlotMap(
+        topology,
+        SlotMap.withEpoch(SlotMap.assign(topology.slotMap, [0, { from: 10, to: 20 }], shard3), epoch)
+      )
     )
 
   it.scoped("takes a later one, and refuses the same or an earlier epoch", () =>
@@ -238,7 +272,8 @@ describe("ShardManager: the topology in force", () => {
       expect(yield* Effect.flip(manager.setTopology(later))).toEqual(new StaleTopology({ expected: 2, actual: 5 }))
       expect(yield* Effect.flip(manager.setTopology(moved(5)))).toBeInstanceOf(StaleTopology)
       expect(manager.topology()).toBe(latest)
-    }))
+    })
+  )
 
   it.scoped("refuses one that lists an unknown shard, and takes it once that is registered", () =>
     Effect.gen(function* () {
@@ -249,7 +284,8 @@ describe("ShardManager: the topology in force", () => {
       yield* manager.register("shard_4", countingShard().layer)
       yield* manager.setTopology(wider)
       expect(manager.topology()).toBe(wider)
-    }))
+    })
+  )
 
   it.scoped("a shard that a later topology gives nothing to may go", () =>
     Effect.gen(function* () {
@@ -257,7 +293,8 @@ describe("ShardManager: the topology in force", () => {
       yield* manager.setTopology(Topology.make({ shards: ["shard_1", "shard_3"], epoch: 2 }))
       yield* manager.deregister("shard_2")
       expect(manager.registered()).toEqual(["shard_1", "shard_3"])
-    }))
+    })
+  )
 
   it.scoped("streams the one in force, then every later one", () =>
     Effect.gen(function* () {
@@ -274,5 +311,6 @@ describe("ShardManager: the topology in force", () => {
       yield* manager.setTopology(moved(3))
       yield* manager.setTopology(moved(7))
       expect(Chunk.toReadonlyArray(yield* Fiber.join(seen)).map(({ epoch }) => epoch)).toEqual([2, 3, 7])
-    }))
+    })
+  )
 })

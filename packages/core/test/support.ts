@@ -5,7 +5,7 @@ import type { SqlClient } from "@effect/sql/SqlClient"
 import * as Client from "@effect/sql/SqlClient"
 import type { ShardLayer } from "@shardlayer/core/LazyShard"
 import type { Plan, ShardedReference } from "@shardlayer/core/plan/Plan"
-import { CurrentShardDriver, type ShardDriver } from "@shardlayer/core/ShardConnection"
+import { CurrentShardDriver, type ShardConnection, type ShardDriver } from "@shardlayer/core/ShardConnection"
 import { UnsupportedQuery } from "@shardlayer/core/ShardError"
 import * as Keyspace from "@shardlayer/core/topology/Keyspace"
 import * as Resolver from "@shardlayer/core/topology/Resolver"
@@ -23,8 +23,20 @@ export const topology = Topology.make({
     user: Keyspace.hash({ key: ["int8"], pins: [{ key: 42, shard: "shard_3" }] }),
     device: Keyspace.hash({ key: ["uuid"] }),
     pair: Keyspace.hash({ key: ["int4", "text"] }),
-    region: Keyspace.list({ key: ["text"], entries: [{ keys: ["eu"], shard: "shard_1" }, { keys: ["us"], shard: "shard_2" }] }),
-    bucket: Keyspace.range({ key: ["int4"], bounds: [{ to: 100, shard: "shard_1" }, { from: 200, shard: "shard_2" }] }),
+    region: Keyspace.list({
+      key: ["text"],
+      entries: [
+        { keys: ["eu"], shard: "shard_1" },
+        { keys: ["us"], shard: "shard_2" }
+      ]
+    }),
+    bucket: Keyspace.range({
+      key: ["int4"],
+      bounds: [
+        { to: 100, shard: "shard_1" },
+        { from: 200, shard: "shard_2" }
+      ]
+    }),
     tenant: Keyspace.lookup({ key: ["text"], directory: "tenants" })
   },
   tables: {
@@ -45,7 +57,10 @@ export const shard2 = ShardId.make("shard_2")
 export const shard3 = ShardId.make("shard_3")
 
 /** The shard of a key of one of the pure keyspaces. */
-export const ownerOf = (keyspace: keyof typeof topology.keyspaces, key: ReadonlyArray<string | null>): ShardId.ShardId => {
+export const ownerOf = (
+  keyspace: keyof typeof topology.keyspaces,
+  key: ReadonlyArray<string | null>
+): ShardId.ShardId => {
   const owner = Resolver.owner(topology, topology.keyspaces[keyspace], key)
   if (owner._tag !== "Shard") throw new Error(`key ${key.join()} of ${keyspace} has no shard in the topology itself`)
   return owner.shard
@@ -91,15 +106,24 @@ export const recordingDriver = (log: Array<readonly [sql: string, params: Readon
     log.push([sql, params])
     return { sql, params }
   }
-  return {
-    client: {} as SqlClient,
-    reserve: Effect.dieMessage("not reserved in these tests"),
-    describe: () => Effect.dieMessage("not described in these tests"),
+  const connection: ShardConnection = {
     execute: (sql, params) => Effect.sync(() => [row(sql, params)]),
     executeValues: (sql, params) => Effect.sync(() => [Object.values(row(sql, params))]),
     executeRaw: (sql, params) =>
       Effect.sync(() => ({ command: "SELECT", rowCount: 1, rows: [row(sql, params)], fields: [] })),
     executeStream: (sql, params) => Stream.sync(() => row(sql, params))
+  }
+  return {
+    ...connection,
+    client: {} as SqlClient,
+    describe: () => Effect.dieMessage("not described in these tests"),
+    reserve: Effect.succeed({
+      ...connection,
+      taint: Effect.sync(() => void row("(taint)", [])),
+      control: (sql) => Effect.sync(() => void row(sql, [])),
+      commit: Effect.sync(() => void row("COMMIT", [])),
+      rollback: Effect.sync(() => void row("ROLLBACK", []))
+    })
   }
 }
 

@@ -18,7 +18,8 @@ const bind = (
   only?: Bind.OnlyKey,
   answers: Bind.Answers = unanswered
 ) => Bind.bind(plan, params, topology, answers, only)
-const oneShard = (shard: ShardId, access: "read" | "write" = "read") => Either.right({ _tag: "OneShard", shard, access })
+const oneShard = (shard: ShardId, access: "read" | "write" = "read") =>
+  Either.right({ _tag: "OneShard", shard, access })
 const user = (operand: Operand) => ({ keyspace: "user", constraint: Constraint.equals([operand]) })
 
 const on1 = userOn(shard1)
@@ -68,7 +69,9 @@ describe("Bind", () => {
     expect(bind(routed([{ keyspace: "user", constraint: Constraint.nothing }]))).toEqual(
       Either.right({ _tag: "AnyShard", access: "read" })
     )
-    expect(bind({ _tag: "AnyShard", tables: ["countries"] })).toEqual(Either.right({ _tag: "AnyShard", access: "read" }))
+    expect(bind({ _tag: "AnyShard", tables: ["countries"] })).toEqual(
+      Either.right({ _tag: "AnyShard", access: "read" })
+    )
   })
 
   it("prunes IN lists and arrays to the owners of their keys", () => {
@@ -94,7 +97,11 @@ describe("Bind", () => {
     expect(bind(routed([key]), [99])).toEqual(oneShard(shard1))
     expect(bind(routed([key]), [100])).toEqual(
       Either.left(
-        new KeyUnassigned({ keyspace: "bucket", key: ["100"], reason: expect.stringContaining("is in no range") as never })
+        new KeyUnassigned({
+          keyspace: "bucket",
+          key: ["100"],
+          reason: expect.stringContaining("is in no range") as never
+        })
       )
     )
   })
@@ -136,7 +143,9 @@ describe("Bind under forKey", () => {
   it("refuses any other key, of the same shard too", () => {
     const neighbour = userOn(shard1, on1 + 1)
     expect(reasonOf(bind(routed([user(param(1))]), [neighbour], only))).toContain(`(${neighbour})`)
-    expect(reasonOf(bind(routed([{ keyspace: "user", constraint: Constraint.anyOf(1) }]), [[on1, on2]], only))).toContain(`(${on2})`)
+    expect(
+      reasonOf(bind(routed([{ keyspace: "user", constraint: Constraint.anyOf(1) }]), [[on1, on2]], only))
+    ).toContain(`(${on2})`)
   })
 
   it("refuses what names no key, another keyspace and single tables", () => {
@@ -157,7 +166,10 @@ describe("Bind under forKey", () => {
 
 describe("Bind, as a law", () => {
   const plan = fc.array(constraint(1), { minLength: 1, maxLength: 3 }).map((constraints) =>
-    routed(constraints.map((constraint) => ({ keyspace: "user", constraint })), { scatter: { _tag: "Concatenate" } })
+    routed(
+      constraints.map((constraint) => ({ keyspace: "user", constraint })),
+      { scatter: { _tag: "Concatenate" } }
+    )
   )
 
   it("the shards bound hold every row that can matter; the same bind twice is equal", () => {

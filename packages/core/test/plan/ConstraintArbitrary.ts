@@ -17,7 +17,10 @@ function value(): fc.Arbitrary<unknown> {
 }
 
 function array(): fc.Arbitrary<unknown> {
-  return fc.oneof({ weight: 8, arbitrary: fc.array(value(), { maxLength: 5 }) }, { weight: 1, arbitrary: fc.constant(null) })
+  return fc.oneof(
+    { weight: 8, arbitrary: fc.array(value(), { maxLength: 5 }) },
+    { weight: 1, arbitrary: fc.constant(null) }
+  )
 }
 
 const operand: fc.Arbitrary<Operand> = fc.oneof(
@@ -71,4 +74,6 @@ const parts = [null, "0", "1", "2", "3", "4", "5", "6", "7", "8"] as const
 
 /** Every key the constraints can speak of, and some they cannot. */
 export const domain = (columns: number): ReadonlyArray<KeyTuple> =>
-  columns === 1 ? parts.map((part) => [part]) : parts.flatMap((first) => domain(columns - 1).map((rest) => [first, ...rest]))
+  columns === 1
+    ? parts.map((part) => [part])
+    : parts.flatMap((first) => domain(columns - 1).map((rest) => [first, ...rest]))

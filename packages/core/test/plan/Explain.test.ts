@@ -26,8 +26,14 @@ describe("Explain", () => {
   })
 
   it("several shards, composite keys, alternatives and notes", () => {
-    const seat = Constraint.equals([{ _tag: "Constant", part: "7" }, { _tag: "Constant", part: "o'clock" }])
-    const nowhere = Constraint.stored([{ _tag: "Constant", part: null }, { _tag: "Param", index: 2 }])
+    const seat = Constraint.equals([
+      { _tag: "Constant", part: "7" },
+      { _tag: "Constant", part: "o'clock" }
+    ])
+    const nowhere = Constraint.stored([
+      { _tag: "Constant", part: null },
+      { _tag: "Param", index: 2 }
+    ])
     const plan = routed(
       [
         { keyspace: "pair", constraint: Constraint.or([seat, nowhere]) },
@@ -79,6 +85,9 @@ describe("Explain", () => {
     if (plan._tag !== "Routed") throw new Error("not routed")
     const aliased: Plan = { ...plan, references: plan.references.map((reference) => ({ ...reference, alias: "u" })) }
     const bound = { _tag: "OneShard", shard: shard2, access: "read" } as const
-    expect(Explain.explain("select", aliased, bound, topology.shards)).toMatchObject({ keys: ["users u: id = $1"], sql: "select" })
+    expect(Explain.explain("select", aliased, bound, topology.shards)).toMatchObject({
+      keys: ["users u: id = $1"],
+      sql: "select"
+    })
   })
 })

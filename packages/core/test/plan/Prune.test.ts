@@ -43,7 +43,14 @@ describe("Prune.keysOf", () => {
     expect(Prune.keysOf(any, int8, [[3, "3", 1n, null, 3]])).toEqual(keys(["3"], ["1"]))
     expect(Prune.keysOf(any, int8, [[]])).toEqual(keys())
     expect(Prune.keysOf(any, int8, [null])).toEqual(keys())
-    expect(Prune.keysOf(any, int8, [[[1, 2], [2, 3]]])).toEqual(keys(["1"], ["2"], ["3"]))
+    expect(
+      Prune.keysOf(any, int8, [
+        [
+          [1, 2],
+          [2, 3]
+        ]
+      ])
+    ).toEqual(keys(["1"], ["2"], ["3"]))
   })
 
   it("leaves an array written as text to the server: any key", () => {
@@ -56,12 +63,15 @@ describe("Prune.keysOf", () => {
     const params = [[2, 3]]
     expect(Prune.keysOf({ _tag: "And", parts: [oneOrTwo, twoOrThree] }, int8, params)).toEqual(keys(["2"]))
     expect(Prune.keysOf({ _tag: "Or", parts: [oneOrTwo, twoOrThree] }, int8, params)).toEqual(keys(["1"], ["2"], ["3"]))
-    expect(Prune.keysOf({ _tag: "And", parts: [Constraint.unknown, oneOrTwo] }, int8, params)).toEqual(keys(["1"], ["2"]))
+    expect(Prune.keysOf({ _tag: "And", parts: [Constraint.unknown, oneOrTwo] }, int8, params)).toEqual(
+      keys(["1"], ["2"])
+    )
     expect(Prune.keysOf({ _tag: "Or", parts: [Constraint.unknown, oneOrTwo] }, int8, params)).toEqual(all)
   })
 
   it("names the parameter and the column of a value that is no key", () => {
-    const problem = (found: ReturnType<typeof Prune.keysOf>) => Either.getOrThrowWith(Either.flip(found), () => new Error("a key"))
+    const problem = (found: ReturnType<typeof Prune.keysOf>) =>
+      Either.getOrThrowWith(Either.flip(found), () => new Error("a key"))
     const number = problem(Prune.keysOf(Constraint.equals([param(2)]), int8, [1, "x"]))
     expect(number).toEqual({ param: 2, column: 0, reason: expect.stringContaining("int8") })
     const second = Constraint.equals([constant("1"), param(1)])
