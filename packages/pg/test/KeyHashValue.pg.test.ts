@@ -1,5 +1,6 @@
 // Canonical texts against the server: whatever the session's settings, and whatever JavaScript value the driver sends.
 import { describe, expect, layer } from "@effect/vitest"
+import * as fc from "fast-check"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as KeyHash from "@shardlayer/core/topology/KeyHash"
@@ -273,6 +274,30 @@ layer(PgCluster.layer({ shards: 1, mode: "databases" }), { excludeTestServices: 
         }
       }
     })
+  )
+
+  it.effect.each(KeyType.all.map((type) => ({ type })))(
+    "a misspelled $type means to us what it means to the server, or nothing",
+    ({ type }) =>
+      Effect.gen(function* () {
+        const cluster = yield* PgCluster.PgCluster
+        const seed = Math.floor(Math.random() * 2 ** 31)
+        const texts = fc.sample(KeyArbitrary.misspelled(type), { numRuns: 10_000, seed })
+        // Halves of surrogate pairs and U+0000 never reach the server as they are.
+        const sendable = texts.filter((text) => !/[\p{Surrogate}\0]/u.test(text))
+        const accepted = sendable.flatMap((text) =>
+          Either.match(KeyValue.canonical(type, text), { onLeft: () => [], onRight: (key) => [{ text, key }] })
+        )
+        const rows = yield* cluster.query<{ readonly n: number; readonly valid: boolean }>(
+          "shard_1",
+          `select n::int, pg_input_is_valid(text, '${type}') as valid
+           from unnest($1::text[], $2::text[]) with ordinality as input(text, canonical, n)
+           where case when pg_input_is_valid(text, '${type}') then text::${type} <> canonical::${type} else true end`,
+          [accepted.map(({ text }) => text), accepted.map(({ key }) => key)]
+        )
+        expect(accepted.length).toBeGreaterThan(0)
+        expect(rows.map(({ n, valid }) => ({ ...accepted[n - 1], valid, seed })).slice(0, 3)).toEqual([])
+      })
   )
 
   it.effect("the limits of numeric hold on the server", () =>

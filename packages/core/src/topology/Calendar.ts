@@ -13,7 +13,7 @@ const day = "([0-9]{4,7})-([0-9]{2})-([0-9]{2})"
 const era = "( BC)?"
 const datePattern = new RegExp(`^${space}${day}${era}${space}$`, "i")
 const time = "([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\\.([0-9]{1,6}))?)?"
-const offset = "(?:Z|([+-])([0-9]{2})(?::?([0-9]{2})(?::([0-9]{2}))?)?)"
+const offset = "(?:Z|([+-])([0-9]{2})(?:([0-9]{2})|:([0-9]{2})(?::([0-9]{2}))?)?)"
 const timestampPattern = new RegExp(`^${space}${day}[ T]${time}${offset}${era}${space}$`, "i")
 
 const daySeconds = 86400
@@ -51,9 +51,9 @@ export const canonicalTimestamp = (text: string): Either.Either<string, string> 
   if (match === null) {
     return Either.left(`"${text.slice(0, 64)}" is no ISO timestamp with an offset (2024-02-29T12:00:00.123456Z)`)
   }
-  const local = dayNumber(match[1], match[2], match[3], match[12])
+  const local = dayNumber(match[1], match[2], match[3], match[13])
   const seconds = daytimeSeconds(match[4], match[5], match[6])
-  const shift = offsetSeconds(match[8], match[9], match[10], match[11])
+  const shift = offsetSeconds(match[8], match[9], match[10] ?? match[11], match[12])
   if (local === undefined || seconds === undefined || shift === undefined) return outOfRange(text)
   const micros = Number((match[7] ?? "").padEnd(6, "0"))
   return fromSeconds(local, seconds - shift, micros) ?? outOfRange(text)
@@ -101,7 +101,7 @@ export const timestampMicros = (canonical: string): bigint => {
   if (canonical === "infinity") return 9223372036854775807n
   if (canonical === "-infinity") return -9223372036854775808n
   const match = timestampPattern.exec(canonical)
-  const days = dayNumber(match?.[1], match?.[2], match?.[3], match?.[12]) ?? invariant(canonical)
+  const days = dayNumber(match?.[1], match?.[2], match?.[3], match?.[13]) ?? invariant(canonical)
   const seconds = daytimeSeconds(match?.[4], match?.[5], match?.[6]) ?? invariant(canonical)
   const micros = Number((match?.[7] ?? "").padEnd(6, "0"))
   return BigInt(days) * BigInt(dayMicros) + BigInt(seconds * 1_000_000 + micros)

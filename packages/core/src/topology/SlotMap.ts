@@ -110,8 +110,8 @@ export const isSlotCount = (slots: number): boolean =>
   Number.isInteger(slots) && slots >= 1 && slots <= slotsMax && (slots & (slots - 1)) === 0
 
 /**
- * Contiguous runs of almost equal length, in the order the shards are given. With more shards than slots the last
- * ones own nothing. Throws a `RangeError` when `slots` or `epoch` is invalid: `fromRanges` reports instead.
+ * Contiguous runs of almost equal length, in the order the shards are given. With more shards than slots some
+ * own nothing. Throws a `RangeError` when `slots` or `epoch` is invalid: `fromRanges` reports instead.
  *
  * @since 0.1.0
  * @category constructors

@@ -32,6 +32,22 @@ export const spelled = (type: KeyType): fc.Arbitrary<string> => {
   }
 }
 
+/** Texts a slip of the finger away from those: some still mean something, most do not. */
+export const misspelled = (type: KeyType): fc.Arbitrary<string> => {
+  const character = fc.constantFrom(..."0123456789+-.:_ \t\u00a0TZeEBCADxinfaNty{}\\/,\u0663é")
+  const edit = fc.record({
+    at: fc.nat({ max: 60 }),
+    cut: fc.integer({ min: 0, max: 2 }),
+    put: fc.string({ unit: character, maxLength: 2 })
+  })
+  return fc.tuple(spelled(type), fc.array(edit, { minLength: 1, maxLength: 3 })).map(([text, edits]) =>
+    edits.reduce((before, { at, cut, put }) => {
+      const index = at % (before.length + 1)
+      return before.slice(0, index) + put + before.slice(index + cut)
+    }, text)
+  )
+}
+
 /** The same sample for the same seed; the seed goes into the failure message. */
 export const sample = (type: KeyType, count: number, seed: number): ReadonlyArray<string> =>
   fc.sample(spelled(type), { numRuns: count, seed })
