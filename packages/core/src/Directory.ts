@@ -64,18 +64,6 @@ export interface DirectoryService {
 export class Directory extends Context.Tag("@shardlayer/core/Directory")<Directory, DirectoryService>() {}
 
 /**
- * The key as one string, equal for equal keys only. No part holds a NUL: PostgreSQL has no such text.
- *
- * @since 0.1.0
- * @category encoding
- */
-export const keyText = (directory: string, key: KeyTuple): string => {
-  let text = directory
-  for (const part of key) text += part === null ? "\u0000n" : "\u0000v" + part
-  return text
-}
-
-/**
  * @since 0.1.0
  * @category constructors
  */
@@ -83,10 +71,10 @@ export const makeMemory: Effect.Effect<DirectoryService> = Effect.sync(() => {
   const shards = new Map<string, ShardId>()
   return {
     lookup: (directory, keys) =>
-      Effect.sync(() => keys.map((key) => Option.fromNullable(shards.get(keyText(directory, key))))),
+      Effect.sync(() => keys.map((key) => Option.fromNullable(shards.get(textOf(directory, key))))),
     assign: (directory, key, shard, options) =>
       Effect.suspend(() => {
-        const text = keyText(directory, key)
+        const text = textOf(directory, key)
         const owner = shards.get(text)
         if (owner !== undefined && owner !== shard && options?.replace !== true) {
           return Effect.fail(new KeyAssignedElsewhere({ directory, key, owner, wanted: shard }))
@@ -94,7 +82,7 @@ export const makeMemory: Effect.Effect<DirectoryService> = Effect.sync(() => {
         shards.set(text, shard)
         return Effect.void
       }),
-    remove: (directory, key) => Effect.sync(() => shards.delete(keyText(directory, key)))
+    remove: (directory, key) => Effect.sync(() => shards.delete(textOf(directory, key)))
   }
 })
 
@@ -105,3 +93,5 @@ export const makeMemory: Effect.Effect<DirectoryService> = Effect.sync(() => {
  * @category layers
  */
 export const layerMemory: Layer.Layer<Directory> = Layer.effect(Directory, makeMemory)
+
+const textOf = (directory: string, key: KeyTuple): string => JSON.stringify([directory, ...key])

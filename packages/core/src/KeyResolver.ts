@@ -15,7 +15,7 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
-import { Directory, type DirectoryService, keyText } from "./Directory.js"
+import { Directory, type DirectoryService } from "./Directory.js"
 import { type Batcher, makeBatcher } from "./internal/batcher.js"
 import { type LruCache, makeLruCache } from "./internal/lruCache.js"
 import * as LocalTransaction from "./LocalTransaction.js"
@@ -123,7 +123,7 @@ export const make = (options: KeyResolverOptions): Effect.Effect<KeyResolverServ
 
     const resolveCached = (ask: Ask): ShardId | undefined => {
       if (ask.resolver._tag === "Custom") return undefined
-      const shard = cache.get(keyText(ask.resolver.directory, ask.key))
+      const shard = cache.get(ask.resolver.directory, textOf(ask.key))
       if (shard === undefined) misses++
       else hits++
       return shard
@@ -203,7 +203,7 @@ const makeLookups = (
       generation: 0,
       batcher: makeBatcher({
         run: (keys) => runBatch(state, directory, keys),
-        keyText: (key) => keyText(directory, key),
+        keyText: textOf,
         fork,
         keysMax: options.batchKeysMax ?? 1_000,
         batchesMax: options.batchesMax ?? 4
@@ -240,7 +240,7 @@ const makeLookups = (
     shards.forEach((shard, index) => {
       const key = keys[index]
       if (key === undefined || Option.isNone(shard) || !isRegistered(options, shard.value)) return
-      cache.set(keyText(directory, key), shard.value)
+      cache.set(directory, textOf(key), shard.value)
     })
 
   const resolve = (open: ReadonlyArray<Open>, answer: Answer): Effect.Effect<void, ShardError> =>
@@ -265,10 +265,9 @@ const makeLookups = (
 
   const invalidate: KeyResolverService["invalidate"] = (directory, key) => {
     for (const [name, state] of states) if (directory === undefined || name === directory) state.generation++
-    if (directory === undefined) return cache.deleteWhere(() => true)
-    if (key !== undefined) return cache.delete(keyText(directory, key))
-    const prefix = keyText(directory, []) + "\u0000"
-    cache.deleteWhere((text) => text.startsWith(prefix))
+    if (directory === undefined) return cache.clear()
+    if (key === undefined) return cache.deleteGroup(directory)
+    cache.delete(directory, textOf(key))
   }
 
   return { resolve, invalidate, batches: () => batches }
@@ -314,8 +313,16 @@ const unregistered = (
 ): Option.Option<ResolveFailed> => {
   if (isRegistered(options, shard)) return Option.none()
   const cause = new UnknownShard({ shard, known: options.shards?.() ?? [] })
-  const keyText = key.map((part) => part ?? "NULL").join(", ")
-  return Option.some(
-    new ResolveFailed({ resolver, reason: `its answer for key (${keyText}): ${cause.message}`, cause })
-  )
+  const parts = key.map((part) => part ?? "NULL").join(", ")
+  return Option.some(new ResolveFailed({ resolver, reason: `its answer for key (${parts}): ${cause.message}`, cause }))
+}
+
+/**
+ * The key as one string, equal for equal keys only; of one column the column itself. PostgreSQL has no text with a NUL,
+ * so a NUL can tell the parts apart, and NULL from any text.
+ */
+const textOf = (key: KeyTuple): string => {
+  const [first] = key
+  if (key.length === 1) return first ?? "\u0000"
+  return key.map((part) => (part === null ? "\u0000n" : `\u0000v${part}`)).join("")
 }

@@ -1,5 +1,3 @@
-import * as Reactivity from "@effect/experimental/Reactivity"
-import * as PgClient from "@effect/sql-pg/PgClient"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { it } from "@effect/vitest"
 import type { Directory } from "@shardlayer/core/Directory"
@@ -9,12 +7,15 @@ import type { KeyTuple } from "@shardlayer/core/topology/KeyValue"
 import * as ShardId from "@shardlayer/core/topology/ShardId"
 import { directoryContract } from "@shardlayer/testing/contracts/DirectoryContract"
 import * as PgCluster from "@shardlayer/testing/PgCluster"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { describe, expect } from "vitest"
 import * as PgDirectory from "../src/PgDirectory.js"
 import * as PgInstall from "../src/PgInstall.js"
+import * as PgShard from "../src/PgShard.js"
+import type { PgShardConfig } from "../src/PgShardConfig.js"
 
 const one = ShardId.make("shard_1")
 const two = ShardId.make("shard_2")
@@ -49,7 +50,7 @@ describe("PgDirectory", () => {
         select 'tenants', array[n::text], 'shard_' || n % 4 from generate_series(1, 200000) n`)
       yield* query("analyze shardlayer.directory")
       // One connection: a session reports its own reads only when it is told to, or after a second.
-      const client = yield* Effect.provide(PgClient.make({ url: node.url, maxConnections: 1 }), Reactivity.layer)
+      const client = yield* ownClient({ url: node.url, maxConnections: 1 })
       const rowsScanned = Effect.gen(function* () {
         yield* client`select pg_stat_force_next_flush()`
         const [row] = yield* query<{ rows: number }>(
@@ -82,11 +83,11 @@ describe("PgDirectory", () => {
   it.scopedLive("is undisturbed by a client that renames columns", () =>
     Effect.gen(function* () {
       const { node } = yield* installed
-      const client = yield* PgClient.make({
+      const client = yield* ownClient({
         url: node.url,
         transformResultNames: (name) => `renamed_${name}`,
         transformQueryNames: (name) => `renamed_${name}`
-      }).pipe(Effect.provide(Reactivity.layer))
+      })
       const directory = PgDirectory.make(client)
       yield* directory.assign("tenants", ["a"], one)
       expect(yield* Effect.flip(directory.assign("tenants", ["a"], two))).toMatchObject({ owner: one })
@@ -119,7 +120,7 @@ describe("PgDirectory", () => {
 const empty = Effect.gen(function* () {
   const cluster = yield* PgCluster.make({ shards: 1, mode: "databases" })
   const node = yield* cluster.node("shard_1")
-  const client = yield* Effect.provide(PgClient.make({ url: node.url }), Reactivity.layer)
+  const client = yield* ownClient({ url: node.url })
   const query = <Row extends object>(sql: string) => Effect.orDie(cluster.query<Row>("shard_1", sql))
   return { client, node, query }
 })
@@ -128,3 +129,6 @@ const installed = Effect.tap(empty, ({ client }) => PgInstall.install(client))
 
 const directoryOver = (client: SqlClient): Layer.Layer<Directory> =>
   Layer.provide(PgDirectory.layer, Layer.succeed(SqlClient, client))
+
+const ownClient = (config: PgShardConfig) =>
+  Effect.map(Layer.build(PgShard.layer(config)), (services) => Context.get(services, SqlClient))

@@ -1,13 +1,15 @@
-import * as Reactivity from "@effect/experimental/Reactivity"
-import * as PgClient from "@effect/sql-pg/PgClient"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { it } from "@effect/vitest"
 import { NotInstalled, StatementFailed } from "@shardlayer/core/ShardError"
 import * as PgCluster from "@shardlayer/testing/PgCluster"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import { describe, expect } from "vitest"
 import { migrations } from "../src/migrations/index.js"
 import * as PgInstall from "../src/PgInstall.js"
+import * as PgShard from "../src/PgShard.js"
+import type { PgShardConfig } from "../src/PgShardConfig.js"
 
 describe("PgInstall", () => {
   it.scopedLive("installs once: a second run finds the version and writes nothing", () =>
@@ -47,7 +49,7 @@ describe("PgInstall", () => {
       const { node, query } = yield* fresh
       const installAlone = Effect.provide(
         Effect.flatMap(SqlClient, PgInstall.install),
-        PgClient.layer({ url: node.url })
+        PgShard.layer({ url: node.url })
       )
       const results = yield* Effect.replicateEffect(installAlone, 8, { concurrency: "unbounded" })
       expect(results.filter(({ applied }) => applied.length > 0)).toHaveLength(1)
@@ -62,7 +64,7 @@ describe("PgInstall", () => {
       yield* query(`alter database "${node.database}" set default_transaction_isolation = 'repeatable read'`)
       const installAlone = Effect.provide(
         Effect.flatMap(SqlClient, PgInstall.install),
-        PgClient.layer({ url: node.url })
+        PgShard.layer({ url: node.url })
       )
       const results = yield* Effect.replicateEffect(installAlone, 8, { concurrency: "unbounded" })
       expect(results.filter(({ applied }) => applied.length > 0)).toHaveLength(1)
@@ -104,7 +106,7 @@ describe("PgInstall", () => {
         Effect.orDie(query(`drop owned by ${role}; drop role ${role}`))
       )
       yield* query(`create schema shardlayer authorization ${role}`)
-      const asRole = PgClient.layer({
+      const asRole = PgShard.layer({
         host: node.host,
         port: node.port,
         database: node.database,
@@ -130,7 +132,10 @@ const history = "select version, name, applied_at::text from shardlayer.migratio
 const fresh = Effect.gen(function* () {
   const cluster = yield* PgCluster.make({ shards: 1, mode: "databases" })
   const node = yield* cluster.node("shard_1")
-  const client = yield* Effect.provide(PgClient.make({ url: node.url }), Reactivity.layer)
+  const client = yield* ownClient({ url: node.url })
   const query = <Row extends object>(sql: string) => Effect.orDie(cluster.query<Row>("shard_1", sql))
   return { node, query, install: PgInstall.install(client), check: PgInstall.check(client) }
 })
+
+const ownClient = (config: PgShardConfig) =>
+  Effect.map(Layer.build(PgShard.layer(config)), (services) => Context.get(services, SqlClient))

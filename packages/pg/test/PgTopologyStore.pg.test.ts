@@ -1,4 +1,3 @@
-import * as Reactivity from "@effect/experimental/Reactivity"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { it } from "@effect/vitest"
@@ -6,31 +5,37 @@ import { NotInstalled, StaleTopology } from "@shardlayer/core/ShardError"
 import type { TopologyStore, TopologyStoreService } from "@shardlayer/core/TopologyStore"
 import { topologyAt, topologyStoreContract } from "@shardlayer/testing/contracts/TopologyStoreContract"
 import * as PgCluster from "@shardlayer/testing/PgCluster"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { describe, expect } from "vitest"
 import * as PgInstall from "../src/PgInstall.js"
+import * as PgShard from "../src/PgShard.js"
 import * as PgTopologyStore from "../src/PgTopologyStore.js"
 
-describe("PgTopologyStore.layer keeps the contract, woken by LISTEN", () => {
+describe("PgTopologyStore.layer keeps the contract, over PgShard, woken by LISTEN", () => {
   for (const { check, name } of topologyStoreContract) {
     it.scopedLive(name, () =>
       Effect.gen(function* () {
-        const { client } = yield* installed
+        const { client } = yield* installed(ownClient)
         yield* Effect.provide(check, storeOver(client, { pollInterval: "1 second" }))
       })
     )
   }
 })
 
-describe("PgTopologyStore.layer keeps the contract, by polling alone", () => {
+describe("PgTopologyStore.layer keeps the contract, over a stock client, by polling alone", () => {
   for (const { check, name } of topologyStoreContract) {
     it.scopedLive(name, () =>
       Effect.gen(function* () {
-        const { client } = yield* installed
+        const { client } = yield* installed(stockClient)
         yield* Effect.provide(check, storeOver(client, { pollInterval: "20 millis", listen: false }))
       })
     )
@@ -40,7 +45,7 @@ describe("PgTopologyStore.layer keeps the contract, by polling alone", () => {
 describe("PgTopologyStore", () => {
   it.scopedLive("says that our tables are missing", () =>
     Effect.gen(function* () {
-      const { client } = yield* empty
+      const { client } = yield* empty(ownClient)
       const store = PgTopologyStore.make(client)
       const missing = new NotInstalled({ found: undefined, expected: PgInstall.version })
       expect(yield* Effect.flip(store.load)).toEqual(missing)
@@ -52,7 +57,7 @@ describe("PgTopologyStore", () => {
 
   it.scopedLive("keeps every epoch with what it replaced and when", () =>
     Effect.gen(function* () {
-      const { client, query } = yield* installed
+      const { client, query } = yield* installed(ownClient)
       const store = PgTopologyStore.make(client)
       yield* store.save(topologyAt(1))
       yield* store.compareAndSet(1, topologyAt(4))
@@ -72,7 +77,7 @@ describe("PgTopologyStore", () => {
 
   it.scopedLive("two processes race: one wins each round, no change is lost, the chain has no fork", () =>
     Effect.gen(function* () {
-      const { node, query } = yield* installed
+      const { node, query } = yield* installed(ownClient)
       const processes = yield* Effect.all([storeOfItsOwn(node), storeOfItsOwn(node)])
       yield* processes[0].save(topologyAt(1))
       let won = 0
@@ -102,7 +107,7 @@ describe("PgTopologyStore", () => {
 
   it.scopedLive("a race is a StaleTopology too where repeatable read is the database's default", () =>
     Effect.gen(function* () {
-      const { node, query } = yield* installed
+      const { node, query } = yield* installed(ownClient)
       yield* query(`alter database "${node.database}" set default_transaction_isolation = 'serializable'`)
       const stores = yield* Effect.all(Array.from({ length: 6 }, () => storeOfItsOwn(node)))
       yield* stores[0]!.save(topologyAt(1))
@@ -119,7 +124,7 @@ describe("PgTopologyStore", () => {
 
   it.scopedLive("a change reaches a watcher by notification, long before the next poll", () =>
     Effect.gen(function* () {
-      const { client, node } = yield* installed
+      const { client, node } = yield* installed(ownClient)
       const store = PgTopologyStore.make(client, { pollInterval: "30 seconds" })
       const watching = yield* watchInto(store)
       yield* eventually(() => listeners(node), 1)
@@ -130,7 +135,7 @@ describe("PgTopologyStore", () => {
 
   it.scopedLive("a change made outside of the store, in plain SQL, reaches a watcher by polling", () =>
     Effect.gen(function* () {
-      const { client, query } = yield* installed
+      const { client, query } = yield* installed(ownClient)
       const store = PgTopologyStore.make(client, { pollInterval: "50 millis" })
       yield* store.save(topologyAt(1))
       const watching = yield* watchInto(store)
@@ -143,7 +148,7 @@ describe("PgTopologyStore", () => {
 
   it.scopedLive("a damaged document is an error naming its epoch, and ends the watch", () =>
     Effect.gen(function* () {
-      const { client, query } = yield* installed
+      const { client, query } = yield* installed(ownClient)
       const store = PgTopologyStore.make(client)
       yield* query("insert into shardlayer.topology (epoch, replaces, document) values (7, 0, '{}')")
       const error = yield* Effect.flip(store.load)
@@ -153,46 +158,90 @@ describe("PgTopologyStore", () => {
     })
   )
 
-  it.scopedLive("a watch outlives a killed server: the change made after the restart arrives", () =>
+  for (const [kind, makeClient] of [["PgShard", ownClient] as const, ["a stock client", stockClient] as const]) {
+    it.scopedLive(`over ${kind} a watch outlives a killed server: the change made after the restart arrives`, () =>
+      Effect.gen(function* () {
+        const cluster = yield* PgCluster.make({ shards: 1, fsync: true })
+        const node = yield* cluster.node("shard_1")
+        const client = yield* makeClient(node)
+        yield* PgInstall.install(client)
+        const store = PgTopologyStore.make(client, { pollInterval: "100 millis" })
+        yield* store.save(topologyAt(1))
+        const watching = yield* watchInto(store)
+        yield* eventually(() => Effect.succeed(watching.at(-1)), 1)
+        yield* eventually(() => listeners(node), 1)
+        yield* cluster.kill("shard_1")
+        expect(yield* Effect.flip(store.load)).toMatchObject({ _tag: "ShardUnavailable" })
+        expect(yield* Effect.flip(PgInstall.check(client))).toMatchObject({ _tag: "ShardUnavailable" })
+        yield* Effect.sleep("300 millis")
+        yield* cluster.restart("shard_1")
+        yield* (yield* storeOfItsOwn(node)).compareAndSet(1, topologyAt(2))
+        yield* eventually(() => Effect.succeed(watching.at(-1)), 2)
+        expect(watching).toEqual([1, 2])
+      }).pipe(Effect.provide(Logger.minimumLogLevel(LogLevel.Error)))
+    )
+  }
+
+  it.scopedLive("over PgShard a watch listens anew after a restart", () =>
     Effect.gen(function* () {
-      const cluster = yield* PgCluster.make({ shards: 1, fsync: true })
+      const cluster = yield* PgCluster.make({ shards: 1 })
       const node = yield* cluster.node("shard_1")
-      const client = yield* stockClient(node)
+      const client = yield* ownClient(node)
       yield* PgInstall.install(client)
-      const store = PgTopologyStore.make(client, { pollInterval: "100 millis", listen: false })
-      yield* store.save(topologyAt(1))
-      const watching = yield* watchInto(store)
-      yield* eventually(() => Effect.succeed(watching.at(-1)), 1)
-      yield* cluster.kill("shard_1")
-      expect(yield* Effect.flip(store.load)).toMatchObject({ _tag: "ShardUnavailable", shard: "meta" })
-      expect(yield* Effect.flip(PgInstall.check(client))).toMatchObject({ _tag: "ShardUnavailable" })
-      yield* Effect.sleep("500 millis")
+      const watching = yield* watchInto(PgTopologyStore.make(client, { pollInterval: "100 millis" }))
+      yield* eventually(() => listeners(node), 1)
       yield* cluster.restart("shard_1")
-      yield* (yield* storeOfItsOwn(node)).compareAndSet(1, topologyAt(2))
-      yield* eventually(() => Effect.succeed(watching.at(-1)), 2)
-      expect(watching).toEqual([1, 2])
+      yield* eventually(() => listeners(node), 1)
+      yield* (yield* storeOfItsOwn(node)).save(topologyAt(1))
+      yield* eventually(() => Effect.succeed(watching.at(-1)), 1)
+    }).pipe(Effect.provide(Logger.minimumLogLevel(LogLevel.Error)))
+  )
+
+  it.scopedLive("a watch ends in bounded time while the server is frozen", () =>
+    Effect.gen(function* () {
+      const cluster = yield* PgCluster.make({ shards: 1 })
+      const node = yield* cluster.node("shard_1")
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const client = yield* ownClient(node)
+          yield* PgInstall.install(client)
+          const store = PgTopologyStore.make(client, { pollInterval: "20 millis" })
+          const watcher = yield* Effect.fork(Stream.runDrain(store.watch))
+          yield* eventually(() => listeners(node), 1)
+          yield* Effect.acquireRelease(cluster.pause("shard_1"), () => Effect.ignore(cluster.resume("shard_1")))
+          yield* Effect.sleep("100 millis")
+          yield* Effect.timeout(Fiber.interrupt(watcher), "10 seconds")
+        })
+      )
     })
   )
 })
 
+type MakeClient = (node: PgCluster.Node) => Effect.Effect<SqlClient, unknown, Scope.Scope>
+
+const ownClient: MakeClient = (node) =>
+  Effect.map(Layer.build(PgShard.layer({ url: node.url })), (services) => Context.get(services, SqlClient))
+
+const stockClient: MakeClient = (node) =>
+  Effect.map(Layer.build(PgClient.layer({ url: node.url })), (services) => Context.get(services, SqlClient))
+
 /** A database of its own, nothing installed. */
-const empty = Effect.gen(function* () {
-  const cluster = yield* PgCluster.make({ shards: 1, mode: "databases" })
-  const node = yield* cluster.node("shard_1")
-  const client = yield* stockClient(node)
-  const query = <Row extends object>(sql: string) => Effect.orDie(cluster.query<Row>("shard_1", sql))
-  return { client, node, query }
-})
+const empty = (makeClient: MakeClient) =>
+  Effect.gen(function* () {
+    const cluster = yield* PgCluster.make({ shards: 1, mode: "databases" })
+    const node = yield* cluster.node("shard_1")
+    const client = yield* makeClient(node)
+    const query = <Row extends object>(sql: string) => Effect.orDie(cluster.query<Row>("shard_1", sql))
+    return { client, node, query }
+  })
 
-const installed = Effect.suspend(() => Effect.tap(empty, ({ client }) => PgInstall.install(client)))
-
-const stockClient = (node: PgCluster.Node) => Effect.provide(PgClient.make({ url: node.url }), Reactivity.layer)
+const installed = (makeClient: MakeClient) => Effect.tap(empty(makeClient), ({ client }) => PgInstall.install(client))
 
 const storeOver = (client: SqlClient, options: PgTopologyStore.PgTopologyStoreOptions): Layer.Layer<TopologyStore> =>
   Layer.provide(PgTopologyStore.layer(options), Layer.succeed(SqlClient, client))
 
 /** A store over connections of its own, as another process has. */
-const storeOfItsOwn = (node: PgCluster.Node) => Effect.map(stockClient(node), (client) => PgTopologyStore.make(client))
+const storeOfItsOwn = (node: PgCluster.Node) => Effect.map(ownClient(node), (client) => PgTopologyStore.make(client))
 
 /** The epochs a watcher sees, as they come. */
 const watchInto = (store: TopologyStoreService) =>
