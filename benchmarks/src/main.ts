@@ -81,8 +81,12 @@ const report = (results: Results): number => {
   const { cores, cpu, memoryGiB, node, platform } = results.machine
   const { hit, miss, missWithParameter } = results.planMicros
   console.log("\nfrom text to shards, nothing run (median µs)")
-  console.log(`plan cached ${hit.toFixed(1)}, planned anew ${miss.toFixed(0)}, anew with a parameter whose type a shard is asked ${missWithParameter.toFixed(0)}`)
-  console.log(`\n${cpu}, ${cores} cores, ${memoryGiB} GiB, ${platform}, Node ${node}, ${results.server}, pools of ${results.maxConnections}`)
+  console.log(
+    `plan cached ${hit.toFixed(1)}, planned anew ${miss.toFixed(0)}, anew with a parameter whose type a shard is asked ${missWithParameter.toFixed(0)}`
+  )
+  console.log(
+    `\n${cpu}, ${cores} cores, ${memoryGiB} GiB, ${platform}, Node ${node}, ${results.server}, pools of ${results.maxConnections}`
+  )
 
   const folder = fileURLToPath(new URL("../results/", import.meta.url))
   const file = `point-read-${results.measuredAt.replaceAll(":", "-").slice(0, 19)}.json`
@@ -92,7 +96,9 @@ const report = (results: Results): number => {
 
   const measured = results.pointRead.find(({ fibers }) => fibers === bar.fibers)?.variants[1]?.ratio ?? NaN
   const meets = measured >= bar.ratio
-  console.log(`bar: routed at ${bar.fibers} fibers ${measured.toFixed(2)}x, wanted ${bar.ratio.toFixed(1)}x: ${meets ? "met" : "MISSED"}`)
+  console.log(
+    `bar: routed at ${bar.fibers} fibers ${measured.toFixed(2)}x, wanted ${bar.ratio.toFixed(1)}x: ${meets ? "met" : "MISSED"}`
+  )
   return meets ? 0 : 1
 }
 

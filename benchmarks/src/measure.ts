@@ -67,7 +67,10 @@ const round = <E>(request: Effect.Effect<unknown, E>, fibers: number, millis: nu
         sentAt = answeredAt
       }
     })
-    yield* Effect.all(Array.from({ length: fibers }, () => worker), { concurrency: "unbounded", discard: true })
+    yield* Effect.all(
+      Array.from({ length: fibers }, () => worker),
+      { concurrency: "unbounded", discard: true }
+    )
     const seconds = (performance.now() - startedAt) / 1000
     const cpu = process.cpuUsage(cpuBefore)
     const sorted = Float64Array.from(latencies).sort()
@@ -106,9 +109,7 @@ export const medianMicros = <E, R>(
 export const median = (values: ReadonlyArray<number>): number => {
   const sorted = [...values].sort((one, other) => one - other)
   const middle = sorted.length >> 1
-  return sorted.length % 2 === 1
-    ? (sorted[middle] ?? NaN)
-    : ((sorted[middle - 1] ?? NaN) + (sorted[middle] ?? NaN)) / 2
+  return sorted.length % 2 === 1 ? (sorted[middle] ?? NaN) : ((sorted[middle - 1] ?? NaN) + (sorted[middle] ?? NaN)) / 2
 }
 
 const rotated = <A>(values: ReadonlyArray<A>, by: number): ReadonlyArray<A> => {

@@ -77,7 +77,8 @@ const pointRead = (sql: SqlClient.SqlClient, ids: ReadonlyArray<number>): Effect
   return Effect.suspend(() => {
     const id = ids[turn++ % ids.length]
     return Effect.map(sql<Account>`SELECT id, name, balance FROM accounts WHERE id = ${id}`, (rows) => {
-      if (rows.length !== 1 || rows[0]?.id !== String(id)) throw new Error(`asked for ${id}, got ${JSON.stringify(rows)}`)
+      if (rows.length !== 1 || rows[0]?.id !== String(id))
+        throw new Error(`asked for ${id}, got ${JSON.stringify(rows)}`)
     })
   })
 }

@@ -68,9 +68,7 @@ const load = (single: SqlClient.SqlClient) =>
 
     yield* Load.createTables(single)
     yield* Load.insertCountries(single, countries)
-    yield* reported("one server ", places.length, (report) =>
-      Load.insertPlaces(single, Load.inTurn([places]), report)
-    )
+    yield* reported("one server ", places.length, (report) => Load.insertPlaces(single, Load.inTurn([places]), report))
   })
 
 const reported = <E, R>(label: string, total: number, run: (report: Load.Report) => Effect.Effect<void, E, R>) =>
@@ -114,7 +112,9 @@ const demo = Effect.gen(function* () {
 
   const refusals = scenes.filter((scene) => scene._tag === "Refused").length
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(1)
-  yield* heading(`${compared} answers compared, all equal; ${refusals} statements refused, as they must be. ${seconds} s`)
+  yield* heading(
+    `${compared} answers compared, all equal; ${refusals} statements refused, as they must be. ${seconds} s`
+  )
 })
 
 runMain(Effect.scoped(demo))

@@ -31,7 +31,11 @@ export interface Stage {
   readonly single: SqlClient.SqlClient
 }
 
-type Performed = Effect.Effect<number, AnswersDiffer | SqlError | ShardError, SqlClient.SqlClient | ShardRouter.ShardRouter>
+type Performed = Effect.Effect<
+  number,
+  AnswersDiffer | SqlError | ShardError,
+  SqlClient.SqlClient | ShardRouter.ShardRouter
+>
 
 export const perform = (stage: Stage, scene: Scene): Performed => {
   switch (scene._tag) {
@@ -62,7 +66,13 @@ const program = (stage: Stage, scene: Extract<Scene, { _tag: "Program" }>): Perf
     for (const statement of scene.statements(sql)) yield* around(show(stage, statement))
     const [here, rows] = yield* timed(around(Scenes.run(scene.statements(sql), sql, transaction)))
     const [alone, expected] = yield* timed(Scenes.run(scene.statements(stage.single), stage.single, transaction))
-    return yield* compared(stage, scene.title, rows, expected, `${Render.millis(here)} (one server ${Render.millis(alone)})`)
+    return yield* compared(
+      stage,
+      scene.title,
+      rows,
+      expected,
+      `${Render.millis(here)} (one server ${Render.millis(alone)})`
+    )
   })
 
 const refused = (stage: Stage, scene: Extract<Scene, { _tag: "Refused" }>): Performed =>

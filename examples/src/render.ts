@@ -23,8 +23,10 @@ export interface Paint {
   readonly yellow: Colour
 }
 
-const colour = (on: boolean, start: number, end: number): Colour => (text) =>
-  on ? `\u001b[${start}m${text}\u001b[${end}m` : text
+const colour =
+  (on: boolean, start: number, end: number): Colour =>
+  (text) =>
+    on ? `\u001b[${start}m${text}\u001b[${end}m` : text
 
 const paintOf = (on: boolean): Paint => ({
   bold: colour(on, 1, 22),
@@ -47,11 +49,13 @@ export const screen = (out: NodeJS.WriteStream): Screen => {
 
 const barWidth = 32
 
-const movingBar = (out: NodeJS.WriteStream, paint: Paint): Screen["progress"] => (label, done, total) => {
-  const filled = Math.floor((done / total) * barWidth)
-  const bar = paint.green("█".repeat(filled)) + paint.dim("░".repeat(barWidth - filled))
-  out.write(`\r  ${label} ${bar} ${count(done)} of ${count(total)}${done >= total ? "\n" : ""}`)
-}
+const movingBar =
+  (out: NodeJS.WriteStream, paint: Paint): Screen["progress"] =>
+  (label, done, total) => {
+    const filled = Math.floor((done / total) * barWidth)
+    const bar = paint.green("█".repeat(filled)) + paint.dim("░".repeat(barWidth - filled))
+    out.write(`\r  ${label} ${bar} ${count(done)} of ${count(total)}${done >= total ? "\n" : ""}`)
+  }
 
 /** A line at each quarter: a log has no use for more. */
 const plainProgress = (out: NodeJS.WriteStream): Screen["progress"] => {
@@ -70,7 +74,10 @@ export const millis = (value: number): string => `${value < 10 ? value.toFixed(1
 
 /** A statement as it was written, its common indentation taken off, and its parameters. */
 export const statement = (paint: Paint, sql: string, params: ReadonlyArray<unknown>): ReadonlyArray<string> => {
-  const lines = sql.replace(/^\s*\n/, "").trimEnd().split("\n")
+  const lines = sql
+    .replace(/^\s*\n/, "")
+    .trimEnd()
+    .split("\n")
   const indent = Math.min(...lines.filter((line) => line.trim() !== "").map((line) => line.search(/\S/)))
   const shown = params.map((param, index) => `$${index + 1} = ${JSON.stringify(param)}`).join(", ")
   return [

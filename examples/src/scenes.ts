@@ -15,9 +15,7 @@ import { topology } from "./schema.js"
 export type Row = Readonly<Record<string, unknown>>
 
 /** How a program is run on the router: pinned to a key, in a transaction. */
-type Around = <A, E, R>(
-  effect: Effect.Effect<A, E, R>
-) => Effect.Effect<A, E | ShardError, R | ShardRouter.ShardRouter>
+type Around = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | ShardError, R | ShardRouter.ShardRouter>
 
 /**
  * - `Read`: one statement that changes nothing, so it can run twice: once planned, once from the plan cache.
