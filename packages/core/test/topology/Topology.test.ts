@@ -34,6 +34,7 @@ const topology = Topology.make({
     orders: Table.sharded({ key: ["user_id"], keyspace: "user", acknowledge: ["orders_country_fkey"] }),
     small: Table.sharded({ key: { user_id: "int4" }, keyspace: "user" }),
     readings: Table.sharded({ key: ["device", { column: "channel", type: "varchar" }], keyspace: "device" }),
+    notes: Table.sharded({ key: { device: "uuid", channel: "text" }, keyspace: "device" }),
     countries: Table.reference(),
     "audit.log": Table.single("shard_1"),
     '"odd.schema"."a ""table"""': Table.reference()
@@ -101,6 +102,7 @@ describe("literal types", () => {
     expectTypeOf(topology.tables.users).toEqualTypeOf<Table.Sharded<"users", readonly ["int8"]>>()
     expectTypeOf(topology.tables.small).toEqualTypeOf<Table.Sharded<"small", readonly ["int4"]>>()
     expectTypeOf(topology.tables.readings.types).toEqualTypeOf<readonly ["uuid", "varchar"]>()
+    expectTypeOf(topology.tables.notes.types).toEqualTypeOf<readonly ["uuid", "text"]>()
     expectTypeOf(topology.tables.countries).toEqualTypeOf<Table.Reference<"countries">>()
     expectTypeOf(topology.tables["audit.log"]).toEqualTypeOf<Table.Single<"audit.log">>()
     expectTypeOf(topology.keyspaces.device.key).toEqualTypeOf<readonly ["uuid", "text"]>()
@@ -132,6 +134,9 @@ describe("literal types", () => {
     Keyspace.hash({ key: ["int4"], pins: [{ key: "x", shard: "shard_1" }] })
     // @ts-expect-error ranges order keys of one column
     Keyspace.range({ key: ["int4", "text"], bounds: [] })
+
+    // @ts-expect-error a misspelt property
+    Topology.make({ shards: ["shard_1"], tabels: {} })
 
     const invalid = (make: () => unknown) => expect(make).toThrow(Topology.TopologyInvalid)
     // @ts-expect-error shard_9 is not among the shards
