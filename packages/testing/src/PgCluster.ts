@@ -14,6 +14,7 @@ import * as Scope from "effect/Scope"
 import { randomBytes } from "node:crypto"
 import { Socket } from "node:net"
 import pg from "pg"
+import { runOnce } from "./internal/statement.js"
 import type { Locale, PgServer, StopMode } from "./PgServer.js"
 import * as Server from "./PgServer.js"
 import type { PgServerError, ServerStartFailed, ServerStopFailed } from "./PgServerError.js"
@@ -199,22 +200,6 @@ export const query = <Row extends object = Record<string, unknown>>(
     )
     return Effect.sync(() => void socket.destroy())
   })
-
-const runOnce = async <Row extends object>(
-  client: pg.Client,
-  sql: string,
-  params: ReadonlyArray<unknown> | undefined
-): Promise<ReadonlyArray<Row>> => {
-  try {
-    await client.connect()
-    const result = await (params === undefined ? client.query<Row>(sql) : client.query<Row>(sql, [...params]))
-    // Several statements in one text give an array of results: the last one's rows are the answer.
-    const last: pg.QueryResult<Row> | undefined = Array.isArray(result) ? result.at(-1) : result
-    return last?.rows ?? []
-  } finally {
-    await client.end()
-  }
-}
 
 /** A node and the server below it; no server of ours when it is shared. */
 interface Place {

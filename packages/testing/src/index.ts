@@ -18,3 +18,10 @@ export * as PgServer from "./PgServer.js"
  * @since 0.1.0
  */
 export * as PgServerError from "./PgServerError.js"
+
+/**
+ * Shards inside the test's own process.
+ *
+ * @since 0.1.0
+ */
+export * as VirtualShards from "./VirtualShards.js"

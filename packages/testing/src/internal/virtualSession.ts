@@ -1,0 +1,141 @@
+// One PGlite, which has one session, made to serve many connections. Enters: messages of whoever holds the session; leaves:
+// the answers. Always: one holder at a time, in the order of asking; a holder finds the settings it had when it let go;
+// a session left in a transaction is rolled back before the next holder gets it.
+// Approximates: temporary tables, advisory locks and `pg_backend_pid()` belong to the one session, so to all connections.
+import type { PGlite } from "@electric-sql/pglite"
+import * as Wire from "./wireFrames.js"
+
+export interface Holder {
+  /** Session settings by name, values as `set_config` takes them. */
+  settings: ReadonlyMap<string, string>
+  /** Bytes that no statement of its own brought about. */
+  readonly notify: (message: Buffer) => void
+  readonly listening: boolean
+  /** The session is gone for good. */
+  readonly fail: (reason: string) => void
+}
+
+/** Ends a wait that has not been answered yet. */
+export type Withdraw = () => void
+
+export class VirtualSession {
+  readonly connections = new Set<Holder>()
+  /** Prepared statements whose connection is gone: closed by the next holder's first messages. */
+  readonly abandoned: Array<string> = []
+  private readonly waiting: Array<() => void> = []
+  private held = false
+  private broken: string | undefined
+  /** The settings the session has now. */
+  private current: ReadonlyMap<string, string> = new Map()
+
+  constructor(readonly name: string, private readonly pglite: PGlite) {}
+
+  /** Calls back, at once or later, when the session is the caller's. */
+  acquire(granted: () => void): Withdraw {
+    if (!this.held) {
+      this.held = true
+      granted()
+      return () => {}
+    }
+    this.waiting.push(granted)
+    return () => {
+      const index = this.waiting.indexOf(granted)
+      if (index >= 0) this.waiting.splice(index, 1)
+    }
+  }
+
+  release(): void {
+    const next = this.waiting.shift()
+    if (next === undefined) this.held = false
+    else next()
+  }
+
+  /** To be called by a new holder before its first message; what it returns is the error in its settings. */
+  async adopt(settings: ReadonlyMap<string, string>): Promise<string | undefined> {
+    const closing = this.abandoned.splice(0).map((statement) => Wire.message("C", Buffer.from("S"), statement))
+    if (closing.length > 0) await this.exec(Buffer.concat([...closing, Wire.sync]))
+    if (sameSettings(this.current, settings)) return undefined
+    const sets = [...settings].map(([name, value]) => `set_config(${literal(name)}, ${literal(value)}, false)`)
+    const select = sets.length === 0 ? "" : `; SELECT ${sets.join(", ")}`
+    const answer = await this.exec(Wire.simpleQuery(`RESET ALL; RESET ROLE${select}`))
+    const error = answer.find((frame) => frame.type === "E")
+    this.current = error === undefined ? settings : new Map()
+    return error === undefined ? undefined : Wire.messageOf(error)
+  }
+
+  /** The settings the holder has made, read before it lets go. */
+  async capture(): Promise<ReadonlyMap<string, string>> {
+    const found = new Map<string, string>()
+    for (const frame of (await this.exec(Wire.simpleQuery(captureSettings))).filter((answer) => answer.type === "D")) {
+      const [name, value] = columnsOf(Wire.bodyOf(frame))
+      if (name !== undefined && value !== undefined) found.set(name, value)
+    }
+    this.current = found
+    return found
+  }
+
+  /** Brings the session back to idle after its holder went away in the middle. */
+  async rollBack(): Promise<void> {
+    const answer = await this.exec(Wire.sync)
+    if (!answer.some((frame) => frame.type === "Z" && statusOf(frame) === "I")) {
+      await this.exec(Wire.simpleQuery("ROLLBACK"))
+    }
+  }
+
+  /**
+   * Runs messages and returns what PostgreSQL answers. Notifications are taken out and handed to all who listen: the session
+   * listens once for everybody.
+   */
+  async exec(messages: Buffer): Promise<ReadonlyArray<Wire.Frame>> {
+    if (this.broken !== undefined) throw new Error(this.broken)
+    try {
+      // The answer is a view of PGlite's own buffer, which the next call writes over.
+      const { frames } = Wire.split(Buffer.from(await this.pglite.execProtocolRaw(messages, { syncToFs: false })))
+      for (const frame of frames) if (frame.type === "A") this.broadcast(frame.bytes)
+      return frames.filter((frame) => frame.type !== "A")
+    } catch (cause) {
+      this.end(`${this.name} has ended: ${cause instanceof Error ? cause.message : String(cause)}`)
+      throw cause
+    }
+  }
+
+  /** No statement runs any more; every connection hears why. */
+  end(reason: string): void {
+    if (this.broken !== undefined) return
+    this.broken = reason
+    for (const connection of [...this.connections]) connection.fail(reason)
+  }
+
+  get ended(): string | undefined {
+    return this.broken
+  }
+
+  private broadcast(notification: Buffer): void {
+    for (const connection of this.connections) if (connection.listening) connection.notify(notification)
+  }
+}
+
+/** The transaction status of a ReadyForQuery: I idle, T in a transaction, E in a failed one. */
+export const statusOf = (frame: Wire.Frame): string => String.fromCharCode(frame.bytes[5] ?? 0)
+
+/** `role` hides from pg_settings. */
+const captureSettings = `SELECT name, setting FROM pg_catalog.pg_settings WHERE source = 'session'
+UNION ALL SELECT 'role', pg_catalog.current_setting('role') WHERE pg_catalog.current_setting('role') <> 'none'`
+
+const columnsOf = (row: Buffer): ReadonlyArray<string> => {
+  const columns: Array<string> = []
+  let offset = 2
+  while (offset < row.length) {
+    const length = row.readInt32BE(offset)
+    const end = offset + 4 + Math.max(0, length)
+    columns.push(row.toString("utf8", offset + 4, end))
+    offset = end
+  }
+  return columns
+}
+
+const sameSettings = (left: ReadonlyMap<string, string>, right: ReadonlyMap<string, string>): boolean =>
+  left === right || (left.size === right.size && [...left].every(([name, value]) => right.get(name) === value))
+
+/** With `standard_conforming_strings`, which PGlite starts with, only the quote needs doubling; E'' holds without it too. */
+const literal = (text: string): string => `E'${text.replaceAll("\\", "\\\\").replaceAll("'", "''")}'`
