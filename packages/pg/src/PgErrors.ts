@@ -78,15 +78,15 @@ const failed = (shard: string, error: Pg.DatabaseError, code: string): Statement
   })
 
 /**
- * SQLSTATEs after which the connection is gone or was never there: class 08 (connection exception), 53300
- * (too_many_connections), 57P01 to 57P05 (shutdown, crash, starting up, database dropped, idle session timeout) and
+ * SQLSTATEs after which the connection is gone or was never there: class 08 (connection exception) but for 08P01, which
+ * is how PostgreSQL reports a wrong number of params, 53300 (too_many_connections), 57P01 to 57P05 (shutdown, crash, starting up, database dropped, idle session timeout) and
  * 25P03 (idle_in_transaction_session_timeout).
  *
  * @since 0.1.0
  * @category predicates
  */
 export const isConnectionTrouble = (code: string): boolean =>
-  code.startsWith("08") || code.startsWith("57P") || code === "53300" || code === "25P03"
+  (code.startsWith("08") && code !== "08P01") || code.startsWith("57P") || code === "53300" || code === "25P03"
 
 /**
  * The class of failure that a SQLSTATE belongs to.
