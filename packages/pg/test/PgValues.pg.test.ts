@@ -89,7 +89,9 @@ const calls: Readonly<Record<string, Call>> = {
   values: (sql, text, params) => sql.unsafe(text, params).values,
   raw: (sql, text, params) => Effect.map(sql.unsafe(text, params).raw, visible),
   stream: (sql, text, params) => Effect.map(Stream.runCollect(sql.unsafe(text, params).stream), Chunk.toReadonlyArray),
-  inTransaction: (sql, text, params) => sql.withTransaction(sql.unsafe(text, params))
+  inTransaction: (sql, text, params) => sql.withTransaction(sql.unsafe(text, params)),
+  streamInTransaction: (sql, text, params) =>
+    sql.withTransaction(Effect.map(Stream.runCollect(sql.unsafe(text, params).stream), Chunk.toReadonlyArray))
 }
 
 /** The public face of the driver's results. */
@@ -129,9 +131,9 @@ const isComparable = (call: string, text: string): boolean => {
   const several = text.includes(";") && !text.startsWith("do")
   // `values` of several statements is undefined there; a body that ends the transaction itself is nobody's business.
   if (call === "values" && several) return false
-  if (call === "inTransaction" && (text.startsWith("begin") || text.startsWith("create temp"))) return false
+  if (call.endsWith("nTransaction") && (text.startsWith("begin") || text.startsWith("create temp"))) return false
   // pg-cursor never comes back from an empty statement, nor from COPY.
-  if (call === "stream" && (text === "" || text.startsWith("--") || text.startsWith("copy"))) return false
+  if (call.startsWith("stream") && (text === "" || text.startsWith("--") || text.startsWith("copy"))) return false
   return true
 }
 
