@@ -60,6 +60,8 @@ export interface KeyResolverOptions {
   readonly batchKeysMax?: number | undefined
   /** Most queries to one directory at a time; keys asked meanwhile gather for the next. Default 4. */
   readonly batchesMax?: number | undefined
+  /** How long a query to a directory may take before its askers get `ResolveFailed`. Default 30 seconds. */
+  readonly lookupTimeout?: Duration.DurationInput | undefined
   /** Most custom functions that one `resolve` runs at a time. Default 16. */
   readonly customMax?: number | undefined
 }
@@ -84,7 +86,7 @@ export interface KeyResolverStats {
 export interface KeyResolverService {
   /**
    * One answer an ask, in their order; none where no shard holds the key. `ResolveFailed` names the resolver that is
-   * unknown or that answered a shard nobody registered; other errors are those of the directory's database.
+   * unknown, late, or that answered a shard nobody registered; other errors are those of the directory's database.
    */
   readonly resolve: (asks: ReadonlyArray<Ask>) => Effect.Effect<ReadonlyArray<Option.Option<ShardId>>, ShardError>
   /** The cached answer, without an Effect. `undefined`: not known here, ask `resolve`. */
@@ -216,51 +218,10 @@ const makeLookups = (
   const runBatch = (state: DirectoryState, directory: string, keys: ReadonlyArray<KeyTuple>) =>
     Effect.suspend(() => {
       batches++
-      const generation = state.generation
-      return Effect.tap(options.directory.lookup(directory, keys), (shards) => {
-        if (shards.length !== keys.length) {
-          return Effect.dieMessage(`directory ${directory} gave ${shards.length} answers to ${keys.length} keys`)
-        }
-        if (state.generation === generation) remember(directory, keys, shards)
-        return Effect.void
+      const { generation } = state
+      return Effect.tap(lookup(options, directory, keys), (shards) => {
+        if (state.generation === generation) remember(options, cache, { directory, keys, shards })
       })
-    }).pipe(
-      Effect.withSpan("shardlayer.directory.lookup", {
-        root: true,
-        attributes: { "shardlayer.directory": directory, "shardlayer.keys": keys.length },
-        captureStackTrace: false
-      })
-    )
-
-  const remember = (
-    directory: string,
-    keys: ReadonlyArray<KeyTuple>,
-    shards: ReadonlyArray<Option.Option<ShardId>>
-  ): void =>
-    shards.forEach((shard, index) => {
-      const key = keys[index]
-      if (key === undefined || Option.isNone(shard) || !isRegistered(options, shard.value)) return
-      cache.set(directory, textOf(key), shard.value)
-    })
-
-  const resolve = (open: ReadonlyArray<Open>, answer: Answer): Effect.Effect<void, ShardError> =>
-    Effect.async<void, ShardError>((resume) => {
-      let missing = open.length
-      const leaveAll = () => leave.forEach((leaveOne) => leaveOne())
-      const fail = (failure: Effect.Effect<never, ShardError>) => {
-        leaveAll()
-        resume(failure)
-      }
-      const leave = open.map(({ index, key, name }) =>
-        stateOf(name).batcher.ask(key, (exit) => {
-          if (Exit.isFailure(exit)) return fail(Effect.failCause(exit.cause))
-          const refusal = Option.flatMap(exit.value, (shard) => unregistered(options, name, key, shard))
-          if (Option.isSome(refusal)) return fail(Effect.fail(refusal.value))
-          answer(index, exit.value)
-          if (--missing === 0) resume(Effect.void)
-        })
-      )
-      return Effect.sync(leaveAll)
     })
 
   const invalidate: KeyResolverService["invalidate"] = (directory, key) => {
@@ -270,8 +231,79 @@ const makeLookups = (
     cache.delete(directory, textOf(key))
   }
 
-  return { resolve, invalidate, batches: () => batches }
+  return {
+    resolve: (open: ReadonlyArray<Open>, answer: Answer) =>
+      awaitAnswers(options, (directory) => stateOf(directory).batcher, open, answer),
+    invalidate,
+    batches: () => batches
+  }
 }
+
+/** One query to the directory. In bounded time: a few that never end would hold all of `batchesMax`, and later asks. */
+const lookup = (
+  options: KeyResolverOptions,
+  directory: string,
+  keys: ReadonlyArray<KeyTuple>
+): Effect.Effect<ReadonlyArray<Option.Option<ShardId>>, ShardError> => {
+  const duration = Duration.decode(options.lookupTimeout ?? "30 seconds")
+  return options.directory.lookup(directory, keys).pipe(
+    Effect.timeoutFail({
+      duration,
+      onTimeout: () =>
+        new ResolveFailed({ resolver: directory, reason: `no answer within ${Duration.toMillis(duration)} ms` })
+    }),
+    Effect.filterOrDieMessage(
+      (shards) => shards.length === keys.length,
+      `directory ${directory} did not answer each of ${keys.length} keys`
+    ),
+    Effect.withSpan("shardlayer.directory.lookup", {
+      root: true,
+      attributes: { "shardlayer.directory": directory, "shardlayer.keys": keys.length },
+      captureStackTrace: false
+    })
+  )
+}
+
+const remember = (
+  options: KeyResolverOptions,
+  cache: LruCache<ShardId>,
+  found: {
+    readonly directory: string
+    readonly keys: ReadonlyArray<KeyTuple>
+    readonly shards: ReadonlyArray<Option.Option<ShardId>>
+  }
+): void =>
+  found.shards.forEach((shard, index) => {
+    const key = found.keys[index]
+    if (key === undefined || Option.isNone(shard) || !isRegistered(options, shard.value)) return
+    cache.set(found.directory, textOf(key), shard.value)
+  })
+
+/** Asks the batchers, and waits until each has answered or one has failed. Whoever stops waiting leaves them all. */
+const awaitAnswers = (
+  options: KeyResolverOptions,
+  batcherOf: (directory: string) => DirectoryState["batcher"],
+  open: ReadonlyArray<Open>,
+  answer: Answer
+): Effect.Effect<void, ShardError> =>
+  Effect.async<void, ShardError>((resume) => {
+    let missing = open.length
+    const leaveAll = () => leave.forEach((leaveOne) => leaveOne())
+    const fail = (failure: Effect.Effect<never, ShardError>) => {
+      leaveAll()
+      resume(failure)
+    }
+    const leave = open.map(({ index, key, name }) =>
+      batcherOf(name).ask(key, (exit) => {
+        if (Exit.isFailure(exit)) return fail(Effect.failCause(exit.cause))
+        const refusal = Option.flatMap(exit.value, (shard) => unregistered(options, name, key, shard))
+        if (Option.isSome(refusal)) return fail(Effect.fail(refusal.value))
+        answer(index, exit.value)
+        if (--missing === 0) resume(Effect.void)
+      })
+    )
+    return Effect.sync(leaveAll)
+  })
 
 const makeCustom = (options: KeyResolverOptions) => {
   const functions = new Map(Object.entries(options.custom ?? {}))

@@ -400,9 +400,13 @@ export class NotInstalled extends Data.TaggedError("NotInstalled")<{
   readonly expected: number
 }> {
   override get message() {
-    return this.found === undefined
-      ? "schema shardlayer is missing on the meta database: run ShardRouter.install once"
-      : `schema shardlayer has version ${this.found}, this program needs ${this.expected}: run ShardRouter.install`
+    if (this.found === undefined) {
+      return "schema shardlayer is missing on the meta database: run ShardRouter.install once"
+    }
+    const versions = `schema shardlayer has version ${this.found}, this program needs ${this.expected}`
+    return this.found > this.expected
+      ? `${versions}: a newer release installed it; upgrade this program`
+      : `${versions}: run ShardRouter.install`
   }
   readonly isRetryable = false
 }

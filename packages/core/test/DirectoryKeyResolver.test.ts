@@ -244,6 +244,28 @@ describe("KeyResolver: lookups", () => {
     })
   )
 
+  it.effect("a query that does not end fails its askers in time, and frees its place", () =>
+    Effect.gen(function* () {
+      let hanging = true
+      const memory = yield* Directory.makeMemory
+      yield* memory.assign("tenants", ["a"], one)
+      const directory: Directory.DirectoryService = {
+        ...memory,
+        lookup: (name, keys) => Effect.suspend(() => (hanging ? Effect.never : memory.lookup(name, keys)))
+      }
+      const resolver = yield* KeyResolver.make({ directory, batchesMax: 1, lookupTimeout: "2 seconds" })
+      const first = yield* Effect.fork(Effect.flip(resolver.resolve([lookup(["a"])])))
+      yield* until(() => resolver.stats().batches === 1)
+      const second = yield* Effect.fork(resolver.resolve([lookup(["a"])]))
+      yield* TestClock.adjust("1 seconds")
+      hanging = false
+      expect(resolver.stats().batches).toBe(1)
+      yield* TestClock.adjust("1 seconds")
+      expect(yield* Fiber.join(first)).toMatchObject({ _tag: "ResolveFailed", resolver: "tenants" })
+      expect(yield* Fiber.join(second)).toEqual([Option.some(one)])
+    })
+  )
+
   it.effect("a directory row that names an unregistered shard is an error naming both, for that key only", () =>
     Effect.gen(function* () {
       const { directory } = yield* recorded()

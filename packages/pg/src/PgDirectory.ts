@@ -28,9 +28,9 @@ export const make = (client: SqlClient): DirectoryService => {
     lookup: (directory, keys) =>
       keys.length === 0
         ? Effect.succeed([])
-        : meta.query<{ n: number; shard: string }>(lookupSql, [directory, keys.map(arrayLiteral)]).pipe(
+        : meta.query<{ shard: string | null }>(lookupSql, [directory, keys.map(arrayLiteral)]).pipe(
             orNotInstalled,
-            Effect.map((rows) => answers(keys.length, rows))
+            Effect.map((rows) => rows.map(({ shard }) => Option.map(Option.fromNullable(shard), ShardId.make)))
           ),
     assign: (directory, key, shard, options) =>
       meta.query<{ shard: string }>(assignSql, [directory, arrayLiteral(key), shard, options?.replace === true]).pipe(
@@ -57,9 +57,15 @@ export const make = (client: SqlClient): DirectoryService => {
  */
 export const layer: Layer.Layer<Directory, never, SqlClient> = Layer.effect(Directory, Effect.map(SqlClient, make))
 
-const lookupSql = `select asked.n::int as n, d.shard
-from unnest($2::text[]) with ordinality as asked(key, n)
-join shardlayer.directory as d on d.directory = $1 and d.key = asked.key::text[]`
+/**
+ * A subquery for each key, not a join: it can only be an index probe. For a join of 10,000 keys with a directory of a
+ * million, the planner chose to hash the whole directory: 1.5 s instead of 0.2.
+ */
+const lookupSql = `select (
+  select d.shard from shardlayer.directory as d where d.directory = $1 and d.key = asked.key::text[]
+) as shard
+from unnest($2::text[]) with ordinality as asked(key, place)
+order by asked.place`
 
 /** Writes the row either way, which locks it: the shard returned is the one that stands, even against a rival. */
 const assignSql = `insert into shardlayer.directory as d (directory, key, shard) values ($1, $2::text[], $3)
@@ -73,13 +79,3 @@ const removeSql = "delete from shardlayer.directory where directory = $1 and key
 /** `{"a","say \"b\"",NULL}`: every part quoted, so that no text reads as NULL. */
 const arrayLiteral = (key: KeyTuple): string =>
   `{${key.map((part) => (part === null ? "NULL" : `"${part.replace(/[\\"]/g, "\\$&")}"`)).join(",")}}`
-
-/** Rows carry the place of their key, from 1; a key without a row has no shard. */
-const answers = (
-  count: number,
-  rows: ReadonlyArray<{ readonly n: number; readonly shard: string }>
-): ReadonlyArray<Option.Option<ShardId.ShardId>> => {
-  const found: Array<Option.Option<ShardId.ShardId>> = Array.from({ length: count }, () => Option.none())
-  for (const row of rows) found[row.n - 1] = Option.some(ShardId.make(row.shard))
-  return found
-}

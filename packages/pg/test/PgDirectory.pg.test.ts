@@ -60,10 +60,10 @@ describe("PgDirectory", () => {
       })
       const before = yield* rowsScanned
       const directory = PgDirectory.make(client)
-      const keys = Array.from({ length: 1_000 }, (_, index): KeyTuple => [`${index * 400}`])
+      const keys = Array.from({ length: 10_000 }, (_, index): KeyTuple => [`${index * 40}`])
       const answers = yield* directory.lookup("tenants", keys)
-      expect(answers.filter(Option.isSome)).toHaveLength(500)
-      expect(answers[1]).toEqual(Option.some(ShardId.make("shard_0")))
+      expect(answers.filter(Option.isSome)).toHaveLength(5_000)
+      expect(answers.slice(0, 2)).toEqual([Option.none(), Option.some(ShardId.make("shard_0"))])
       expect(yield* directory.lookup("tenants", [["7"]])).toEqual([Option.some(ShardId.make("shard_3"))])
       expect(yield* rowsScanned).toBe(before)
     })

@@ -81,6 +81,7 @@ describe("PgInstall", () => {
       const refusal = new NotInstalled({ found: newer, expected: PgInstall.version })
       expect(yield* Effect.flip(install)).toEqual(refusal)
       expect(yield* Effect.flip(check)).toEqual(refusal)
+      expect(refusal.message).toContain("upgrade this program")
       expect(yield* query(history)).toHaveLength(migrations.length + 1)
     })
   )
