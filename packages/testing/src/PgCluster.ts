@@ -148,7 +148,7 @@ export declare namespace PgCluster {
  * @category constructors
  */
 export const make = (options: Options = {}): Effect.Effect<PgCluster.Service, PgServerError, Scope.Scope> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const scope = yield* Effect.scope
     const places = yield* options.mode === "databases" ? databases(options) : servers(options)
     return serviceOf(places, scope)
@@ -214,18 +214,24 @@ const idsOf = (options: Options): ReadonlyArray<string> => [
 ]
 
 const servers = (options: Options): Effect.Effect<ReadonlyArray<Place>, PgServerError, Scope.Scope> =>
-  Effect.forEach(idsOf(options), (id) =>
-    Effect.map(Server.make({ ...options, name: id }), (server) => ({
-      server,
-      node: nodeOf(id, server, "postgres")
-    })), { concurrency: "unbounded" })
+  Effect.forEach(
+    idsOf(options),
+    (id) =>
+      Effect.map(Server.make({ ...options, name: id }), (server) => ({
+        server,
+        node: nodeOf(id, server, "postgres")
+      })),
+    { concurrency: "unbounded" }
+  )
 
 const databases = (options: Options): Effect.Effect<ReadonlyArray<Place>, PgServerError, Scope.Scope> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const shared = sharedServer(options)
     if (shared !== undefined) {
       const prefix = `t${randomBytes(5).toString("hex")}_`
-      const nodes = yield* Effect.forEach(idsOf(options), (id) => freshDatabase(nodeOf(id, shared, `${prefix}${id}`), true))
+      const nodes = yield* Effect.forEach(idsOf(options), (id) =>
+        freshDatabase(nodeOf(id, shared, `${prefix}${id}`), true)
+      )
       return nodes.map((node) => ({ node, server: undefined }))
     }
     const server = yield* Server.make({ ...options, name: "cluster" })
@@ -271,7 +277,7 @@ const sharedServer = (options: Options): Address | undefined => {
   const value = process.env[sharedServerVariable]
   if (value === undefined || options.shared === false || (options.locale ?? "C") !== "C") return undefined
   const special = [options.maxConnections, options.fsync, options.settings, options.binaries, options.user]
-  return special.every((option) => option === undefined) ? JSON.parse(value) as Address : undefined
+  return special.every((option) => option === undefined) ? (JSON.parse(value) as Address) : undefined
 }
 
 const serviceOf = (places: ReadonlyArray<Place>, scope: Scope.Scope): PgCluster.Service => {
@@ -283,7 +289,8 @@ const serviceOf = (places: ReadonlyArray<Place>, scope: Scope.Scope): PgCluster.
   const node = (id: string) => Effect.map(place(id), (found) => found.node)
   const server = (id: string): Effect.Effect<PgServer, ControlError> =>
     Effect.flatMap(place(id), (found) =>
-      found.server === undefined ? Effect.fail(new ServerShared({ id })) : Effect.succeed(found.server))
+      found.server === undefined ? Effect.fail(new ServerShared({ id })) : Effect.succeed(found.server)
+    )
   return {
     nodes: places.map((found) => found.node),
     shards: places.map((found) => found.node).filter((found) => found.id.startsWith("shard_")),
@@ -295,7 +302,8 @@ const serviceOf = (places: ReadonlyArray<Place>, scope: Scope.Scope): PgCluster.
     resume: (id) => Effect.flatMap(server(id), (found) => found.resume),
     createDatabase: (id, name = `db_${randomBytes(5).toString("hex")}`) =>
       Effect.flatMap(place(id), (found) =>
-        Scope.extend(freshDatabase(nodeOf(id, found.node, name), found.server === undefined), scope)),
+        Scope.extend(freshDatabase(nodeOf(id, found.node, name), found.server === undefined), scope)
+      ),
     query: (id, sql, params) => Effect.flatMap(node(id), (found) => query(found, sql, params)),
     backends: (id) =>
       Effect.map(

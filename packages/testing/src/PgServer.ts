@@ -13,9 +13,10 @@ import { spawn } from "node:child_process"
 import * as Fs from "node:fs"
 import { createServer } from "node:net"
 import { basename, join } from "node:path"
-import type { ServerUser } from "./internal/binary.js"
+import type { ServerUser } from "./internal/command.js"
 import { run, sleepMillis, spawnOptions } from "./internal/command.js"
 import * as Workspace from "./internal/workspace.js"
+// By way of `src`, which stands beside `dist` in the package: the compiler does not carry plain JavaScript over.
 import * as Processes from "../src/internal/processes.mjs"
 import type { PgServerError } from "./PgServerError.js"
 import { ServerStartFailed, ServerStopFailed } from "./PgServerError.js"
@@ -92,7 +93,7 @@ export interface PgServer {
  * @category constructors
  */
 export const make = (options: Options = {}): Effect.Effect<PgServer, PgServerError, Scope.Scope> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const workspace = yield* Workspace.get(options)
     const name = options.name ?? "postgres"
     const template = yield* workspace.template(options.locale ?? "C")
@@ -103,7 +104,11 @@ export const make = (options: Options = {}): Effect.Effect<PgServer, PgServerErr
     const dataFolder = join(folder, "data")
     const copied = yield* run("cp", [...copyFlags, template, dataFolder], { cwd: folder, user: workspace.user })
     if (copied.code !== 0) {
-      return yield* new ServerStartFailed({ server: name, reason: "cannot copy the data directory", log: copied.output })
+      return yield* new ServerStartFailed({
+        server: name,
+        reason: "cannot copy the data directory",
+        log: copied.output
+      })
     }
     const control = new Control(name, folder, workspace, options)
     yield* Effect.addFinalizer(() => Effect.promise(() => control.end()))
@@ -155,7 +160,7 @@ const startOnFreePort = (control: Control): Effect.Effect<void, ServerStartFaile
 
 /** The postmaster writes its state into postmaster.pid: looking there is cheaper than connecting until it answers. */
 const started = (control: Control): Effect.Effect<void, ServerStartFailed> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     yield* Effect.try({
       try: () => control.launch(),
       catch: (cause) => new ServerStartFailed({ server: control.name, reason: "cannot spawn postgres", cause })
@@ -172,7 +177,7 @@ const started = (control: Control): Effect.Effect<void, ServerStartFailed> =>
   })
 
 const stopped = (control: Control, mode: StopMode): Effect.Effect<void, ServerStopFailed> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     control.resume()
     control.shutDown(mode)
     for (let waited = 0; waited < stoppedWithinMillis; waited += 10) {
@@ -187,7 +192,7 @@ const stopped = (control: Control, mode: StopMode): Effect.Effect<void, ServerSt
  * server's port must still be free when it restarts.
  */
 const freePort = (name: string): Effect.Effect<number, ServerStartFailed> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     for (let tries = 0; tries < 100; tries++) {
       const port = 20_000 + Math.floor(Math.random() * 12_000)
       if (yield* isFree(port)) return port
@@ -228,12 +233,16 @@ class Control {
     const log = Fs.openSync(join(this.folder, "log"), "a")
     try {
       // Detached: a terminal's Ctrl-C goes to the caller, who then ends the server in order.
-      const child = spawn(join(this.workspace.programs, "bin", "postgres"), ["-D", this.dataFolder, ...this.settings()], {
-        ...spawnOptions(this.workspace.user),
-        cwd: this.folder,
-        detached: true,
-        stdio: ["ignore", log, log]
-      })
+      const child = spawn(
+        join(this.workspace.programs, "bin", "postgres"),
+        ["-D", this.dataFolder, ...this.settings()],
+        {
+          ...spawnOptions(this.workspace.user),
+          cwd: this.folder,
+          detached: true,
+          stdio: ["ignore", log, log]
+        }
+      )
       child.once("exit", () => this.forget(child))
       child.once("error", () => this.forget(child))
       child.unref()

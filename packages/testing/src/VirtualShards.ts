@@ -8,7 +8,7 @@
  *
  * @since 0.1.0
  */
-import type { PGlite } from "@electric-sql/pglite"
+import type { PGlite, PGliteOptions } from "@electric-sql/pglite"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { globalValue } from "effect/GlobalValue"
@@ -98,7 +98,7 @@ export declare namespace VirtualShards {
  * @category constructors
  */
 export const make = (options: Options = {}): Effect.Effect<VirtualShards.Service, ServerStartFailed, Scope.Scope> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const ids = [
       ...Array.from({ length: options.shards ?? 4 }, (_, index) => `shard_${index + 1}`),
       ...(options.oracle === true ? ["oracle"] : []),
@@ -137,7 +137,7 @@ interface Place {
 }
 
 const start = (id: string, waitMillis: number): Effect.Effect<Place, ServerStartFailed, Scope.Scope> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const pglite = yield* Effect.acquireRelease(
       Effect.tryPromise({
         try: createFromSnapshot,
@@ -148,9 +148,10 @@ const start = (id: string, waitMillis: number): Effect.Effect<Place, ServerStart
     const session = yield* Effect.acquireRelease(
       Effect.sync(() => new VirtualSession(id, pglite)),
       // A turn later, so that goodbyes that are under way arrive.
-      (made) => Effect.promise(() => new Promise<void>((done) => setImmediate(() => setImmediate(done)))).pipe(
-        Effect.zipRight(Effect.sync(() => made.end(`${id} has ended`)))
-      )
+      (made) =>
+        Effect.promise(() => new Promise<void>((done) => setImmediate(() => setImmediate(done)))).pipe(
+          Effect.zipRight(Effect.sync(() => made.end(`${id} has ended`)))
+        )
     )
     const reported = yield* Effect.promise(() => reportedSettings(session))
     const stream = () => new VirtualSocket((send) => new VirtualConnection(session, reported, waitMillis, send))
@@ -207,8 +208,10 @@ const createFromSnapshot = async (): Promise<PGlite> => {
   return first
 }
 
-/** Node has it, the types of Node 20 name only its types. */
-declare const WebAssembly: { readonly compile: (bytes: Uint8Array) => Promise<WebAssembly.Module> }
+/** Node has it, but its types for version 20 do not say so. */
+declare const WebAssembly: {
+  readonly compile: (bytes: Uint8Array) => Promise<NonNullable<PGliteOptions["pgliteWasmModule"]>>
+}
 
 /** The compiled modules are shared by all shards. PGlite is loaded here only: who uses servers should not wait for it. */
 const loadPglite = async (): Promise<Snapshot> => {

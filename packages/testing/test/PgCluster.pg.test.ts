@@ -10,7 +10,7 @@ const versionOf = (cluster: PgCluster.PgCluster.Service, id: string) =>
 
 describe("servers", () => {
   it.scopedLive("a killed server is away at once, others stay, and it comes back with its data", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const cluster = yield* PgCluster.make({ shards: 2 })
       yield* cluster.query("shard_1", "create table t (id int); insert into t values (1)")
       yield* cluster.kill("shard_1")
@@ -19,10 +19,11 @@ describe("servers", () => {
       expect(yield* versionOf(cluster, "shard_2")).toEqual([{ version: expect.stringMatching(/^18\./) }])
       yield* cluster.restart("shard_1")
       expect(yield* cluster.query("shard_1", "select id from t where id = $1", [1])).toEqual([{ id: 1 }])
-    }))
+    })
+  )
 
   it.scopedLive("a server killed in the middle of work cuts its clients off, and can be killed twice", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const cluster = yield* PgCluster.make({ shards: 1 })
       // A loop that never looks at its latch: a backend which a killed postmaster alone would leave running.
       const busy = yield* Effect.fork(Effect.flip(cluster.query("shard_1", "do $$ begin loop end loop; end $$")))
@@ -32,10 +33,11 @@ describe("servers", () => {
       expect(yield* Fiber.join(busy)).toMatchObject({ _tag: "ServerQueryFailed" })
       yield* cluster.restart("shard_1")
       expect(yield* cluster.backends("shard_1")).toBe(0)
-    }))
+    })
+  )
 
   it.scopedLive("a paused server accepts and does not answer, until it is resumed", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const cluster = yield* PgCluster.make({ shards: 2 })
       yield* cluster.pause("shard_1")
       const waiting = yield* Effect.fork(cluster.query("shard_1", "select 1 as one"))
@@ -45,10 +47,11 @@ describe("servers", () => {
       expect(waiting.unsafePoll()).toBe(null)
       yield* cluster.resume("shard_1")
       expect(yield* Fiber.join(waiting)).toEqual([{ one: 1 }])
-    }))
+    })
+  )
 
   it.scopedLive("stop and restart keep the port, and say what they did", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const cluster = yield* PgCluster.make({ shards: 1 })
       for (const mode of ["smart", "fast", "immediate"] as const) {
         yield* cluster.stop("shard_1", mode)
@@ -58,10 +61,11 @@ describe("servers", () => {
       }
       yield* cluster.restart("shard_1")
       yield* versionOf(cluster, "shard_1")
-    }))
+    })
+  )
 
   it.scopedLive("settings, locale and the extra nodes arrive", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const cluster = yield* PgCluster.make({
         shards: 1,
         oracle: true,
@@ -73,7 +77,14 @@ describe("servers", () => {
       })
       expect(cluster.nodes.map((node) => node.id)).toEqual(["shard_1", "oracle", "meta"])
       expect(cluster.shards.map((node) => node.id)).toEqual(["shard_1"])
-      const names = ["max_connections", "fsync", "wal_level", "max_prepared_transactions", "server_encoding", "TimeZone"]
+      const names = [
+        "max_connections",
+        "fsync",
+        "wal_level",
+        "max_prepared_transactions",
+        "server_encoding",
+        "TimeZone"
+      ]
       const settings = yield* cluster.query<{ readonly value: string }>(
         "meta",
         "select current_setting(name) as value from unnest($1::text[]) with ordinality as t (name, n) order by n",
@@ -82,27 +93,35 @@ describe("servers", () => {
       expect(settings.map((row) => row.value)).toEqual(["17", "on", "logical", "64", "UTF8", "UTC"])
       const sorted = "select string_agg(t, '' order by t) as sorted from unnest(array['b', 'B', 'a', 'A']) t"
       expect(yield* cluster.query("oracle", sorted)).toEqual([{ sorted: "aAbB" }])
-    }))
+    })
+  )
 
   it.scopedLive("names what is no node", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const cluster = yield* PgCluster.make({ shards: 1, mode: "databases" })
       for (const id of ["shard_0", "shard_2", "oracle", ""]) {
-        expect(yield* Effect.flip(cluster.query(id, "select 1"))).toMatchObject({ _tag: "NodeUnknown", id, known: ["shard_1"] })
+        expect(yield* Effect.flip(cluster.query(id, "select 1"))).toMatchObject({
+          _tag: "NodeUnknown",
+          id,
+          known: ["shard_1"]
+        })
       }
-    }))
+    })
+  )
 })
 
 describe("databases", () => {
   it.scopedLive("takes fresh databases from the run's server and drops them", () =>
-    Effect.gen(function*() {
-      const nodes = yield* Effect.scoped(Effect.gen(function*() {
-        const cluster = yield* PgCluster.make({ shards: 2, oracle: true, mode: "databases" })
-        yield* cluster.query("shard_1", "create table t ()")
-        expect(yield* cluster.query("shard_2", "select to_regclass('t') as found")).toEqual([{ found: null }])
-        expect(yield* Effect.flip(cluster.kill("shard_1"))).toMatchObject({ _tag: "ServerShared", id: "shard_1" })
-        return cluster.nodes
-      }))
+    Effect.gen(function* () {
+      const nodes = yield* Effect.scoped(
+        Effect.gen(function* () {
+          const cluster = yield* PgCluster.make({ shards: 2, oracle: true, mode: "databases" })
+          yield* cluster.query("shard_1", "create table t ()")
+          expect(yield* cluster.query("shard_2", "select to_regclass('t') as found")).toEqual([{ found: null }])
+          expect(yield* Effect.flip(cluster.kill("shard_1"))).toMatchObject({ _tag: "ServerShared", id: "shard_1" })
+          return cluster.nodes
+        })
+      )
       expect(nodes.map((node) => node.id)).toEqual(["shard_1", "shard_2", "oracle"])
       const first = nodes[0]!
       const left = yield* PgCluster.query(
@@ -111,10 +130,11 @@ describe("databases", () => {
         [first.database]
       )
       expect(left).toEqual([])
-    }))
+    })
+  )
 
   it.scopedLive("has a server of its own when asked, and then all its nodes go and come together", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const cluster = yield* PgCluster.make({ shards: 2, mode: "databases", shared: false })
       const further = yield* cluster.createDatabase("shard_1", "further")
       expect(yield* PgCluster.query(further, "select current_database() as name")).toEqual([{ name: "further" }])
@@ -122,5 +142,6 @@ describe("databases", () => {
       yield* Effect.flip(cluster.query("shard_2", "select 1"))
       yield* cluster.restart("shard_2")
       expect(yield* cluster.query("shard_1", "select current_database() as name")).toEqual([{ name: "shard_1" }])
-    }))
+    })
+  )
 })

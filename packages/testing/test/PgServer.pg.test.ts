@@ -69,38 +69,45 @@ const untilNothingLeft = async () => {
 
 describe("the end of the scope", () => {
   it.live("leaves nothing of servers that ran, stood still, were stopped or were killed", () =>
-    Effect.gen(function*() {
-      yield* Effect.scoped(Effect.gen(function*() {
-        const cluster = yield* PgCluster.make({ shards: 4 })
-        yield* cluster.pause("shard_1")
-        yield* cluster.stop("shard_2")
-        yield* cluster.kill("shard_3")
-        expectRunning()
-      }))
+    Effect.gen(function* () {
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const cluster = yield* PgCluster.make({ shards: 4 })
+          yield* cluster.pause("shard_1")
+          yield* cluster.stop("shard_2")
+          yield* cluster.kill("shard_3")
+          expectRunning()
+        })
+      )
       expect(left()).toEqual(nothing)
-    }))
+    })
+  )
 
   it.live("leaves nothing when the start is interrupted, early or late", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       for (const millis of [0, 50, 200, 500, 1000, 1500]) {
         const fiber = yield* Effect.fork(Effect.scoped(PgCluster.make({ shards: 3 })))
         yield* Effect.sleep(millis)
         yield* Fiber.interrupt(fiber)
         expect(left(), `after ${millis} ms`).toEqual(nothing)
       }
-    }))
+    })
+  )
 
   it.live("leaves nothing when a server cannot start", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const error = yield* Effect.flip(Effect.scoped(PgServer.make({ settings: { no_such_setting: 1 } })))
       expect(error).toMatchObject({ _tag: "ServerStartFailed", log: expect.stringContaining("no_such_setting") })
       expect(left()).toEqual(nothing)
-    }))
+    })
+  )
 })
 
 describe("the end of the process", () => {
   const fixture = fileURLToPath(new URL("./fixtures/holdCluster.ts", import.meta.url))
-  const viteNode = createRequire(createRequire(import.meta.url).resolve("vitest/package.json")).resolve("vite-node/vite-node.mjs")
+  const viteNode = createRequire(createRequire(import.meta.url).resolve("vitest/package.json")).resolve(
+    "vite-node/vite-node.mjs"
+  )
   let child: ChildProcess
 
   const start = (...args: ReadonlyArray<string>) => {
@@ -146,47 +153,53 @@ describe("the end of the process", () => {
 
 describe("where it starts", () => {
   const answers = (options: PgServer.Options) =>
-    Effect.scoped(Effect.gen(function*() {
-      const server = yield* PgServer.make(options)
-      const { host, name: id, port, username } = server
-      const node = { id, host, port, username, database: "postgres", password: undefined, url: Redacted.make("") }
-      expect(yield* PgCluster.query(node, "select 40 + 2 as answer")).toEqual([{ answer: 42 }])
-      const pid = yield* server.pid
-      return Fs.existsSync(`/proc/${pid}`) ? Fs.statSync(`/proc/${pid}`).uid : undefined
-    }))
+    Effect.scoped(
+      Effect.gen(function* () {
+        const server = yield* PgServer.make(options)
+        const { host, name: id, port, username } = server
+        const node = { id, host, port, username, database: "postgres", password: undefined, url: Redacted.make("") }
+        expect(yield* PgCluster.query(node, "select 40 + 2 as answer")).toEqual([{ answer: 42 }])
+        const pid = yield* server.pid
+        return Fs.existsSync(`/proc/${pid}`) ? Fs.statSync(`/proc/${pid}`).uid : undefined
+      })
+    )
 
   it.live("from binaries without their links, which are made", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const binaries = yield* copyOfBinaries(join(folder, "install"))
       for (const name of Fs.readdirSync(join(binaries, "lib"))) {
         const path = join(binaries, "lib", name)
         if (Fs.lstatSync(path).isSymbolicLink()) Fs.rmSync(path)
       }
       yield* answers({ binaries })
-    }))
+    })
+  )
 
   if (isRoot) {
     it.live("below a folder that only root may enter, installed under umask 077", () =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const closed = join(folder, "root")
         Fs.mkdirSync(closed, { mode: 0o700 })
         const binaries = yield* copyOfBinaries(join(closed, "checkout"))
         yield* Effect.promise(() => closeToOthers(binaries))
         expect(yield* answers({ binaries })).toBe(65_534)
-      }))
+      })
+    )
 
     it.live("with a TMPDIR that only root may enter", () =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         Fs.chmodSync(folder, 0o700)
         expect(yield* answers({})).toBe(65_534)
-      }))
+      })
+    )
 
     it.live("as a user that /etc/passwd does not list", () =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const user = { uid: 54_321, gid: 54_321 }
         expect(Fs.readFileSync("/etc/passwd", "utf8")).not.toContain(":54321:")
         expect(yield* answers({ user })).toBe(54_321)
-      }))
+      })
+    )
   }
 })
 
@@ -196,7 +209,8 @@ const copyOfBinaries = (to: string) =>
       await Fs.promises.mkdir(dirname(to), { recursive: true })
       await Fs.promises.cp(native, to, { recursive: true, verbatimSymlinks: true })
       return to
-    }))
+    })
+  )
 
 const closeToOthers = async (path: string): Promise<void> => {
   for (const entry of await Fs.promises.readdir(path, { withFileTypes: true, recursive: true })) {

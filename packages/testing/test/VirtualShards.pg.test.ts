@@ -48,17 +48,19 @@ describe("statements", () => {
         $6::numeric as number, null as nothing, array[1, 2] as list, 1.5::float8 as float`,
       ["9007199254740993", "häß漢🐘\n\\'", Buffer.from([0, 255, 1]), { a: [1] }, "2024-02-29T12:00:00Z", "1.10"]
     )
-    expect(rows).toEqual([{
-      big: "9007199254740993",
-      text: "häß漢🐘\n\\'",
-      bytes: Buffer.from([0, 255, 1]),
-      json: { a: [1] },
-      at: new Date("2024-02-29T12:00:00Z"),
-      number: "1.10",
-      nothing: null,
-      list: [1, 2],
-      float: 1.5
-    }])
+    expect(rows).toEqual([
+      {
+        big: "9007199254740993",
+        text: "häß漢🐘\n\\'",
+        bytes: Buffer.from([0, 255, 1]),
+        json: { a: [1] },
+        at: new Date("2024-02-29T12:00:00Z"),
+        number: "1.10",
+        nothing: null,
+        list: [1, 2],
+        float: 1.5
+      }
+    ])
     const binary = { text: "select 258::int4 as a", values: [], binary: true } as pg.QueryConfig
     expect((await pool.query(binary)).rows).toEqual([{ a: 258 }])
   })
@@ -74,7 +76,10 @@ describe("statements", () => {
   it("fail with a code and a place, and the connection goes on", async () => {
     await withClient(async (client) => {
       for (const values of [undefined, [1]]) {
-        await expect(client.query("select 1/0 from nothing", values)).rejects.toMatchObject({ code: "42P01", position: "17" })
+        await expect(client.query("select 1/0 from nothing", values)).rejects.toMatchObject({
+          code: "42P01",
+          position: "17"
+        })
         expect((await client.query("select 2 as two")).rows).toEqual([{ two: 2 }])
       }
       await expect(client.query("select $1::int", ["x"])).rejects.toMatchObject({ code: "22P02" })
@@ -84,7 +89,9 @@ describe("statements", () => {
 
   it("run in the order sent, many connections at once", async () => {
     await pool.query("create table counters (id int primary key, n int not null); insert into counters values (1, 0)")
-    const updates = Array.from({ length: 200 }, () => pool.query("update counters set n = n + $1 where id = 1 returning n", [1]))
+    const updates = Array.from({ length: 200 }, () =>
+      pool.query("update counters set n = n + $1 where id = 1 returning n", [1])
+    )
     const results = await Promise.all(updates)
     expect(results.map((result) => Number(result.rows[0].n)).sort((a, b) => a - b)).toEqual(
       Array.from({ length: 200 }, (_, index) => index + 1)
@@ -94,8 +101,12 @@ describe("statements", () => {
   it("of each shard stay there", async () => {
     await Effect.runPromise(shards.query("shard_2", "create table only_here (id int)"))
     expect((await pool.query("select to_regclass('only_here') as found")).rows).toEqual([{ found: null }])
-    expect(await Effect.runPromise(shards.query("shard_2", "select count(*)::int as n from only_here"))).toEqual([{ n: 0 }])
-    expect(await Effect.runPromise(Effect.flip(shards.query("shard_9", "select 1")))).toMatchObject({ _tag: "NodeUnknown" })
+    expect(await Effect.runPromise(shards.query("shard_2", "select count(*)::int as n from only_here"))).toEqual([
+      { n: 0 }
+    ])
+    expect(await Effect.runPromise(Effect.flip(shards.query("shard_9", "select 1")))).toMatchObject({
+      _tag: "NodeUnknown"
+    })
   })
 })
 
@@ -140,7 +151,10 @@ describe("transactions", () => {
       const waiting = new pg.Client(configOf("shard_1"))
       waiting.on("error", () => {})
       await waiting.connect()
-      await expect(waiting.query("select 1")).rejects.toMatchObject({ code: "53300", message: expect.stringContaining("1000 ms") })
+      await expect(waiting.query("select 1")).rejects.toMatchObject({
+        code: "53300",
+        message: expect.stringContaining("1000 ms")
+      })
       expect((await holder.query("select 1 as one")).rows).toEqual([{ one: 1 }])
       await holder.query("rollback")
     })
@@ -163,7 +177,8 @@ describe("transactions", () => {
         const answer = waiting.query("select 1")
         const [processID, secretKey] = ["processID", "secretKey"].map((key) => Number(Reflect.get(waiting, key)))
         const request = Buffer.alloc(16)
-        for (const [index, value] of [16, 80877102, processID!, secretKey!].entries()) request.writeInt32BE(value, index * 4)
+        for (const [index, value] of [16, 80877102, processID!, secretKey!].entries())
+          request.writeInt32BE(value, index * 4)
         configOf("shard_1").stream!()!.write(request)
         await expect(answer).rejects.toMatchObject({ code: "57014" })
         await holder.query("rollback")
@@ -178,8 +193,12 @@ describe("sessions", () => {
     await withClient((left) =>
       withClient(async (right) => {
         for (let round = 0; round < 2; round++) {
-          expect((await left.query({ name: "same", text: "select $1::int + 1 as n", values: [1] })).rows).toEqual([{ n: 2 }])
-          expect((await right.query({ name: "same", text: "select $1::text as t", values: ["x"] })).rows).toEqual([{ t: "x" }])
+          expect((await left.query({ name: "same", text: "select $1::int + 1 as n", values: [1] })).rows).toEqual([
+            { n: 2 }
+          ])
+          expect((await right.query({ name: "same", text: "select $1::text as t", values: ["x"] })).rows).toEqual([
+            { t: "x" }
+          ])
         }
       })
     )
@@ -189,16 +208,19 @@ describe("sessions", () => {
 
   it("keep their settings apart, from start-up, SET and set_config", async () => {
     const zone = async (client: pg.Client) => (await client.query("show timezone")).rows[0].TimeZone
-    await withClient(async (left) =>
-      withClient(async (right) => {
-        expect([await zone(left), await zone(right)]).toEqual(["Asia/Tokyo", "UTC"])
-        await right.query("set timezone = 'Europe/Rome'; set search_path = pg_catalog, public")
-        expect([await zone(left), await zone(right)]).toEqual(["Asia/Tokyo", "Europe/Rome"])
-        await left.query("select set_config('timezone', $1, false)", ["America/Lima"])
-        expect([await zone(left), await zone(right)]).toEqual(["America/Lima", "Europe/Rome"])
-        expect((await right.query("show search_path")).rows).toEqual([{ search_path: "pg_catalog, public" }])
-        expect((await left.query("show application_name")).rows).toEqual([{ application_name: "left" }])
-      }), { options: "-c timezone=Asia/Tokyo -c search_path=public,\\ pg_catalog", application_name: "left" })
+    await withClient(
+      async (left) =>
+        withClient(async (right) => {
+          expect([await zone(left), await zone(right)]).toEqual(["Asia/Tokyo", "UTC"])
+          await right.query("set timezone = 'Europe/Rome'; set search_path = pg_catalog, public")
+          expect([await zone(left), await zone(right)]).toEqual(["Asia/Tokyo", "Europe/Rome"])
+          await left.query("select set_config('timezone', $1, false)", ["America/Lima"])
+          expect([await zone(left), await zone(right)]).toEqual(["America/Lima", "Europe/Rome"])
+          expect((await right.query("show search_path")).rows).toEqual([{ search_path: "pg_catalog, public" }])
+          expect((await left.query("show application_name")).rows).toEqual([{ application_name: "left" }])
+        }),
+      { options: "-c timezone=Asia/Tokyo -c search_path=public,\\ pg_catalog", application_name: "left" }
+    )
     await withClient(async (client) => expect(await zone(client)).toBe("UTC"))
   })
 
@@ -251,7 +273,9 @@ describe("streams", () => {
   it("a COPY in brings rows", async () => {
     await withClient(async (client) => {
       await client.query("create table brought (id int, t text)")
-      expect(await new Promise((resolve, reject) => client.query(copyIn("1\tone\n2\t", "zwei\n", resolve, reject)))).toBe("COPY 2")
+      expect(
+        await new Promise((resolve, reject) => client.query(copyIn("1\tone\n2\t", "zwei\n", resolve, reject)))
+      ).toBe("COPY 2")
       expect((await pool.query("select t from brought order by id")).rows).toEqual([{ t: "one" }, { t: "zwei" }])
     })
   })
@@ -282,14 +306,20 @@ interface CopyConnection {
 
 describe("@effect/sql-pg", () => {
   it.scopedLive("runs on a virtual shard as it is", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const { database, stream, username } = yield* shards.node("shard_2")
       const sql = yield* PgClient.make({ database, stream, username })
       yield* sql`create table people (id int primary key, name text)`
-      yield* sql`insert into people ${sql.insert([{ id: 1, name: "Ann" }, { id: 2, name: "Bo" }])}`
-      const failed = yield* Effect.exit(sql.withTransaction(sql`delete from people`.pipe(Effect.zipRight(Effect.fail("no")))))
+      yield* sql`insert into people ${sql.insert([
+        { id: 1, name: "Ann" },
+        { id: 2, name: "Bo" }
+      ])}`
+      const failed = yield* Effect.exit(
+        sql.withTransaction(sql`delete from people`.pipe(Effect.zipRight(Effect.fail("no"))))
+      )
       expect(failed).toEqual(Exit.fail("no"))
       const names = yield* Stream.runCollect(sql<{ readonly name: string }>`select name from people order by id`.stream)
       expect([...names]).toEqual([{ name: "Ann" }, { name: "Bo" }])
-    }).pipe(Effect.provide(Reactivity.layer)))
+    }).pipe(Effect.provide(Reactivity.layer))
+  )
 })

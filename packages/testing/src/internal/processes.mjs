@@ -6,10 +6,13 @@ import { readFileSync, readdirSync, readlinkSync } from "node:fs"
 import { basename } from "node:path"
 
 /** Every process as { pid, parent, command }; arguments are joined by a blank. */
-export const list = () => process.platform === "linux" ? listProc() : listPs()
+export const list = () => (process.platform === "linux" ? listProc() : listPs())
 
 /** The live children of a pid. */
-export const childrenOf = (pid) => list().filter((entry) => entry.parent === pid).map((entry) => entry.pid)
+export const childrenOf = (pid) =>
+  list()
+    .filter((entry) => entry.parent === pid)
+    .map((entry) => entry.pid)
 
 /**
  * The PostgreSQL processes that belong to a token, which is a name no other process carries by chance: postmasters
@@ -17,7 +20,8 @@ export const childrenOf = (pid) => list().filter((entry) => entry.parent === pid
  * Only programs of ours are taken, so that someone reading a log of that folder is not ended with it.
  */
 export const ownedBy = (token) =>
-  list().filter((entry) => isOurs(entry.command) && (entry.command.includes(token) || folderOf(entry.pid).includes(token)))
+  list()
+    .filter((entry) => isOurs(entry.command) && (entry.command.includes(token) || folderOf(entry.pid).includes(token)))
     .map((entry) => entry.pid)
 
 /** Sends a signal; a process that is gone already is not an error. */

@@ -97,12 +97,7 @@ export class VirtualConnection implements Holder {
     this.phase = "ready"
     const reported = [...this.base].map(([name, value]) => Wire.parameterStatus(name, this.settings.get(name) ?? value))
     this.send(
-      Buffer.concat([
-        Wire.authenticationOk,
-        ...reported,
-        Wire.keyData(this.id, this.secret),
-        Wire.readyForQuery("I")
-      ])
+      Buffer.concat([Wire.authenticationOk, ...reported, Wire.keyData(this.id, this.secret), Wire.readyForQuery("I")])
     )
   }
 
@@ -194,7 +189,10 @@ export class VirtualConnection implements Holder {
     const copying = batch.frames.some((frame) => frame.type === "c" || frame.type === "f")
     this.notice(batch)
     const frames = await this.session.exec(Buffer.concat(batch.frames.map((frame) => frame.bytes)))
-    const status = frames.filter((frame) => frame.type === "Z").map(statusOf).at(-1)
+    const status = frames
+      .filter((frame) => frame.type === "Z")
+      .map(statusOf)
+      .at(-1)
     for (const frame of frames) if (frame.type === "C") this.note(Wire.textAt(Wire.bodyOf(frame), 0).text)
     const answer = copying ? frames.filter((frame) => frame.type !== "G") : frames
     // Before the answer: whoever reads it may act at once, and must find the session free.
@@ -268,7 +266,8 @@ export class VirtualConnection implements Holder {
    */
   private renamed(frame: Wire.Frame): Wire.Frame {
     const body = Wire.bodyOf(frame)
-    const at = frame.type === "P" ? 0 : frame.type === "B" ? Wire.textAt(body, 0).end : isStatement(frame, body) ? 1 : -1
+    const at =
+      frame.type === "P" ? 0 : frame.type === "B" ? Wire.textAt(body, 0).end : isStatement(frame, body) ? 1 : -1
     if (at === -1) return frame
     const { end, text } = Wire.textAt(body, at)
     if (text === "") return frame
@@ -311,4 +310,6 @@ const settingsOf = (parameters: ReadonlyMap<string, string>): ReadonlyMap<string
 
 /** Arguments are parted by blanks; a backslash keeps the next character. A lone `-c` belongs to what follows it. */
 const argumentsOf = (options: string): ReadonlyArray<string> =>
-  (options.match(/(?:\\.|\S)+/gs) ?? []).map((argument) => argument.replace(/\\(.)/gs, "$1")).filter((argument) => argument !== "-c")
+  (options.match(/(?:\\.|\S)+/gs) ?? [])
+    .map((argument) => argument.replace(/\\(.)/gs, "$1"))
+    .filter((argument) => argument !== "-c")

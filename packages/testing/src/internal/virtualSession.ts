@@ -28,7 +28,10 @@ export class VirtualSession {
   /** The settings the session has now. */
   private current: ReadonlyMap<string, string> = new Map()
 
-  constructor(readonly name: string, private readonly pglite: PGlite) {}
+  constructor(
+    readonly name: string,
+    private readonly pglite: PGlite
+  ) {}
 
   /** Calls back, at once or later, when the session is the caller's. */
   acquire(granted: () => void): Withdraw {

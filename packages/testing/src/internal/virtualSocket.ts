@@ -43,7 +43,10 @@ export class VirtualSocket extends Duplex {
   }
 
   override _writev(chunks: ReadonlyArray<{ readonly chunk: Buffer }>, done: () => void): void {
-    this.receive(chunks.map(({ chunk }) => chunk), done)
+    this.receive(
+      chunks.map(({ chunk }) => chunk),
+      done
+    )
   }
 
   /** Later, as over a network: an answer must not arrive inside of the driver's own `write`. */

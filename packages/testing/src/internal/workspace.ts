@@ -13,8 +13,8 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import type { PgServerError } from "../PgServerError.js"
 import { ServerStartFailed } from "../PgServerError.js"
-import type { ServerUser } from "./binary.js"
 import * as Binary from "./binary.js"
+import type { ServerUser } from "./command.js"
 import { run } from "./command.js"
 
 export interface Workspace {
@@ -46,13 +46,14 @@ export const get = (options: WorkspaceOptions): Effect.Effect<Workspace, PgServe
 const workspaces = () =>
   globalValue("@shardlayer/testing/workspaces", () =>
     // The map itself is never closed: its entries are counted, and the watchdog covers the process' end.
-    Effect.runSync(Scope.extend(RcMap.make({ lookup: make }), Effect.runSync(Scope.make()))))
+    Effect.runSync(Scope.extend(RcMap.make({ lookup: make }), Effect.runSync(Scope.make())))
+  )
 
 /** uid 65534 needs no entry in /etc/passwd and owns nothing on an ordinary machine. */
-const defaultUser = (): ServerUser | undefined => process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : undefined
+const defaultUser = (): ServerUser | undefined => (process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : undefined)
 
 const make = (key: string): Effect.Effect<Workspace, PgServerError, Scope.Scope> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const [binaries, uid, gid] = JSON.parse(key) as [string, number, number]
     const user = uid === -1 ? undefined : { uid, gid }
     const inherited = inheritedFor(key)
@@ -66,7 +67,7 @@ const make = (key: string): Effect.Effect<Workspace, PgServerError, Scope.Scope>
       folder,
       programs,
       user,
-      template: (locale) => locale === inherited?.locale ? Effect.succeed(inherited.template) : made(locale)
+      template: (locale) => (locale === inherited?.locale ? Effect.succeed(inherited.template) : made(locale))
     }
   })
 
@@ -95,7 +96,7 @@ const inheritedFor = (key: string): Inherited | undefined => {
 
 /** The folder's name is also the token by which the watchdog knows our processes: random, so nobody else carries it. */
 const watchedFolder = (user: ServerUser | undefined) =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const parent = yield* enterable(user)
     const { folder } = yield* Effect.acquireRelease(
       Effect.try({
@@ -107,22 +108,26 @@ const watchedFolder = (user: ServerUser | undefined) =>
           if (user !== undefined) Fs.chownSync(folder, user.uid, user.gid)
           return { folder, watchdog }
         },
-        catch: (cause) => new ServerStartFailed({ server: "PostgreSQL", reason: `cannot make a folder in ${parent}`, cause })
+        catch: (cause) =>
+          new ServerStartFailed({ server: "PostgreSQL", reason: `cannot make a folder in ${parent}`, cause })
       }),
       ({ folder, watchdog }) =>
         // The watchdog has removed it already, unless someone ended the watchdog.
-        Effect.zipRight(watchdog.end, Effect.promise(() => Fs.promises.rm(folder, { recursive: true, force: true })))
+        Effect.zipRight(
+          watchdog.end,
+          Effect.promise(() => Fs.promises.rm(folder, { recursive: true, force: true }))
+        )
     )
     return folder
   })
 
 /** A temporary folder the server's user can get into: root's own TMPDIR often is none. */
 const enterable = (user: ServerUser | undefined): Effect.Effect<string> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const preferred = Fs.realpathSync(tmpdir())
     if (user === undefined || preferred === "/tmp") return preferred
     // The shell goes there by itself: a spawned process' own folder is entered while it is still root.
-    const { code } = yield* run("/bin/sh", ["-c", "cd \"$1\"", "sh", preferred], { cwd: "/", user })
+    const { code } = yield* run("/bin/sh", ["-c", 'cd "$1"', "sh", preferred], { cwd: "/", user })
     return code === 0 ? preferred : "/tmp"
   })
 
@@ -158,7 +163,7 @@ const template = (
   workspace: Pick<Workspace, "folder" | "programs" | "user">,
   locale: Locale
 ): Effect.Effect<string, ServerStartFailed> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const path = join(workspace.folder, `template-${locale}`)
     if (Fs.existsSync(path)) return path
     let said = yield* initdb(workspace, locale, path, workspace.user)
@@ -176,20 +181,27 @@ const initdb = (
   path: string,
   user: ServerUser | undefined
 ): Effect.Effect<string | undefined> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const unfinished = `${path}.unfinished`
     Fs.rmSync(unfinished, { recursive: true, force: true })
     Fs.mkdirSync(unfinished, { mode: 0o700 })
     if (user !== undefined) Fs.chownSync(unfinished, user.uid, user.gid)
-    const finished = yield* run(join(workspace.programs, "bin", "initdb"), [
-      "--pgdata",
-      unfinished,
-      ...["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"],
-      ...(locale === "icu" ? ["--locale-provider=icu", "--icu-locale=en-US"] : [])
-    ], { cwd: workspace.folder, user })
+    const finished = yield* run(
+      join(workspace.programs, "bin", "initdb"),
+      [
+        "--pgdata",
+        unfinished,
+        ...["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"],
+        ...(locale === "icu" ? ["--locale-provider=icu", "--icu-locale=en-US"] : [])
+      ],
+      { cwd: workspace.folder, user }
+    )
     if (finished.code !== 0) return finished.output
     if (user !== undefined && workspace.user !== undefined && user.uid !== workspace.user.uid) {
-      yield* run("chown", ["-R", `${workspace.user.uid}:${workspace.user.gid}`, unfinished], { cwd: "/", user: undefined })
+      yield* run("chown", ["-R", `${workspace.user.uid}:${workspace.user.gid}`, unfinished], {
+        cwd: "/",
+        user: undefined
+      })
     }
     Fs.renameSync(unfinished, path)
     return undefined
@@ -221,4 +233,3 @@ const listedUser = (): ServerUser | undefined => {
   }
   return undefined
 }
-
