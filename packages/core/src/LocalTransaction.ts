@@ -64,6 +64,8 @@ export interface Level {
   readonly taint: Effect.Effect<void>
   /** Fails once the transaction has ended; for statements that run beside it. */
   readonly stillOpen: Effect.Effect<void, TransactionEnded>
+  /** Runs once the whole transaction has ended, however it ended. */
+  readonly afterEnd: (effect: Effect.Effect<void>) => Effect.Effect<void>
 }
 
 /**
@@ -84,7 +86,11 @@ export const withoutTransaction = <A, E, R>(effect: Effect.Effect<A, E, R>): Eff
   Effect.withFiberRuntime((fiber) => {
     const context = fiber.currentContext
     if (!context.unsafeMap.has(TransactionConnection.key)) return effect
-    return Effect.locally(effect, FiberRef.currentContext, Context.omit(TransactionConnection)(context as Context.Context<any>))
+    return Effect.locally(
+      effect,
+      FiberRef.currentContext,
+      Context.omit(TransactionConnection)(context as Context.Context<any>)
+    )
   })
 
 /**
@@ -130,8 +136,7 @@ const inside = <R>(
 
 type Entry = readonly [connection: Connection, depth: number]
 
-const entryOf = (context: Context.Context<never>): Entry | undefined =>
-  context.unsafeMap.get(TransactionConnection.key)
+const entryOf = (context: Context.Context<never>): Entry | undefined => context.unsafeMap.get(TransactionConnection.key)
 
 /** Walks outwards. A foreign client's connection ends the chain: that client knows of no other. */
 const findLevel = (context: Context.Context<never>, owner: object): TransactionLevel | undefined => {
@@ -187,6 +192,7 @@ class TransactionLevel implements Level {
   private readonly waiting = new Set<() => void>()
 
   // Of the root only.
+  private readonly after = new Set<Effect.Effect<void>>()
   private participant: Participant | undefined
   private savepoints = 0
   /** A savepoint could not be rolled back: committing would keep what was to be undone. */
@@ -215,6 +221,11 @@ class TransactionLevel implements Level {
 
   readonly taint: Effect.Effect<void> = Effect.suspend(() => this.root.participant?.session.taint ?? Effect.void)
 
+  readonly afterEnd = (effect: Effect.Effect<void>): Effect.Effect<void> =>
+    Effect.sync(() => {
+      this.root.after.add(effect)
+    })
+
   readonly stillOpen: Effect.Effect<void, TransactionEnded> = Effect.suspend(() =>
     this.isOver ? Effect.fail(new TransactionEnded({ shard: this.shard() })) : Effect.void
   )
@@ -236,18 +247,25 @@ class TransactionLevel implements Level {
       this.ended = true
       for (const wake of this.waiting) wake()
       const participant = this.root.participant
-      const ending = !this.begun || participant === undefined
-        ? Effect.void
-        : Exit.isFailure(exit)
-        ? this.undo(participant)
-        : Effect.zipRight(this.undoUnfinished(nested, participant), this.keep(participant))
+      const ending =
+        !this.begun || participant === undefined
+          ? Effect.void
+          : Exit.isFailure(exit)
+            ? this.undo(participant)
+            : Effect.zipRight(this.undoUnfinished(nested, participant), this.keep(participant))
       return Effect.ensuring(
         ending,
-        this.outer === undefined
-          ? participant === undefined ? Effect.void : Scope.close(participant.scope, exit)
-          : Effect.sync(() => this.outer?.unnest(this))
+        this.outer === undefined ? this.close(participant, exit) : Effect.sync(() => this.outer?.unnest(this))
       )
     })
+  }
+
+  /** Gives the connection back, then does what waited for the end. */
+  private close(participant: Participant | undefined, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
+    return Effect.zipRight(
+      participant === undefined ? Effect.void : Scope.close(participant.scope, exit),
+      Effect.forEach(this.after, (effect) => effect, { discard: true })
+    )
   }
 
   /** A nested transaction that a fiber carried past the end of this one never finished: it did not happen. */
@@ -261,7 +279,9 @@ class TransactionLevel implements Level {
   private keep({ session }: Participant): Effect.Effect<void, ShardError> {
     if (this.outer !== undefined) {
       // An error that the body survived has left the transaction failed: RELEASE says so, and the outer level can go on.
-      return Effect.tapError(session.control(`RELEASE SAVEPOINT ${this.savepoint}`), () => this.rollbackToSavepoint(session))
+      return Effect.tapError(session.control(`RELEASE SAVEPOINT ${this.savepoint}`), () =>
+        this.rollbackToSavepoint(session)
+      )
     }
     return this.broken === undefined
       ? Effect.tapError(session.commit, () => session.rollback)
@@ -364,7 +384,10 @@ class TransactionLevel implements Level {
     return Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(Scope.make(), (scope) =>
         restore(Effect.tap(Scope.extend(reserve(shard), scope), (session) => session.control(begin))).pipe(
-          Effect.filterOrFail(() => !this.isOver, () => new TransactionEnded({ shard })),
+          Effect.filterOrFail(
+            () => !this.isOver,
+            () => new TransactionEnded({ shard })
+          ),
           Effect.tap((session) => {
             this.participant = { shard, session, scope }
             this.begun = true

@@ -82,9 +82,18 @@ export const make = (stages: Stages): PinnedStatements => {
       }
     })
 
-  /** After a statement that changed the schema, plans made before may be wrong. */
-  const settled = <A>(plan: PinnedPlan, answer: Effect.Effect<A, ShardError>): Effect.Effect<A, ShardError> =>
-    plan.changesSchema ? Effect.ensuring(answer, planner.invalidate) : answer
+  /** After a statement that changed the schema, plans made before may be wrong: for others once it is committed. */
+  const settled = <A>(
+    plan: PinnedPlan,
+    transaction: LocalTransaction.Level | undefined,
+    answer: Effect.Effect<A, ShardError>
+  ): Effect.Effect<A, ShardError> => {
+    if (!plan.changesSchema) return answer
+    const invalidated = Effect.ensuring(answer, planner.invalidate)
+    return transaction === undefined
+      ? invalidated
+      : Effect.zipRight(transaction.afterEnd(planner.invalidate), invalidated)
+  }
 
   const runPlain = (
     pinned: Pinned,
@@ -133,6 +142,7 @@ export const make = (stages: Stages): PinnedStatements => {
       Effect.flatMap(admitted(pinned, sql, params), (plan) =>
         settled(
           plan,
+          pinned.transaction,
           plan.verdict._tag === "Check"
             ? runChecked(pinned, plan.verdict, operation, params)
             : runPlain(pinned, plan, operation, sql, params)
@@ -146,7 +156,7 @@ export const make = (stages: Stages): PinnedStatements => {
             const run = plan.verdict._tag === "Check"
               ? runChecked(pinned, plan.verdict, "execute", params)
               : runPlain(pinned, plan, "execute", sql, params)
-            return Effect.map(settled(plan, run), (rows: ReadonlyArray<any>) => Stream.fromChunk(Chunk.unsafeFromArray(rows)))
+            return Effect.map(settled(plan, pinned.transaction, run), (rows: ReadonlyArray<any>) => Stream.fromChunk(Chunk.unsafeFromArray(rows)))
           }
           if (pinned.transaction !== undefined) {
             return Effect.succeed(pinned.transaction.connectionFor(pinned.shard).executeStream(sql, params))
@@ -161,6 +171,7 @@ export const make = (stages: Stages): PinnedStatements => {
             ? Effect.fail(uncheckable(plan.verdict.table))
             : settled(
               plan,
+              undefined,
               Effect.zipRight(
                 plan.changesSession ? session.taint : Effect.void,
                 Executor.runAs(session, operation, sql, params)
