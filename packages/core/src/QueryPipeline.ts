@@ -94,6 +94,17 @@ export const make = (stages: Stages): QueryPipeline => {
   const executor = Executor.make({ manager, concurrency: options.concurrency })
   const pinned = PinnedStatement.make(stages)
 
+  let seen = manager.topology()
+  /** The topology in force. What directories answered under an earlier one is forgotten at once. */
+  const current = (): Topology => {
+    const topology = manager.topology()
+    if (topology !== seen) {
+      seen = topology
+      stages.resolver.invalidate()
+    }
+    return topology
+  }
+
   /** The plan from the cache, or made now. */
   const planOf = (sql: string): Plan | Effect.Effect<Plan, ShardError> => {
     const version = planner.version()
@@ -108,7 +119,7 @@ export const make = (stages: Stages): QueryPipeline => {
     params: ReadonlyArray<unknown>,
     pin: ShardContext.Pin | undefined
   ): Routing | Effect.Effect<Routing, ShardError> => {
-    const topology = manager.topology()
+    const topology = current()
     const only = pin?._tag === "Key" ? pin : undefined
     const plan = planOf(sql)
     if (Effect.isEffect(plan)) {
