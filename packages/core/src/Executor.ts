@@ -126,8 +126,12 @@ export const make = ({ concurrency, manager }: Options): Executor => {
   ): Stream.Stream<Row, ShardError> =>
     Stream.suspend(() => {
       const shard = transaction?.shard()
-      if (transaction === undefined || shard !== undefined) return streamOn(shard ?? inTurn()[0]!, transaction, sql, params)
-      return Stream.concat(Stream.drain(Stream.fromEffect(transaction.stillOpen)), streamOn(inTurn()[0]!, undefined, sql, params))
+      if (transaction === undefined || shard !== undefined)
+        return streamOn(shard ?? inTurn()[0]!, transaction, sql, params)
+      return Stream.concat(
+        Stream.drain(Stream.fromEffect(transaction.stillOpen)),
+        streamOn(inTurn()[0]!, undefined, sql, params)
+      )
     })
 
   return {
@@ -142,9 +146,11 @@ export const make = ({ concurrency, manager }: Options): Executor => {
         case "Concatenated":
           return transaction === undefined
             ? Effect.map(
-              Effect.forEach(bound.shards, (shard) => runOn(shard, undefined, operation, sql, params), { concurrency }),
-              (parts) => concatenated(operation, parts)
-            )
+                Effect.forEach(bound.shards, (shard) => runOn(shard, undefined, operation, sql, params), {
+                  concurrency
+                }),
+                (parts) => concatenated(operation, parts)
+              )
             : Effect.fail(crossShard(transaction, bound.shards))
       }
     },
@@ -157,11 +163,11 @@ export const make = ({ concurrency, manager }: Options): Executor => {
         case "Concatenated":
           return transaction === undefined
             ? Stream.flatMap(
-              Stream.fromIterable(bound.shards),
-              (shard) => streamOn(shard, undefined, sql, params),
-              // Two chunks a shard: enough to keep it busy, and memory stays flat.
-              { concurrency, bufferSize: 2 }
-            )
+                Stream.fromIterable(bound.shards),
+                (shard) => streamOn(shard, undefined, sql, params),
+                // Two chunks a shard: enough to keep it busy, and memory stays flat.
+                { concurrency, bufferSize: 2 }
+              )
             : Stream.fail(crossShard(transaction, bound.shards))
       }
     }

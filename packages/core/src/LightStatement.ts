@@ -68,14 +68,20 @@ export interface Options {
  */
 export const makeConstructor = (options: Options): Statement.Constructor => {
   // The stock constructor parses templates and builds the helpers; only its statements are replaced.
-  const stock = Statement.make(options.executor.acquirer, options.compiler, options.spanAttributes, options.transformRows)
+  const stock = Statement.make(
+    options.executor.acquirer,
+    options.compiler,
+    options.spanAttributes,
+    options.transformRows
+  )
   const build = stock as unknown as (strings: unknown, ...args: ReadonlyArray<unknown>) => Statement.Fragment
   const light = (strings: unknown, ...args: ReadonlyArray<unknown>): unknown => {
     const made = build(strings, ...args)
     return Statement.isFragment(made) ? new LightStatement(made.segments, self) : made
   }
   const constructor = Object.assign(light, stock, {
-    unsafe: (sql: string, params?: ReadonlyArray<unknown>) => new LightStatement(stock.unsafe(sql, params).segments, self)
+    unsafe: (sql: string, params?: ReadonlyArray<unknown>) =>
+      new LightStatement(stock.unsafe(sql, params).segments, self)
   }) as unknown as Statement.Constructor
   const self: Client = { ...options, constructor }
   return constructor

@@ -14,12 +14,12 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Stream from "effect/Stream"
 import * as Executor from "./Executor.js"
+import { ownerOf, type Stages } from "./internal/stages.js"
 import type { Operation } from "./LightStatement.js"
 import * as LocalTransaction from "./LocalTransaction.js"
 import type { PinnedPlan, PinnedWrite } from "./plan/Plan.js"
 import * as Prune from "./plan/Prune.js"
 import * as PlanCache from "./PlanCache.js"
-import { ownerOf, type Stages } from "./QueryPipeline.js"
 import type { RawResult, ShardConnection, ShardSession } from "./ShardConnection.js"
 import { isShardError, KeyInvalid, RowBelongsElsewhere, type ShardError } from "./ShardError.js"
 import type { KeyTuple } from "./topology/KeyValue.js"
@@ -109,10 +109,10 @@ export const make = (stages: Stages): PinnedStatements => {
     return Effect.flatMap(manager.driver(pinned.shard), (driver) =>
       plan.changesSession
         ? Effect.scoped(
-          Effect.flatMap(driver.reserve, (session) =>
-            Effect.zipRight(session.taint, Executor.runAs(session, operation, sql, params))
+            Effect.flatMap(driver.reserve, (session) =>
+              Effect.zipRight(session.taint, Executor.runAs(session, operation, sql, params))
+            )
           )
-        )
         : Executor.runAs(driver, operation, sql, params)
     )
   }
@@ -124,18 +124,20 @@ export const make = (stages: Stages): PinnedStatements => {
     operation: Operation,
     params: ReadonlyArray<unknown>
   ): Effect.Effect<any, ShardError> =>
-    stages.withTransaction(
-      Effect.withFiberRuntime<unknown, ShardError>((fiber) => {
-        const level = LocalTransaction.find(fiber.currentContext, stages.owner)
-        if (level === undefined) throw new Error("withTransaction left no transaction in the context")
-        return Effect.flatMap(level.connectionFor(pinned.shard).executeValues(verdict.check, params), (rows) =>
-          Effect.as(
-            Effect.forEach(rows, (row) => checkStored(stages, pinned.shard, verdict, row), { discard: true }),
-            answerOf(operation, verdict.command, rows.length)
+    stages
+      .withTransaction(
+        Effect.withFiberRuntime<unknown, ShardError>((fiber) => {
+          const level = LocalTransaction.find(fiber.currentContext, stages.owner)
+          if (level === undefined) throw new Error("withTransaction left no transaction in the context")
+          return Effect.flatMap(level.connectionFor(pinned.shard).executeValues(verdict.check, params), (rows) =>
+            Effect.as(
+              Effect.forEach(rows, (row) => checkStored(stages, pinned.shard, verdict, row), { discard: true }),
+              answerOf(operation, verdict.command, rows.length)
+            )
           )
-        )
-      })
-    ).pipe(Effect.mapError(unwrapped))
+        })
+      )
+      .pipe(Effect.mapError(unwrapped))
 
   return {
     run: (pinned, operation, sql, params) =>
@@ -153,10 +155,13 @@ export const make = (stages: Stages): PinnedStatements => {
         Effect.flatMap(admitted(pinned, sql, params), (plan) => {
           // What changes schema or session, or is checked, has few rows: no cursor is needed.
           if (plan.changesSchema || plan.changesSession || plan.verdict._tag === "Check") {
-            const run = plan.verdict._tag === "Check"
-              ? runChecked(pinned, plan.verdict, "execute", params)
-              : runPlain(pinned, plan, "execute", sql, params)
-            return Effect.map(settled(plan, pinned.transaction, run), (rows: ReadonlyArray<any>) => Stream.fromChunk(Chunk.unsafeFromArray(rows)))
+            const run =
+              plan.verdict._tag === "Check"
+                ? runChecked(pinned, plan.verdict, "execute", params)
+                : runPlain(pinned, plan, "execute", sql, params)
+            return Effect.map(settled(plan, pinned.transaction, run), (rows: ReadonlyArray<any>) =>
+              Stream.fromChunk(Chunk.unsafeFromArray(rows))
+            )
           }
           if (pinned.transaction !== undefined) {
             return Effect.succeed(pinned.transaction.connectionFor(pinned.shard).executeStream(sql, params))
@@ -170,13 +175,13 @@ export const make = (stages: Stages): PinnedStatements => {
           plan.verdict._tag === "Check"
             ? Effect.fail(uncheckable(plan.verdict.table))
             : settled(
-              plan,
-              undefined,
-              Effect.zipRight(
-                plan.changesSession ? session.taint : Effect.void,
-                Executor.runAs(session, operation, sql, params)
+                plan,
+                undefined,
+                Effect.zipRight(
+                  plan.changesSession ? session.taint : Effect.void,
+                  Executor.runAs(session, operation, sql, params)
+                )
               )
-            )
         )
       return {
         execute: run("execute"),
@@ -261,7 +266,8 @@ const uncheckable = (table: string): KeyInvalid =>
   new KeyInvalid({
     table,
     column: undefined,
-    reason: "the keys of these rows are known to the server alone, and a reserved connection has no transaction to check them in: use withTransaction, or ShardRouter.unchecked"
+    reason:
+      "the keys of these rows are known to the server alone, and a reserved connection has no transaction to check them in: use withTransaction, or ShardRouter.unchecked"
   })
 
 const answerOf = (operation: Operation, command: string, rowCount: number): unknown => {

@@ -12,7 +12,6 @@
  *
  * @since 0.1.0
  */
-import type { SqlClient } from "@effect/sql/SqlClient"
 import type { Row } from "@effect/sql/SqlConnection"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -21,31 +20,18 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Executor from "./Executor.js"
-import type { KeyResolverService } from "./KeyResolver.js"
+import { ownerOf, type Stages, unassigned } from "./internal/stages.js"
 import type { Operation } from "./LightStatement.js"
 import * as PinnedStatement from "./PinnedStatement.js"
 import * as Bind from "./plan/Bind.js"
 import type { Plan } from "./plan/Plan.js"
 import * as PlanCache from "./PlanCache.js"
-import type { QueryPlannerService } from "./QueryPlanner.js"
 import * as LocalTransaction from "./LocalTransaction.js"
 import * as ShardContext from "./ShardContext.js"
 import type { ShardConnection } from "./ShardConnection.js"
-import { KeyUnassigned, type ShardError, ShardNotPinned } from "./ShardError.js"
-import type { ShardManagerService } from "./ShardManager.js"
-import * as Resolver from "./topology/Resolver.js"
+import { type ShardError, ShardNotPinned } from "./ShardError.js"
 import type { ShardId } from "./topology/ShardId.js"
 import type { Topology } from "./topology/Topology.js"
-
-/** @since 0.1.0 @category models */
-export interface Options {
-  /** Shards that one statement runs on at a time. */
-  readonly concurrency: number
-  /** Plans kept, in entries of one generation. */
-  readonly plansMax: number
-  /** The longest text whose plan is kept, in UTF-16 code units. */
-  readonly planTextMax: number
-}
 
 /** @since 0.1.0 @category models */
 export interface QueryPipeline {
@@ -74,17 +60,6 @@ export interface QueryPipeline {
 export interface Routing {
   readonly plan: Plan | undefined
   readonly bound: Bind.BoundPlan
-}
-
-/** What the stages share. */
-export interface Stages {
-  readonly manager: ShardManagerService
-  readonly planner: QueryPlannerService
-  readonly resolver: KeyResolverService
-  readonly options: Options
-  /** Whose transactions these are: the key of `LocalTransaction`. */
-  readonly owner: object
-  readonly withTransaction: SqlClient["withTransaction"]
 }
 
 /** @since 0.1.0 @category constructors */
@@ -135,7 +110,12 @@ export const make = (stages: Stages): QueryPipeline => {
       const alone = onlyShard(manager.topology())
       if (alone !== undefined) return executor.runOn(alone, transaction, operation, sql, params)
       if (context.pin?._tag === "Shard") {
-        return pinned.run({ shard: context.pin.shard, unchecked: context.unchecked, transaction }, operation, sql, params)
+        return pinned.run(
+          { shard: context.pin.shard, unchecked: context.unchecked, transaction },
+          operation,
+          sql,
+          params
+        )
       }
       const routing = routed(sql, params, context.pin)
       return Effect.isEffect(routing)
@@ -235,49 +215,9 @@ const answersTo = (stages: Stages, asks: Bind.Ask["asks"]): Effect.Effect<Bind.A
       if (shard === undefined || Option.isNone(shard)) return Effect.fail(unassigned(ask))
       known.set(Bind.identityOfAsk(ask), shard.value)
     }
-    return Effect.succeed<Bind.Answers>((ask) => known.get(Bind.identityOfAsk(ask)) ?? stages.resolver.resolveCached(ask))
-  })
-
-const unassigned = (ask: Bind.Ask["asks"][number]): KeyUnassigned =>
-  new KeyUnassigned({
-    keyspace: ask.keyspace,
-    key: ask.key,
-    reason: ask.resolver._tag === "Lookup"
-      ? `directory ${ask.resolver.directory} has no entry for it`
-      : `resolver ${ask.resolver.name} names no shard`
-  })
-
-/**
- * The shard that holds a key, asking a directory where need be.
- *
- * @since 0.1.0
- * @category functions
- */
-export const ownerOf = (
-  stages: Stages,
-  name: string,
-  key: Bind.OnlyKey["key"]
-): Effect.Effect<ShardId, ShardError> =>
-  Effect.suspend(() => {
-    const topology = stages.manager.topology()
-    const keyspace = topology.keyspaces[name]
-    if (keyspace === undefined) {
-      return Effect.fail(new KeyUnassigned({ keyspace: name, key, reason: "the topology has no such keyspace" }))
-    }
-    const owner = Resolver.owner(topology, keyspace, key)
-    switch (owner._tag) {
-      case "Shard":
-        return Effect.succeed(owner.shard)
-      case "None":
-        return Effect.fail(new KeyUnassigned({ keyspace: name, key, reason: owner.reason }))
-      case "Ask": {
-        const cached = stages.resolver.resolveCached(owner)
-        if (cached !== undefined) return Effect.succeed(cached)
-        return Effect.flatMap(stages.resolver.resolve([owner]), ([found]) =>
-          found !== undefined && Option.isSome(found) ? Effect.succeed(found.value) : Effect.fail(unassigned(owner))
-        )
-      }
-    }
+    return Effect.succeed<Bind.Answers>(
+      (ask) => known.get(Bind.identityOfAsk(ask)) ?? stages.resolver.resolveCached(ask)
+    )
   })
 
 const toEffect = <A>(value: A | Effect.Effect<A, ShardError>): Effect.Effect<A, ShardError> =>

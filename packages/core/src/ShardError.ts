@@ -446,8 +446,7 @@ export type ShardError =
  * @since 0.1.0
  * @category guards
  */
-export const isShardError = (value: unknown): value is ShardError =>
-  kinds.some((kind) => value instanceof kind)
+export const isShardError = (value: unknown): value is ShardError => kinds.some((kind) => value instanceof kind)
 
 const kinds = [
   UnsupportedQuery,

@@ -107,7 +107,8 @@ export const make = (options: Options): Effect.Effect<ShardManagerService, Unkno
           const entry = ShardId.is(id) ? entries.get(id) : undefined
           if (entry === undefined) return yield* unknownShard(entries, id)
           const uses = Uses.ofShard(topology, entry.id)
-          if (uses.length > 0) return yield* new ShardInUse({ shard: id, reason: `the topology gives it ${uses.join(", ")}` })
+          if (uses.length > 0)
+            return yield* new ShardInUse({ shard: id, reason: `the topology gives it ${uses.join(", ")}` })
           const tables = yield* Effect.flatMap(entry.driver, (opened) => options.tablesWithRows(opened, topology))
           if (tables.length > 0) {
             return yield* new ShardInUse({ shard: id, reason: `it still holds rows of ${tables.join(", ")}` })
@@ -118,9 +119,7 @@ export const make = (options: Options): Effect.Effect<ShardManagerService, Unkno
       driver,
       driverNow: (id) => entries.get(id)?.driverNow(),
       client: (id) =>
-        ShardId.is(id)
-          ? Effect.map(driver(id), (opened) => opened.client)
-          : Effect.fail(unknownShard(entries, id))
+        ShardId.is(id) ? Effect.map(driver(id), (opened) => opened.client) : Effect.fail(unknownShard(entries, id))
     }
   })
 

@@ -161,10 +161,17 @@ export const make = (
 
     return {
       client,
-      query: (statement) => Effect.mapError(Effect.suspend(() => routed(statement)), unwrapped),
-      stream: (statement) => Stream.mapError(Stream.suspend(() => routed(statement).stream), unwrapped),
-      locate: (table, key) =>
-        Effect.flatMap(decodeKey(table, key), (tuple) => pipeline.locate(table.keyspace, tuple)),
+      query: (statement) =>
+        Effect.mapError(
+          Effect.suspend(() => routed(statement)),
+          unwrapped
+        ),
+      stream: (statement) =>
+        Stream.mapError(
+          Stream.suspend(() => routed(statement).stream),
+          unwrapped
+        ),
+      locate: (table, key) => Effect.flatMap(decodeKey(table, key), (tuple) => pipeline.locate(table.keyspace, tuple)),
       explain: (statement) =>
         Effect.suspend(() => {
           const [sql, params] = statement.compile()
@@ -244,7 +251,8 @@ export const onShard: {
     shard: string
   ): Effect.Effect<A, E | ShardLocked | UnknownShard, R | ShardRouter>
 } = dual(2, <A, E, R>(effect: Effect.Effect<A, E, R>, shard: string) =>
-  Effect.flatMap(ShardRouter, (router) => router.onShard(effect, shard)))
+  Effect.flatMap(ShardRouter, (router) => router.onShard(effect, shard))
+)
 
 /**
  * Runs `effect` pinned to one key: each statement must be provably limited to it.

@@ -8,12 +8,7 @@
  * @since 0.1.0
  */
 import * as Either from "effect/Either"
-import {
-  KeyInvalid,
-  KeyNotPinned,
-  KeyUnassigned,
-  type UnsupportedQuery
-} from "../ShardError.js"
+import { KeyInvalid, KeyNotPinned, KeyUnassigned, type UnsupportedQuery } from "../ShardError.js"
 import type { KeyTuple } from "../topology/KeyValue.js"
 import * as KeyValue from "../topology/KeyValue.js"
 import * as Resolver from "../topology/Resolver.js"

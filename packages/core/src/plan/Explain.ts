@@ -46,12 +46,13 @@ export const explain = (
   shards: shardsOf(bound, shards),
   shardsTotal: shards.length,
   tables: plan?.tables ?? [],
-  keys: plan?._tag === "Routed"
-    ? plan.references.map(
-      ({ alias, columns, constraint, table }) =>
-        `${alias === table ? table : `${table} ${alias}`}: ${formatConstraint(columns, constraint)}`
-    )
-    : [],
+  keys:
+    plan?._tag === "Routed"
+      ? plan.references.map(
+          ({ alias, columns, constraint, table }) =>
+            `${alias === table ? table : `${table} ${alias}`}: ${formatConstraint(columns, constraint)}`
+        )
+      : [],
   notes: plan?._tag === "Routed" ? plan.notes : []
 })
 
@@ -114,9 +115,10 @@ const formatOperand = (operand: Operand | undefined): string => {
  * @category functions
  */
 export const format = (explanation: Explanation): string => {
-  const where = explanation.strategy === "AnyShard"
-    ? `any one of ${explanation.shardsTotal}, in turn`
-    : `${explanation.shards.join(", ")} (${explanation.shards.length} of ${explanation.shardsTotal})`
+  const where =
+    explanation.strategy === "AnyShard"
+      ? `any one of ${explanation.shardsTotal}, in turn`
+      : `${explanation.shards.join(", ")} (${explanation.shards.length} of ${explanation.shardsTotal})`
   return [
     `strategy: ${explanation.strategy}`,
     `shards:   ${where}`,

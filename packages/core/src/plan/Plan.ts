@@ -43,9 +43,7 @@ export type Access = "read" | "write"
  * @since 0.1.0
  * @category models
  */
-export type Scatter =
-  | { readonly _tag: "Concatenate" }
-  | { readonly _tag: "Refuse"; readonly refusal: UnsupportedQuery }
+export type Scatter = { readonly _tag: "Concatenate" } | { readonly _tag: "Refuse"; readonly refusal: UnsupportedQuery }
 
 /**
  * - `AnyShard`: only reference tables (or no table): one shard in turn, read only.
@@ -59,21 +57,21 @@ export type Scatter =
 export type Plan =
   | { readonly _tag: "AnyShard"; readonly tables: ReadonlyArray<string> }
   | {
-    readonly _tag: "Fixed"
-    readonly shard: ShardId
-    readonly access: Access
-    readonly tables: ReadonlyArray<string>
-  }
+      readonly _tag: "Fixed"
+      readonly shard: ShardId
+      readonly access: Access
+      readonly tables: ReadonlyArray<string>
+    }
   | {
-    readonly _tag: "Routed"
-    readonly access: Access
-    readonly references: ReadonlyArray<ShardedReference>
-    readonly singles: ReadonlyArray<ShardId>
-    readonly scatter: Scatter
-    readonly tables: ReadonlyArray<string>
-    /** Why a cheaper strategy does not apply, for `Explain`. */
-    readonly notes: ReadonlyArray<string>
-  }
+      readonly _tag: "Routed"
+      readonly access: Access
+      readonly references: ReadonlyArray<ShardedReference>
+      readonly singles: ReadonlyArray<ShardId>
+      readonly scatter: Scatter
+      readonly tables: ReadonlyArray<string>
+      /** Why a cheaper strategy does not apply, for `Explain`. */
+      readonly notes: ReadonlyArray<string>
+    }
 
 /**
  * A row that a pinned statement writes, to be compared with the shard it is pinned to.
@@ -111,6 +109,13 @@ export type PinnedPlan = {
   readonly verdict:
     | { readonly _tag: "Pass" }
     | { readonly _tag: "Keys"; readonly writes: ReadonlyArray<PinnedWrite> }
-    | { readonly _tag: "Check"; readonly table: string; readonly keyspace: string; readonly check: string; readonly command: string; readonly keyColumns: number }
+    | {
+        readonly _tag: "Check"
+        readonly table: string
+        readonly keyspace: string
+        readonly check: string
+        readonly command: string
+        readonly keyColumns: number
+      }
     | { readonly _tag: "Refuse"; readonly refusal: UnsupportedQuery }
 }

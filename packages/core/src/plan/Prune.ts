@@ -18,9 +18,7 @@ import type { Constraint, Operand } from "./Constraint.js"
  * @since 0.1.0
  * @category models
  */
-export type KeySet =
-  | { readonly _tag: "All" }
-  | { readonly _tag: "Keys"; readonly keys: ReadonlyArray<KeyTuple> }
+export type KeySet = { readonly _tag: "All" } | { readonly _tag: "Keys"; readonly keys: ReadonlyArray<KeyTuple> }
 
 /**
  * A parameter that cannot be read as the key column's type.
@@ -74,9 +72,10 @@ const tupleOf = (
   const parts: Array<KeyPart> = []
   for (let column = 0; column < operands.length; column++) {
     const operand = operands[column]!
-    const part = operand._tag === "Constant"
-      ? Either.right(operand.part)
-      : partOf(operand.index, column, types[column]!, params[operand.index - 1])
+    const part =
+      operand._tag === "Constant"
+        ? Either.right(operand.part)
+        : partOf(operand.index, column, types[column]!, params[operand.index - 1])
     if (Either.isLeft(part)) return Either.left(part.left)
     // `column = NULL` is never true; a stored NULL is a key (its slot is 0).
     if (part.right === null && !nullIsKey) return Either.right(none)
@@ -85,12 +84,7 @@ const tupleOf = (
   return Either.right({ _tag: "Keys", keys: [parts] })
 }
 
-const partOf = (
-  param: number,
-  column: number,
-  type: KeyType,
-  value: unknown
-): Either.Either<KeyPart, KeyProblem> =>
+const partOf = (param: number, column: number, type: KeyType, value: unknown): Either.Either<KeyPart, KeyProblem> =>
   Either.mapLeft(KeyValue.canonical(type, value), (reason) => ({ param, column, reason }))
 
 /** `= ANY($n)`: the elements of a JavaScript array of any depth, as the driver flattens nothing but compares all. */
