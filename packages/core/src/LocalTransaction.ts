@@ -19,7 +19,6 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as FiberRef from "effect/FiberRef"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
@@ -86,10 +85,10 @@ export const withoutTransaction = <A, E, R>(effect: Effect.Effect<A, E, R>): Eff
   Effect.withFiberRuntime((fiber) => {
     const context = fiber.currentContext
     if (!context.unsafeMap.has(TransactionConnection.key)) return effect
-    return Effect.locally(
+    return Effect.mapInputContext(
       effect,
-      FiberRef.currentContext,
-      Context.omit(TransactionConnection)(context as Context.Context<any>)
+      (own: Context.Context<R>) =>
+        Context.omit(TransactionConnection)(own as Context.Context<any>) as Context.Context<R>
     )
   })
 
@@ -107,7 +106,7 @@ export const makeWithTransaction =
           const context = fiber.currentContext
           const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
           const level = new TransactionLevel(options, findLevel(context, options.owner))
-          const body = Effect.locally(effect, FiberRef.currentContext, inside(context, options.owner, level, span))
+          const body = Effect.mapInputContext(effect, () => inside<R>(context, options.owner, level, span))
           return restore(Effect.zipRight(Effect.mapError(level.open, options.mapError), body)).pipe(
             Effect.exit,
             Effect.flatMap((exit) => {

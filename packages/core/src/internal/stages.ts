@@ -1,0 +1,66 @@
+/**
+ * What the stages of the pipeline share: the services they stand on, and the way from a key to its shard.
+ */
+import type { SqlClient } from "@effect/sql/SqlClient"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { KeyResolverService } from "../KeyResolver.js"
+import type * as Bind from "../plan/Bind.js"
+import type { QueryPlannerService } from "../QueryPlanner.js"
+import { KeyUnassigned, type ShardError } from "../ShardError.js"
+import type { ShardManagerService } from "../ShardManager.js"
+import * as Resolver from "../topology/Resolver.js"
+import type { ShardId } from "../topology/ShardId.js"
+
+export interface Options {
+  /** Shards that one statement runs on at a time. */
+  readonly concurrency: number
+  /** Plans kept, in entries of one generation. */
+  readonly plansMax: number
+  /** The longest text whose plan is kept, in UTF-16 code units. */
+  readonly planTextMax: number
+}
+
+export interface Stages {
+  readonly manager: ShardManagerService
+  readonly planner: QueryPlannerService
+  readonly resolver: KeyResolverService
+  readonly options: Options
+  /** Whose transactions these are: the key of `LocalTransaction`. */
+  readonly owner: object
+  readonly withTransaction: SqlClient["withTransaction"]
+}
+
+/** The shard that holds a key, asking a directory where need be. */
+export const ownerOf = (stages: Stages, name: string, key: Bind.OnlyKey["key"]): Effect.Effect<ShardId, ShardError> =>
+  Effect.suspend(() => {
+    const topology = stages.manager.topology()
+    const keyspace = topology.keyspaces[name]
+    if (keyspace === undefined) {
+      return Effect.fail(new KeyUnassigned({ keyspace: name, key, reason: "the topology has no such keyspace" }))
+    }
+    const owner = Resolver.owner(topology, keyspace, key)
+    switch (owner._tag) {
+      case "Shard":
+        return Effect.succeed(owner.shard)
+      case "None":
+        return Effect.fail(new KeyUnassigned({ keyspace: name, key, reason: owner.reason }))
+      case "Ask": {
+        const cached = stages.resolver.resolveCached(owner)
+        if (cached !== undefined) return Effect.succeed(cached)
+        return Effect.flatMap(stages.resolver.resolve([owner]), ([found]) =>
+          found !== undefined && Option.isSome(found) ? Effect.succeed(found.value) : Effect.fail(unassigned(owner))
+        )
+      }
+    }
+  })
+
+export const unassigned = (ask: Bind.Ask["asks"][number]): KeyUnassigned =>
+  new KeyUnassigned({
+    keyspace: ask.keyspace,
+    key: ask.key,
+    reason:
+      ask.resolver._tag === "Lookup"
+        ? `directory ${ask.resolver.directory} has no entry for it`
+        : `resolver ${ask.resolver.name} names no shard`
+  })
