@@ -106,7 +106,9 @@ export const makeWithTransaction =
           const context = fiber.currentContext
           const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
           const level = new TransactionLevel(options, findLevel(context, options.owner))
-          const body = Effect.mapInputContext(effect, () => inside<R>(context, options.owner, level, span))
+          const body = Effect.mapInputContext(effect, (_: Context.Context<R>) =>
+            inside<R>(context, options.owner, level, span)
+          )
           return restore(Effect.zipRight(Effect.mapError(level.open, options.mapError), body)).pipe(
             Effect.exit,
             Effect.flatMap((exit) => {
