@@ -70,7 +70,10 @@ class PoolTicket implements Ticket, Waiter {
   private backend: PgBackend | undefined
   private waiting = false
 
-  constructor(private readonly pool: PgPool, private readonly job: Job) {}
+  constructor(
+    private readonly pool: PgPool,
+    private readonly job: Job
+  ) {}
 
   begin(): void {
     const backend = this.pool.take()
@@ -136,7 +139,12 @@ export const errorOf = (shard: string, query: PgQuery): ShardError | undefined =
 export const make = (lane: Lane, options: { readonly streamRows: number }): ShardConnection => ({
   execute: (sql, params) => run(lane, () => new PgQuery(sql, paramsOf(params)), rowsOf),
   executeValues: (sql, params) => run(lane, () => new PgQuery(sql, paramsOf(params), "array"), rowsOf),
-  executeRaw: (sql, params) => run(lane, () => new PgQuery(sql, paramsOf(params)), (query) => query.results as RawResult),
+  executeRaw: (sql, params) =>
+    run(
+      lane,
+      () => new PgQuery(sql, paramsOf(params)),
+      (query) => query.results as RawResult
+    ),
   executeStream: (sql, params) => stream(lane, sql, params, options.streamRows)
 })
 
@@ -147,10 +155,14 @@ export const make = (lane: Lane, options: { readonly streamRows: number }): Shar
  * @category constructors
  */
 export const describe = (lane: Lane, sql: string): Effect.Effect<Description, ShardError> =>
-  run(lane, () => new PgDescribeQuery(sql), (query) => ({
-    params: query.params,
-    columns: query.columns.map((column) => ({ name: column.name, type: column.dataTypeID }))
-  }))
+  run(
+    lane,
+    () => new PgDescribeQuery(sql),
+    (query) => ({
+      params: query.params,
+      columns: query.columns.map((column) => ({ name: column.name, type: column.dataTypeID }))
+    })
+  )
 
 /**
  * Runs one query of the driver on a lane.

@@ -37,14 +37,14 @@ const backlogMax = 100_000
  * @category constructors
  */
 export const make = (settings: Settings): Effect.Effect<PgListener, never, Scope.Scope> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const hubs = new Hubs(settings)
     const oneAtATime = (yield* Effect.makeSemaphore(1)).withPermits(1)
     yield* Effect.addFinalizer(() => Effect.sync(() => hubs.current?.backend.destroy()))
     return {
       listen: (channel) =>
         Stream.unwrapScoped(
-          Effect.gen(function*() {
+          Effect.gen(function* () {
             const subscription: Subscription = { channel, mailbox: yield* Mailbox.make<string, ShardError>() }
             // First the way out: attaching can be interrupted at any step.
             yield* Effect.addFinalizer(() => oneAtATime(hubs.detach(subscription)))
@@ -72,12 +72,15 @@ class Hubs {
   constructor(private readonly settings: Settings) {}
 
   attach(subscription: Subscription): Effect.Effect<void, ShardError> {
-    return Effect.flatMap(Effect.suspend(() => (this.current === undefined ? this.open : Effect.succeed(this.current))), (hub) => {
-      hub.subscriptions.add(subscription)
-      if (hub.channels.has(subscription.channel)) return Effect.void
-      hub.channels.add(subscription.channel)
-      return this.run(hub, `LISTEN ${Pg.escapeIdentifier(subscription.channel)}`)
-    })
+    return Effect.flatMap(
+      Effect.suspend(() => (this.current === undefined ? this.open : Effect.succeed(this.current))),
+      (hub) => {
+        hub.subscriptions.add(subscription)
+        if (hub.channels.has(subscription.channel)) return Effect.void
+        hub.channels.add(subscription.channel)
+        return this.run(hub, `LISTEN ${Pg.escapeIdentifier(subscription.channel)}`)
+      }
+    )
   }
 
   detach(subscription: Subscription): Effect.Effect<void> {

@@ -214,16 +214,21 @@ export class PgPool {
     if (this.deadline !== undefined) return
     const next = this.waiting.nextDeadline
     if (next === undefined) return
-    this.deadline = setTimeout(() => {
-      this.deadline = undefined
-      const now = Date.now()
-      while ((this.waiting.nextDeadline ?? Infinity) <= now) {
-        this.waiting.shift()?.onError(
-          new AcquireTimeout({ shard: this.settings.shard, timeoutMillis: this.settings.acquireTimeoutMillis })
-        )
-      }
-      this.watchDeadline()
-    }, Math.max(1, next - Date.now()))
+    this.deadline = setTimeout(
+      () => {
+        this.deadline = undefined
+        const now = Date.now()
+        while ((this.waiting.nextDeadline ?? Infinity) <= now) {
+          this.waiting
+            .shift()
+            ?.onError(
+              new AcquireTimeout({ shard: this.settings.shard, timeoutMillis: this.settings.acquireTimeoutMillis })
+            )
+        }
+        this.watchDeadline()
+      },
+      Math.max(1, next - Date.now())
+    )
     this.deadline.unref()
   }
 

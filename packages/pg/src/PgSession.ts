@@ -93,7 +93,10 @@ const commit = (lane: SessionLane): Effect.Effect<void, ShardError> =>
     Effect.mapError((error) =>
       error._tag === "ShardUnavailable" && error.sent ? new CommitUnknown({ shard: lane.shard, cause: error }) : error
     ),
-    Effect.filterOrFail((tag) => tag !== "ROLLBACK", () => new TransactionRolledBack({ shard: lane.shard })),
+    Effect.filterOrFail(
+      (tag) => tag !== "ROLLBACK",
+      () => new TransactionRolledBack({ shard: lane.shard })
+    ),
     Effect.asVoid,
     Effect.uninterruptible
   )
@@ -109,7 +112,10 @@ class SessionLane implements Lane {
   private running: SessionTicket | undefined
   private ended = false
 
-  constructor(readonly pool: PgPool, readonly backend: PgBackend) {
+  constructor(
+    readonly pool: PgPool,
+    readonly backend: PgBackend
+  ) {
     this.shard = pool.settings.shard
   }
 
@@ -206,7 +212,10 @@ class SessionLane implements Lane {
 class SessionTicket implements Ticket {
   expiry: NodeJS.Timeout | undefined
 
-  constructor(private readonly lane: SessionLane, readonly job: Job) {}
+  constructor(
+    private readonly lane: SessionLane,
+    readonly job: Job
+  ) {}
 
   leave(done: () => void, cancel: boolean): void {
     this.lane.leave(this, done, cancel)

@@ -73,7 +73,7 @@ export const layerConfig = (
 export const make = (
   config: PgShardConfig
 ): Effect.Effect<Context.Context<Provided>, SqlError, Scope.Scope | Reactivity.Reactivity> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const shard = Option.getOrUndefined(yield* Effect.serviceOption(CurrentShardId))
     const settings = settingsOf({ ...config, shard: config.shard ?? shard })
     const pool = yield* Effect.acquireRelease(
@@ -93,7 +93,7 @@ export const make = (
       reactive: reactivity.stream,
       reactiveMailbox: reactivity.query
     })
-    const client = asPgClient(sql, config, listener)
+    const client = asPgClient(sql, { ...config, ...settings.address }, listener)
     return Context.make(PgClient.PgClient, client).pipe(
       Context.add(Client.SqlClient, client),
       Context.add(CurrentShardDriver, { ...driver, client }),
@@ -136,27 +136,21 @@ export const adapt = (client: Client.SqlClient, shard: string): ShardDriver => {
 const warm = (pool: PgPool): Effect.Effect<void, SqlError> =>
   Effect.async<void, SqlError>((resume) =>
     pool.warm(Math.max(1, pool.settings.connectionsMin), (error) =>
-      resume(error === undefined ? Effect.void : Effect.fail(sqlError(error))))
+      resume(error === undefined ? Effect.void : Effect.fail(sqlError(error)))
+    )
   )
 
-const attributesOf = (
-  config: PgShardConfig,
-  { client }: Settings
-): ReadonlyArray<readonly [string, unknown]> => [
+const attributesOf = (config: PgShardConfig, { address }: Settings): ReadonlyArray<readonly [string, unknown]> => [
   ...Object.entries(config.spanAttributes ?? {}),
   ["db.system.name", "postgresql"],
-  ["db.namespace", client.database ?? client.user ?? "postgres"],
-  ["server.address", client.host ?? "localhost"],
-  ["server.port", client.port ?? 5432]
+  ["db.namespace", address.database],
+  ["server.address", address.host],
+  ["server.port", address.port]
 ]
 
 const json = Statement.custom<Statement.Custom<"PgJson", unknown>>("PgJson")
 
-const asPgClient = (
-  sql: Client.SqlClient,
-  config: PgShardConfig,
-  listener: PgListener.PgListener
-): PgClient.PgClient =>
+const asPgClient = (sql: Client.SqlClient, config: PgShardConfig, listener: PgListener.PgListener): PgClient.PgClient =>
   Object.assign(sql, {
     [PgClient.TypeId]: PgClient.TypeId as PgClient.TypeId,
     config,

@@ -48,6 +48,8 @@ export interface Settings {
   readonly shard: string
   readonly eager: boolean
   readonly client: Pg.ClientConfig
+  /** Where that leads, with the URL taken apart and the driver's own defaults filled in. */
+  readonly address: Address
   /** The settings each session starts with. */
   readonly pinned: ReadonlyArray<readonly [name: string, value: string]>
   readonly connectionsMax: number
@@ -63,14 +65,26 @@ export interface Settings {
 
 /**
  * @since 0.1.0
+ * @category models
+ */
+export interface Address {
+  readonly host: string
+  readonly port: number
+  readonly database: string
+  readonly username: string
+}
+
+/**
+ * @since 0.1.0
  * @category constructors
  */
 export const settings = (config: PgShardConfig): Settings => {
   const pinned = pinnedSettings(config)
   const client = clientConfig(config, pinned)
-  const described = new Pg.Client(client)
+  const address = addressOf(client)
   return {
-    shard: config.shard ?? `${described.host}:${described.port}/${described.database ?? ""}`,
+    shard: config.shard ?? `${address.host}:${address.port}/${address.database}`,
+    address,
     eager: config.eager ?? false,
     client,
     pinned,
@@ -83,6 +97,12 @@ export const settings = (config: PgShardConfig): Settings => {
     preparedMax: Math.max(0, config.preparedStatements ?? 256),
     streamRows: Math.max(1, config.streamRows ?? 1000)
   }
+}
+
+/** The driver knows its defaults, environment variables included. A stream of the user's is not to be opened for that. */
+const addressOf = (client: Pg.ClientConfig): Address => {
+  const { database, host, port, user } = new Pg.Client({ ...client, stream: () => undefined })
+  return { host, port, database: database ?? "", username: user ?? "" }
 }
 
 const millis = (input: Duration.DurationInput | undefined, otherwise: number): number =>
@@ -105,10 +125,7 @@ const pinnedSettings = (config: PgShardConfig): ReadonlyArray<readonly [string, 
 }
 
 /** Start-up options outrank the settings of role and database, and cost no round trip of their own. */
-const clientConfig = (
-  config: PgShardConfig,
-  pinned: ReadonlyArray<readonly [string, string]>
-): Pg.ClientConfig => {
+const clientConfig = (config: PgShardConfig, pinned: ReadonlyArray<readonly [string, string]>): Pg.ClientConfig => {
   const fromUrl: Record<string, unknown> =
     config.url === undefined ? {} : { ...ConnectionString.parse(Redacted.value(config.url)) }
   const userOptions = typeof fromUrl["options"] === "string" ? [fromUrl["options"]] : []

@@ -1,51 +1,116 @@
-/** One shard's client against a real server: what it is configured to be, and what it gives is what `@effect/sql-pg` gives. */
-import * as PgClient from "@effect/sql-pg/PgClient"
-import * as Client from "@effect/sql/SqlClient"
+/** What a shard's layer is built from, and what its driver knows of statements. */
 import { describe, expect, it } from "@effect/vitest"
-import { CurrentShardDriver } from "@shardlayer/core/ShardConnection"
-import * as PgShard from "@shardlayer/pg/PgShard"
 import * as PgCluster from "@shardlayer/testing/PgCluster"
-import * as Chunk from "effect/Chunk"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import * as Stream from "effect/Stream"
-
-const database = Effect.map(PgCluster.make({ shards: 1, mode: "databases" }), (cluster) => ({
-  cluster,
-  node: cluster.shards[0]!
-}))
+import * as Fiber from "effect/Fiber"
+import * as Redacted from "effect/Redacted"
+import { chownSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { Socket } from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { selfSigned } from "./certificate.js"
+import { eventually, freshDatabase, openShard } from "./shard.js"
 
 describe("PgShard", () => {
-  it.scopedLive("runs statements, describes and reserves", () =>
+  it.scopedLive("describes params and columns without executing", () =>
     Effect.gen(function* () {
-      const { cluster, node } = yield* database
-      yield* cluster.query(node.id, "create table t (id int primary key, name text)")
-      const context = yield* Layer.build(PgShard.layer({ ...node, maxConnections: 3 }))
-      const sql = Context.get(context, Client.SqlClient)
-      const driver = Context.get(context, CurrentShardDriver)
-      yield* sql`insert into t ${sql.insert([{ id: 1, name: "a" }, { id: 2, name: "b" }])}`
-      expect(yield* sql`select * from t where id = ${2}`).toEqual([{ id: 2, name: "b" }])
-      expect(yield* sql`select id from t order by id`.values).toEqual([[1], [2]])
-      const rows = yield* Stream.runCollect(sql<{ n: number }>`select n from generate_series(1, 2500) n`.stream)
-      expect(Chunk.size(rows)).toBe(2500)
-      expect(yield* driver.describe("select id, name from t where id = $1 and name = $2")).toEqual({
-        params: [23, 25],
-        columns: [{ name: "id", type: 23 }, { name: "name", type: 25 }]
-      })
-      yield* Effect.scoped(
-        Effect.gen(function* () {
-          const session = yield* driver.reserve
-          yield* session.control("BEGIN")
-          yield* session.execute("insert into t values ($1, $2)", [3, "c"])
-          yield* session.commit
-        })
+      const { node, query } = yield* freshDatabase
+      yield* query(
+        "create type mood as enum ('sad', 'ok'); create table t (id int8 primary key, name varchar(3), m mood)"
       )
-      expect(yield* driver.execute("select count(*) from t", [])).toEqual([{ count: "3" }])
-      yield* sql.withTransaction(sql`insert into t values (4, 'd')`)
-      const failed = yield* Effect.flip(sql.withTransaction(Effect.zipRight(sql`insert into t values (5, 'e')`, sql`select 1/0`)))
-      expect((failed as any).cause).toMatchObject({ _tag: "StatementFailed", code: "22012", kind: "InvalidValue" })
-      expect(yield* sql`select count(*)::int as n from t`).toEqual([{ n: 4 }])
-      expect(PgClient.PgClient.key).toBe("@effect/sql-pg/PgClient")
-    }))
+      const { driver, stats } = yield* openShard(node, { maxConnections: 1, cancelTimeout: "20 seconds" })
+      expect(yield* driver.describe("select id, name, id + 1 from t where id = $1 and name = $2")).toEqual({
+        params: [20, 25],
+        columns: [
+          { name: "id", type: 20 },
+          { name: "name", type: 1043 },
+          { name: "?column?", type: 20 }
+        ]
+      })
+      const [mood] = yield* query<{ oid: number }>("select 'mood'::regtype::oid::int as oid")
+      expect(yield* driver.describe("insert into t values ($1, $2, $3)")).toEqual({
+        params: [20, 1043, mood?.oid],
+        columns: []
+      })
+      expect(yield* driver.describe("delete from t")).toEqual({ params: [], columns: [] })
+      expect(yield* driver.describe("")).toEqual({ params: [], columns: [] })
+      expect(yield* Effect.flip(driver.describe("select * from missing"))).toMatchObject({ kind: "UndefinedObject" })
+      expect(yield* Effect.flip(driver.describe("select 1; select 2"))).toMatchObject({ kind: "SyntaxError" })
+      expect(yield* driver.describe("select $1::date as d")).toEqual({
+        params: [1082],
+        columns: [{ name: "d", type: 1082 }]
+      })
+      expect(yield* query("select count(*)::int as n from t")).toEqual([{ n: 0 }])
+      expect(stats()).toMatchObject({ total: 1, idle: 1 })
+    })
+  )
+
+  it.scopedLive("a stream of one's own carries connections and cancels alike, and its sessions are pinned", () =>
+    Effect.gen(function* () {
+      const { node, query } = yield* freshDatabase
+      yield* query(`alter database "${node.database}" set search_path to pg_catalog`)
+      let opened = 0
+      const stream = () => {
+        opened += 1
+        return new Socket()
+      }
+      const { sql, stats } = yield* openShard(node, { stream, maxConnections: 1, cancelTimeout: "20 seconds" })
+      expect(yield* sql`show search_path`).toEqual([{ search_path: "public" }])
+      expect(opened).toBe(1)
+      const fiber = yield* Effect.fork(sql`select pg_sleep(60)`)
+      yield* sleeping(query)
+      yield* Fiber.interrupt(fiber)
+      expect(opened).toBe(2)
+      expect(stats()).toMatchObject({ total: 1, idle: 1 })
+    })
+  )
+
+  it.scopedLive("TLS: connections and cancels are encrypted, and certificates are checked", () =>
+    Effect.gen(function* () {
+      const { ca, settings } = yield* certificate
+      const cluster = yield* PgCluster.make({ shards: 1, settings })
+      const node = cluster.shards[0]!
+      const query = (sql: string) => Effect.orDie(cluster.query(node.id, sql))
+      const { sql, stats } = yield* openShard(node, {
+        host: "localhost",
+        ssl: { ca },
+        maxConnections: 1,
+        cancelTimeout: "20 seconds"
+      })
+      expect(yield* sql`select ssl from pg_stat_ssl where pid = pg_backend_pid()`).toEqual([{ ssl: true }])
+      const fiber = yield* Effect.fork(sql`select pg_sleep(60)`)
+      yield* sleeping(query)
+      yield* Fiber.interrupt(fiber)
+      expect(stats()).toMatchObject({ total: 1, idle: 1 })
+      const distrusting = yield* openShard(node, { host: "localhost", ssl: true })
+      const error = yield* Effect.flip(distrusting.sql`select 1`)
+      expect(error.cause).toMatchObject({ _tag: "ShardUnavailable", sent: false, cause: { code: /SELF_SIGNED/ } })
+      const byUrl = yield* openShard(node, {
+        url: Redacted.make(`postgres://postgres@localhost:${node.port}/postgres?sslmode=no-verify`)
+      })
+      expect(yield* byUrl.sql`select ssl from pg_stat_ssl where pid = pg_backend_pid()`).toEqual([{ ssl: true }])
+    })
+  )
 })
+
+const sleeping = (query: (sql: string) => Effect.Effect<ReadonlyArray<object>>) =>
+  eventually(
+    Effect.map(
+      query("select 1 from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'"),
+      (rows) => expect(rows).toHaveLength(1)
+    )
+  )
+
+/** A certificate for localhost, where the server may read it. */
+const certificate = Effect.acquireRelease(
+  Effect.sync(() => {
+    const folder = mkdtempSync(join(tmpdir(), "shardlayer-tls-"))
+    const { certificate: ca, key } = selfSigned()
+    const [keyFile, certificateFile] = [join(folder, "server.key"), join(folder, "server.crt")]
+    writeFileSync(keyFile, key, { mode: 0o600 })
+    writeFileSync(certificateFile, ca)
+    if (process.getuid?.() === 0) for (const path of [folder, keyFile, certificateFile]) chownSync(path, 65534, 65534)
+    return { folder, ca, settings: { ssl: "on", ssl_cert_file: certificateFile, ssl_key_file: keyFile } }
+  }),
+  ({ folder }) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
+)

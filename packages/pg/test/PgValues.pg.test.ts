@@ -20,7 +20,7 @@ import { freshDatabase, openShard } from "./shard.js"
 
 /** The stock client and ours on one database, with the same settings. */
 const pair = (config: Omit<PgClient.PgClientConfig, "password" | "ssl"> & PgShardConfig = {}) =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const { node, query } = yield* freshDatabase
     const { database, host, port, username } = node
     const stock = Context.get(
@@ -34,18 +34,48 @@ const pair = (config: Omit<PgClient.PgClientConfig, "password" | "ssl"> & PgShar
 
 const texts: ReadonlyArray<readonly [sql: string, params: ReadonlyArray<unknown>]> = [
   ["select 1 as a, 'x' as b, null as c, true as d, 1.5::float8 as e", []],
-  ["select 9007199254740993::int8 as a, 12345678901234567890.123::numeric as b, 'NaN'::float8 as c, '-Infinity'::float4 as d", []],
-  ["select '{1,2,NULL}'::int[] as a, '{{a,b},{\"c,d\",NULL}}'::text[] as b, '{}'::int8[] as c, array[1.5,2.5]::numeric[] as d", []],
-  ["select '{\"a\": [1, null, \"x\"]}'::json as a, '[1, {\"b\": 2}]'::jsonb as b, 'null'::jsonb as c, array['{\"a\": 1}'::jsonb] as d", []],
-  ["select date '2024-02-29' as a, timestamp '2024-01-02 03:04:05.678901' as b, timestamptz '2024-01-02 03:04:05.678901+03' as c, time '12:34:56.789' as d", []],
-  ["select interval '1 year 2 mons 3 days 04:05:06.789' as a, 'infinity'::timestamptz as b, '0044-03-15 BC'::date as c", []],
+  [
+    "select 9007199254740993::int8 as a, 12345678901234567890.123::numeric as b, 'NaN'::float8 as c, '-Infinity'::float4 as d",
+    []
+  ],
+  [
+    "select '{1,2,NULL}'::int[] as a, '{{a,b},{\"c,d\",NULL}}'::text[] as b, '{}'::int8[] as c, array[1.5,2.5]::numeric[] as d",
+    []
+  ],
+  [
+    "select '{\"a\": [1, null, \"x\"]}'::json as a, '[1, {\"b\": 2}]'::jsonb as b, 'null'::jsonb as c, array['{\"a\": 1}'::jsonb] as d",
+    []
+  ],
+  [
+    "select date '2024-02-29' as a, timestamp '2024-01-02 03:04:05.678901' as b, timestamptz '2024-01-02 03:04:05.678901+03' as c, time '12:34:56.789' as d",
+    []
+  ],
+  [
+    "select interval '1 year 2 mons 3 days 04:05:06.789' as a, 'infinity'::timestamptz as b, '0044-03-15 BC'::date as c",
+    []
+  ],
   ["select '\\xdeadbeef'::bytea as a, ''::bytea as b, 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid as c", []],
-  ["select '(1,2)'::point as a, '<(1,2),3>'::circle as b, '[1,5)'::int4range as c, '10.0.0.1/8'::inet as d, 'a=>1'::text as e", []],
-  ["select row(1, 'x', null) as a, 'happy'::name as b, 3::oid as c, 'f'::\"char\" as d, 1::int2 as e, '$1.50'::money as f", []],
+  [
+    "select '(1,2)'::point as a, '<(1,2),3>'::circle as b, '[1,5)'::int4range as c, '10.0.0.1/8'::inet as d, 'a=>1'::text as e",
+    []
+  ],
+  [
+    "select row(1, 'x', null) as a, 'happy'::name as b, 3::oid as c, 'f'::\"char\" as d, 1::int2 as e, '$1.50'::money as f",
+    []
+  ],
   ["select 1 as a, 2 as a, 3 as b", []],
-  ["select $1::int as a, $2::text as b, $3::bool as c, $4::float8 as d, $5::int8 as e", [1, "ü€😀", false, 1.25, 9007199254740993n]],
-  ["select $1::timestamptz as a, $2::date as b, $3::bytea as c", [new Date(1704164645678), new Date(0), Buffer.from([0, 1, 255])]],
-  ["select $1::json as a, $2::jsonb as b, $3::text[] as c, $4::int[] as d", [{ a: [1, "x"] }, JSON.stringify([1]), ["a", 'b"', null, "c,d"], [1, 2]]],
+  [
+    "select $1::int as a, $2::text as b, $3::bool as c, $4::float8 as d, $5::int8 as e",
+    [1, "ü€😀", false, 1.25, 9007199254740993n]
+  ],
+  [
+    "select $1::timestamptz as a, $2::date as b, $3::bytea as c",
+    [new Date(1704164645678), new Date(0), Buffer.from([0, 1, 255])]
+  ],
+  [
+    "select $1::json as a, $2::jsonb as b, $3::text[] as c, $4::int[] as d",
+    [{ a: [1, "x"] }, JSON.stringify([1]), ["a", 'b"', null, "c,d"], [1, 2]]
+  ],
   ["select $1::text as a, $2::int as b, $3::numeric as c", [null, undefined, "1.50"]],
   ["select $1::bytea as a", [new Uint8Array([1, 2, 3])]],
   ["select n, n * 2 as double from generate_series(1, 300) n", []],
@@ -139,21 +169,25 @@ const isComparable = (call: string, text: string): boolean => {
 
 describe("PgValues", () => {
   for (const [name, call] of Object.entries(calls)) {
-    it.scopedLive(`${name} equals @effect/sql-pg`, () =>
-      Effect.gen(function*() {
-        const { ours, query, stock } = yield* pair({ maxConnections: 1 })
-        yield* query("create table t (id int primary key, name text)")
-        for (const [text, params] of texts.filter(([text]) => isComparable(name, text))) {
-          yield* query(reset)
-          const expected = yield* outcome(call(stock, text, params))
-          yield* query(reset)
-          expect({ text, ...(yield* outcome(call(ours, text, params))) }).toEqual({ text, ...expected })
-        }
-      }), 30_000)
+    it.scopedLive(
+      `${name} equals @effect/sql-pg`,
+      () =>
+        Effect.gen(function* () {
+          const { ours, query, stock } = yield* pair({ maxConnections: 1 })
+          yield* query("create table t (id int primary key, name text)")
+          for (const [text, params] of texts.filter(([text]) => isComparable(name, text))) {
+            yield* query(reset)
+            const expected = yield* outcome(call(stock, text, params))
+            yield* query(reset)
+            expect({ text, ...(yield* outcome(call(ours, text, params))) }).toEqual({ text, ...expected })
+          }
+        }),
+      30_000
+    )
   }
 
   it.scopedLive("named statements give the same values as unnamed ones", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const { ours, stock } = yield* pair({ maxConnections: 1 })
       for (const [text, params] of texts.filter(([text, params]) => params.length > 0 && text.startsWith("select"))) {
         const expected = yield* outcome(calls["rows"]!(stock, text, params))
@@ -163,28 +197,30 @@ describe("PgValues", () => {
       }
       const [prepared] = yield* ours<{ n: number }>`select count(*)::int as n from pg_prepared_statements`
       expect(prepared?.n).toBeGreaterThan(5)
-    }))
+    })
+  )
 
   it.scopedLive("helpers, fragments and transforms compile alike", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const transforms = { transformQueryNames: String.camelToSnake, transformResultNames: String.snakeToCamel }
       const { ours, query, stock } = yield* pair(transforms)
       yield* query("create table people (id int primary key, first_name text, extra_data jsonb)")
       const program = (sql: PgClient.PgClient) =>
-        Effect.gen(function*() {
+        Effect.gen(function* () {
           yield* query("truncate people")
           return [
-            yield* sql`insert into people ${
-              sql.insert([
+            yield* sql`insert into people ${sql
+              .insert([
                 { id: 1, firstName: "Ann", extraData: sql.json({ nestedValue: 1 }) },
                 { id: 2, firstName: "Bob", extraData: null }
-              ]).returning("*")
-            }`,
+              ])
+              .returning("*")}`,
             yield* sql`select * from people where ${sql.and([sql.in("id", [1, 2]), sql`first_name <> ${"x"}`])} order by ${sql("firstName")}`,
             yield* sql`update people set ${sql.update({ id: 1, firstName: "Al" }, ["id"])} where id = 1 returning *`,
-            yield* sql`update people set first_name = data.last_name from ${
-              sql.updateValues([{ firstName: "Bob", lastName: "Bo" }], "data")
-            } where people.first_name = data.first_name`,
+            yield* sql`update people set first_name = data.last_name from ${sql.updateValues(
+              [{ firstName: "Bob", lastName: "Bo" }],
+              "data"
+            )} where people.first_name = data.first_name`,
             yield* sql`select first_name, extra_data from people order by id`.withoutTransform,
             yield* sql.withoutTransforms()`select first_name from people where ${sql("first_name")} is not null order by id`,
             yield* sql`select first_name from people order by id`.values,
@@ -194,25 +230,31 @@ describe("PgValues", () => {
           ]
         })
       expect(yield* program(ours)).toEqual(yield* program(stock))
-    }))
+    })
+  )
 
   it.scopedLive("type parsers of one's own are used everywhere", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const types: Pg.CustomTypesConfig = {
         getTypeParser: ((oid: number, format: "text" | "binary") =>
-          oid === 20 ? (value: string) => BigInt(value) : Pg.types.getTypeParser(oid, format)) as typeof Pg.types.getTypeParser
+          oid === 20
+            ? (value: string) => BigInt(value)
+            : Pg.types.getTypeParser(oid, format)) as typeof Pg.types.getTypeParser
       }
       const { ours, stock } = yield* pair({ types })
       for (const name of ["rows", "values", "stream", "raw"]) {
         const call = calls[name]!
         const expected = yield* outcome(call(stock, "select 7::int8 as a, 1 as b", []))
-        expect(JSON.stringify(expected, (_, value) => (typeof value === "bigint" ? `${value}n` : value))).toContain("7n")
+        expect(JSON.stringify(expected, (_, value) => (typeof value === "bigint" ? `${value}n` : value))).toContain(
+          "7n"
+        )
         expect(yield* outcome(call(ours, "select 7::int8 as a, 1 as b", []))).toEqual(expected)
       }
-    }))
+    })
+  )
 
   it.scopedLive("a type parser that throws fails the statement, and the connection lives on", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const { node } = yield* freshDatabase
       const types: Pg.CustomTypesConfig = {
         getTypeParser: (() => () => {
@@ -221,23 +263,34 @@ describe("PgValues", () => {
       }
       const { sql, stats } = yield* openShard(node, { types, maxConnections: 1 })
       for (const statement of [sql`select 1`, sql`select ${1}::int`, Stream.runDrain(sql`select 1`.stream)]) {
-        expect((yield* Effect.flip(statement)).cause).toMatchObject({ _tag: "StatementFailed", kind: "InvalidValue", reason: "unreadable" })
+        expect((yield* Effect.flip(statement)).cause).toMatchObject({
+          _tag: "StatementFailed",
+          kind: "InvalidValue",
+          reason: "unreadable"
+        })
       }
       expect(yield* sql`select 1 where false`).toEqual([])
       expect(stats()).toMatchObject({ total: 1, idle: 1 })
-    }))
+    })
+  )
 
   it.scopedLive("layerConfig reads the environment; a URL is taken apart", () =>
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const { node } = yield* freshDatabase
-      const provider = ConfigProvider.fromMap(new Map([["DATABASE_URL", Redacted.value(node.url) + "?application_name=from_url&options=-c%20work_mem%3D123kB"]]))
+      const provider = ConfigProvider.fromMap(
+        new Map([
+          ["DATABASE_URL", Redacted.value(node.url) + "?application_name=from_url&options=-c%20work_mem%3D123kB"]
+        ])
+      )
       const context = yield* Layer.build(
         PgShard.layerConfig({ url: Config.redacted("DATABASE_URL"), maxConnections: Config.succeed(2) }).pipe(
           Layer.provide(Layer.setConfigProvider(provider))
         )
       )
       const sql = Context.get(context, Client.SqlClient)
-      expect(yield* sql`select current_setting('application_name') as a, current_setting('work_mem') as b, current_setting('search_path') as c`)
-        .toEqual([{ a: "from_url", b: "123kB", c: "public" }])
-    }))
+      expect(
+        yield* sql`select current_setting('application_name') as a, current_setting('work_mem') as b, current_setting('search_path') as c`
+      ).toEqual([{ a: "from_url", b: "123kB", c: "public" }])
+    })
+  )
 })

@@ -12,7 +12,9 @@ import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 
 /** A database of the run's shared server. `query` asks it on a connection of its own. */
-export const freshDatabase = Effect.map(PgCluster.make({ shards: 1, mode: "databases" }), (cluster) => databaseOf(cluster))
+export const freshDatabase = Effect.map(PgCluster.make({ shards: 1, mode: "databases" }), (cluster) =>
+  databaseOf(cluster)
+)
 
 /** A server that can be killed and paused. */
 export const freshServer = Effect.map(PgCluster.make({ shards: 1 }), (cluster) => databaseOf(cluster))

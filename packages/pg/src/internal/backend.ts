@@ -194,8 +194,11 @@ export class PgBackend {
       const reported = this.startedWith.get(name)
       return reported === undefined || name === "search_path" || reported === value
     })
-    if (isPinned && this.startedWith.has("TimeZone") && this.settings.client.stream === undefined) return done(undefined)
-    const text = this.settings.pinned.map(([name, value]) => `select set_config('${name}', ${Pg.escapeLiteral(value)}, false)`)
+    if (isPinned && this.startedWith.has("TimeZone") && this.settings.client.stream === undefined)
+      return done(undefined)
+    const text = this.settings.pinned.map(
+      ([name, value]) => `select set_config('${name}', ${Pg.escapeLiteral(value)}, false)`
+    )
     const query = new PgQuery(text.join(";"), undefined)
     this.run(query, () => done(query.failure))
   }

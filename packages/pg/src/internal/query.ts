@@ -159,7 +159,10 @@ export class PgStreamQuery extends PgQuery {
 export class PgPageQuery extends PgQuery {
   suspended = false
 
-  constructor(private readonly stream: PgStreamQuery, private readonly pageRows: number) {
+  constructor(
+    private readonly stream: PgStreamQuery,
+    private readonly pageRows: number
+  ) {
     super(stream.text, undefined)
   }
 

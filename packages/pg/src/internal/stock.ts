@@ -8,7 +8,13 @@ import type { SqlClient } from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
 import { withoutTransaction } from "@shardlayer/core/LocalTransaction"
-import type { Description, RawResult, ShardConnection, ShardDriver, ShardSession } from "@shardlayer/core/ShardConnection"
+import type {
+  Description,
+  RawResult,
+  ShardConnection,
+  ShardDriver,
+  ShardSession
+} from "@shardlayer/core/ShardConnection"
 import type { ShardError } from "@shardlayer/core/ShardError"
 import { CommitUnknown, TransactionEnded, TransactionRolledBack } from "@shardlayer/core/ShardError"
 import * as Effect from "effect/Effect"
@@ -26,9 +32,7 @@ export const adaptStock = (client: SqlClient, shard: string): Omit<ShardDriver, 
     executeValues: (sql, params) => typed(plain.unsafe(sql, params).values),
     executeRaw: (sql, params) => typed(plain.unsafe(sql, params).raw as Effect.Effect<RawResult, SqlError>),
     executeStream: (sql, params) =>
-      Stream.unwrapScoped(
-        Effect.map(reserve, (session) => session.executeStream(sql, params))
-      ),
+      Stream.unwrapScoped(Effect.map(reserve, (session) => session.executeStream(sql, params))),
     reserve,
     describe: (sql) => Effect.scoped(Effect.flatMap(reserve, (session) => describe(session, sql)))
   }
@@ -39,7 +43,7 @@ const shardError = (shard: string, error: SqlError): ShardError =>
 
 /** Not interruptible: the stock client loses a connection whose waiter was interrupted. */
 const reserveStock = (client: SqlClient, shard: string): Effect.Effect<ShardSession, ShardError, Scope.Scope> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const state = { ended: false, tainted: false, open: false }
     const connection = yield* withoutTransaction(client.reserve).pipe(
       Effect.mapError((error) => shardError(shard, error))
@@ -95,7 +99,10 @@ const sessionOf = (
       Effect.mapError((error) =>
         error._tag === "ShardUnavailable" && error.sent ? new CommitUnknown({ shard, cause: error }) : error
       ),
-      Effect.filterOrFail((result) => result.command !== "ROLLBACK", () => new TransactionRolledBack({ shard })),
+      Effect.filterOrFail(
+        (result) => result.command !== "ROLLBACK",
+        () => new TransactionRolledBack({ shard })
+      ),
       Effect.asVoid,
       Effect.uninterruptible
     ),
@@ -105,15 +112,19 @@ const sessionOf = (
 
 /** `result_types` came with PostgreSQL 16; column names are not kept for prepared statements at all. */
 const describe = (session: ShardSession, sql: string): Effect.Effect<Description, ShardError> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     yield* session.control(`PREPARE shardlayer_describe AS ${sql}`)
     const rows = yield* session.execute(describePrepared, [])
     yield* session.control("DEALLOCATE shardlayer_describe")
-    const row: { readonly params: string; readonly columns: string | null } | undefined = rows[0]
-    const oids = (text: string | null | undefined) => (text ? text.split(",").map(Number) : [])
+    const row: { readonly params: string; readonly columns: string } | undefined = rows[0]
+    const oids = (text: string | undefined) => (text ? text.split(",").map(Number) : [])
     return { params: oids(row?.params), columns: oids(row?.columns).map((type) => ({ name: "", type })) }
   })
 
 const describePrepared = `select array_to_string(parameter_types::oid[], ',') as params,
-array_to_string(translate(to_jsonb(prepared) ->> 'result_types', '["]', '{}')::regtype[]::oid[], ',') as columns
-from pg_prepared_statements prepared where name = 'shardlayer_describe'`
+array_to_string(array(
+  select type::regtype::oid
+  from jsonb_array_elements_text(case jsonb_typeof(result) when 'array' then result end) with ordinality as _ (type, place)
+  order by place), ',') as columns
+from pg_prepared_statements prepared, lateral (select to_jsonb(prepared) -> 'result_types' as result) _
+where name = 'shardlayer_describe'`
