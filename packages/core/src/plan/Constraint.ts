@@ -16,7 +16,12 @@ import type { KeyPart } from "../topology/KeyValue.js"
  */
 export type Operand =
   | { readonly _tag: "Constant"; readonly part: KeyPart }
-  | { readonly _tag: "Param"; readonly index: number }
+  | {
+      readonly _tag: "Param"
+      readonly index: number
+      /** A longer text loses trailing blanks as it is stored (`varchar(n)`), and with them its key. */
+      readonly charactersMax?: number
+    }
 
 /**
  * The keys that rows of one table reference can have, if they are to matter for the answer.

@@ -77,6 +77,10 @@ const tupleOf = (
         ? Either.right(operand.part)
         : partOf(operand.index, column, types[column]!, params[operand.index - 1])
     if (Either.isLeft(part)) return Either.left(part.left)
+    if (operand._tag === "Param" && isLonger(part.right, operand.charactersMax)) {
+      const reason = `a text of more than ${operand.charactersMax} characters does not fit`
+      return Either.left({ param: operand.index, column, reason })
+    }
     // `column = NULL` is never true; a stored NULL is a key (its slot is 0).
     if (part.right === null && !nullIsKey) return Either.right(none)
     parts.push(part.right)
@@ -86,6 +90,10 @@ const tupleOf = (
 
 const partOf = (param: number, column: number, type: KeyType, value: unknown): Either.Either<KeyPart, KeyProblem> =>
   Either.mapLeft(KeyValue.canonical(type, value), (reason) => ({ param, column, reason }))
+
+/** A character outside the basic plane takes two of JavaScript's. */
+const isLonger = (part: KeyPart, charactersMax: number | undefined): boolean =>
+  part !== null && charactersMax !== undefined && part.length > charactersMax && [...part].length > charactersMax
 
 /** `= ANY($n)`: the elements of a JavaScript array of any depth, as the driver flattens nothing but compares all. */
 const elementsOf = (

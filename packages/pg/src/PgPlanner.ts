@@ -1,0 +1,320 @@
+/**
+ * The query planner over PostgreSQL: parser, catalog, analysis, plans.
+ *
+ * Enters: SQL text. Leaves: a plan or a classification, or a typed refusal. Holds: of a shard nothing is asked but its
+ * catalog and the types of parameters; the catalog is read once for all that wait for it, again after `invalidate`, and
+ * (at most once in `reloadMillis`) before a name is refused as unknown; nothing is kept but the catalog.
+ *
+ * @since 0.1.0
+ */
+import type { PinnedPlan, Plan } from "@shardlayer/core/plan/Plan"
+import type { QueryPlannerService } from "@shardlayer/core/QueryPlanner"
+import type { Description, ShardDriver } from "@shardlayer/core/ShardConnection"
+import { SchemaMismatch, type ShardError, ShardUnavailable } from "@shardlayer/core/ShardError"
+import type { ShardId } from "@shardlayer/core/topology/ShardId"
+import type { Topology } from "@shardlayer/core/topology/Topology"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import type { ParamTypes } from "./planner/analysis/Builder.js"
+import type * as Catalog from "./planner/Catalog.js"
+import * as CatalogCheck from "./planner/CatalogCheck.js"
+import * as CatalogReader from "./planner/CatalogReader.js"
+import * as Classify from "./planner/Classify.js"
+import * as KeyTypes from "./planner/KeyTypes.js"
+import * as Parser from "./planner/Parser.js"
+import { planStatement } from "./planner/PlanStatement.js"
+import { toError } from "./planner/Refusal.js"
+import * as SchemaView from "./planner/SchemaView.js"
+
+/** @since 0.1.0 @category models */
+export interface Options {
+  /** The topology as it is now. */
+  readonly topology: () => Topology
+  /** Its shards; a driver may have to be opened first. */
+  readonly shards: () => ReadonlyArray<{ readonly id: ShardId; readonly driver: Effect.Effect<ShardDriver, ShardError> }>
+  /** Where unqualified names are looked for, as the shards' sessions have it. Default: `public`. */
+  readonly searchPath?: ReadonlyArray<string> | undefined
+  /** The shortest time between two readings of the catalog that an unknown name or a missing shard asks for. */
+  readonly reloadMillis?: number | undefined
+  /** How long a shard may take to tell its catalog. */
+  readonly catalogTimeoutMillis?: number | undefined
+}
+
+/** The catalogs read last, and what they were read for. */
+interface Loaded {
+  readonly catalogs: ReadonlyArray<Catalog.ShardCatalog>
+  readonly missing: ReadonlyArray<{ readonly shard: ShardId; readonly error: ShardError }>
+  readonly problems: CatalogCheck.Problems
+  readonly view: SchemaView.SchemaView
+  readonly topology: Topology
+  readonly readAtMillis: number
+}
+
+/** @since 0.1.0 @category constructors */
+export const make = (options: Options): Effect.Effect<QueryPlannerService> =>
+  Effect.gen(function* () {
+    const parser = yield* Parser.make
+    const catalog = yield* makeCatalog(options)
+    const parse = (sql: string) => Effect.suspend(() => parser.parse(sql))
+
+    const plan = (sql: string): Effect.Effect<Plan, ShardError> =>
+      Effect.flatMap(parse(sql), (parsed) => attempt(options, catalog, parsed, false))
+
+    const classify = (sql: string): Effect.Effect<PinnedPlan, ShardError> =>
+      Effect.flatMap(parse(sql), (parsed) =>
+        Effect.flatMap(catalog.current, (loaded) => {
+          const params = pendingTypes
+          const first = Classify.classify(parsed, loaded.view, params)
+          if (first.paramsNeeded.size === 0) return Effect.succeed(first.plan)
+          return Effect.map(describe(options, loaded, sql, undefined), (types) =>
+            Classify.classify(parsed, loaded.view, types).plan
+          )
+        })
+      )
+
+    return {
+      version: catalog.version,
+      plan,
+      classify,
+      invalidate: catalog.invalidate,
+      check: Effect.flatMap(catalog.reload, (loaded) => {
+        const [missing] = loaded.missing
+        if (missing !== undefined) return Effect.fail(missing.error)
+        const problems = [...loaded.problems.values()].flat()
+        return problems.length === 0 ? Effect.void : Effect.fail(new SchemaMismatch({ problems }))
+      }),
+      parses: parser.parses
+    }
+  })
+
+interface CatalogState {
+  readonly version: () => number
+  /** Read now, if it was not before or is stale. */
+  readonly current: Effect.Effect<Loaded, ShardError>
+  readonly reload: Effect.Effect<Loaded, ShardError>
+  /** A newer reading than this one, if it is time for one. */
+  readonly newer: (than: Loaded) => Effect.Effect<Loaded | undefined, ShardError>
+  readonly invalidate: Effect.Effect<void>
+}
+
+const makeCatalog = (options: Options): Effect.Effect<CatalogState> =>
+  Effect.map(Effect.makeSemaphore(1), (single) => {
+    const reloadMillis = options.reloadMillis ?? 1_000
+    let loaded: Loaded | undefined
+    let isStale = true
+    let version = 1
+    let seen = options.topology()
+    let shape = shapeOf(seen)
+
+    /** A new slot map leaves plans as they are; new tables, keyspaces or shards do not. */
+    const followTopology = () => {
+      const now = options.topology()
+      if (now === seen) return
+      seen = now
+      const next = shapeOf(now)
+      if (next === shape) return
+      shape = next
+      isStale = true
+      version++
+    }
+
+    const load = Effect.suspend(() => {
+      followTopology()
+      isStale = false
+      return readAll(options)
+    }).pipe(
+      Effect.tap((fresh) =>
+        Effect.sync(() => {
+          if (loaded !== undefined && contentOf(loaded) !== contentOf(fresh)) version++
+          loaded = fresh
+        })
+      ),
+      Effect.tapErrorCause(() =>
+        Effect.sync(() => {
+          isStale = true
+        })
+      ),
+      Effect.onInterrupt(() =>
+        Effect.sync(() => {
+          isStale = true
+        })
+      )
+    )
+
+    const current = Effect.suspend(() => {
+      followTopology()
+      if (loaded !== undefined && !isStale) return Effect.succeed(loaded)
+      // Those who waited find it read.
+      return single.withPermits(1)(
+        Effect.suspend(() => (loaded !== undefined && !isStale ? Effect.succeed(loaded) : load))
+      )
+    })
+
+    return {
+      version: () => {
+        followTopology()
+        return version
+      },
+      current,
+      reload: single.withPermits(1)(load),
+      newer: (than) =>
+        Effect.flatMap(Clock.currentTimeMillis, (now) => {
+          if (loaded !== undefined && loaded !== than) return Effect.succeed(loaded)
+          if (now - than.readAtMillis < reloadMillis) return Effect.succeed(undefined)
+          return single.withPermits(1)(Effect.suspend(() => (loaded === than ? load : current)))
+        }),
+      invalidate: Effect.sync(() => {
+        isStale = true
+        version++
+      })
+    }
+  })
+
+const shapeOf = (topology: Topology): string =>
+  JSON.stringify([
+    topology.shards,
+    topology.unlisted,
+    topology.pureFunctions,
+    Object.values(topology.keyspaces).map((keyspace) => [keyspace.name, keyspace.key]),
+    topology.tables
+  ])
+
+/** Two readings with the same content give the same plans. */
+const contentOf = ({ catalogs, missing, problems }: Loaded): string =>
+  JSON.stringify([
+    catalogs.map((catalog) => ({
+      ...catalog,
+      relations: [...catalog.relations],
+      builtins: catalog.builtins.size,
+      system: catalog.system.size
+    })),
+    missing.map(({ shard }) => shard),
+    [...problems]
+  ])
+
+/** Asks all shards at once; at least one must answer. */
+const readAll = (options: Options): Effect.Effect<Loaded, ShardError> =>
+  Effect.gen(function* () {
+    const topology = options.topology()
+    const timeoutMillis = options.catalogTimeoutMillis ?? 10_000
+    const readAtMillis = yield* Clock.currentTimeMillis
+    const answers = yield* Effect.forEach(
+      options.shards(),
+      ({ driver, id }) =>
+        Effect.flatMap(driver, (connection) => CatalogReader.read(id, connection, topology)).pipe(
+          Effect.timeoutFail({
+            duration: Duration.millis(timeoutMillis),
+            onTimeout: () =>
+              new ShardUnavailable({ shard: id, reason: `its catalog did not come within ${timeoutMillis} ms`, sent: false })
+          }),
+          Effect.either,
+          Effect.map((result) => ({ id, result }))
+        ),
+      { concurrency: "unbounded" }
+    )
+    const catalogs = answers.flatMap(({ result }) => (Either.isRight(result) ? [result.right] : []))
+    const missing = answers.flatMap(({ id, result }) => (Either.isLeft(result) ? [{ shard: id, error: result.left }] : []))
+    if (catalogs.length === 0) {
+      const [first] = missing
+      return yield* first === undefined ? Effect.dieMessage("the topology has no shards") : Effect.fail(first.error)
+    }
+    const problems = CatalogCheck.check(topology, catalogs)
+    const searchPath = options.searchPath ?? ["public"]
+    const view = SchemaView.make({ topology, catalogs, problems, searchPath })
+    return { catalogs, missing, problems, view, topology, readAtMillis }
+  })
+
+const pendingTypes: ParamTypes = { scalar: () => "pending", array: () => "pending" }
+
+/** Plans with the catalog at hand; an unknown name is looked for once more in a newer one. */
+const attempt = (
+  options: Options,
+  catalog: CatalogState,
+  parsed: Parser.Parsed,
+  isSecond: boolean
+): Effect.Effect<Plan, ShardError> =>
+  Effect.flatMap(catalog.current, (loaded) => {
+    const general = loaded.problems.get(CatalogCheck.everything)
+    if (general !== undefined) return Effect.fail(new SchemaMismatch({ problems: general }))
+    const first = planStatement(parsed, loaded.view, pendingTypes)
+    if (Either.isLeft(first)) return stopped(options, catalog, loaded, parsed, first.left, isSecond)
+    if (first.right.paramsNeeded.size === 0) return Effect.succeed(first.right.plan)
+    return Effect.flatMap(describe(options, loaded, parsed.sql, first.right.plan), (types) => {
+      const second = planStatement(parsed, loaded.view, types)
+      return Either.isLeft(second)
+        ? stopped(options, catalog, loaded, parsed, second.left, isSecond)
+        : Effect.succeed(second.right.plan)
+    })
+  })
+
+const stopped = (
+  options: Options,
+  catalog: CatalogState,
+  loaded: Loaded,
+  parsed: Parser.Parsed,
+  stop: SchemaView.Stop,
+  isSecond: boolean
+): Effect.Effect<Plan, ShardError> => {
+  const mayChange = stop._tag !== "Refused" || stop.unknownName
+  if (isSecond || !mayChange) return Effect.fail(errorOf(loaded, parsed.sql, stop))
+  return Effect.flatMap(catalog.newer(loaded), (newer) =>
+    newer === undefined ? Effect.fail(errorOf(loaded, parsed.sql, stop)) : attempt(options, catalog, parsed, true)
+  )
+}
+
+const errorOf = (loaded: Loaded, sql: string, stop: SchemaView.Stop): ShardError => {
+  switch (stop._tag) {
+    case "Refused":
+      return toError(stop.refusal, sql)
+    case "Mismatch":
+      return new SchemaMismatch({ problems: stop.problems })
+    case "Unread": {
+      const missing = loaded.missing.find(({ shard }) => shard === stop.shard)
+      return missing?.error ??
+        new ShardUnavailable({ shard: stop.shard, reason: `its catalog, with table ${stop.table}, was not read`, sent: false })
+    }
+  }
+}
+
+/**
+ * The parameters' types, asked of a shard that has the statement's tables: the one it is fixed to, or the first that
+ * answers.
+ */
+const describe = (
+  options: Options,
+  loaded: Loaded,
+  sql: string,
+  plan: Plan | undefined
+): Effect.Effect<ParamTypes, ShardError> => {
+  const singles = plan === undefined ? [] : plan._tag === "Fixed" ? [plan.shard] : plan._tag === "Routed" ? plan.singles : []
+  const answered = new Set(loaded.catalogs.map((catalog) => catalog.shard))
+  const candidates = options.shards().filter(({ id }) => (singles.length > 0 ? singles.includes(id) : answered.has(id)))
+  const [first, ...rest] = candidates.map(({ driver, id }) =>
+    Effect.map(
+      Effect.flatMap(driver, (connection) => connection.describe(sql)),
+      (description) => paramTypes(loaded, id, description)
+    )
+  )
+  if (first === undefined) {
+    return Effect.fail(new ShardUnavailable({ shard: singles[0] ?? "", reason: "no shard can describe the statement", sent: false }))
+  }
+  return rest.reduce<Effect.Effect<ParamTypes, ShardError>>(
+    (before, next) => Effect.catchTag(before, "ShardUnavailable", () => next),
+    first
+  )
+}
+
+/** Domains have oids of their own on each shard; what counts is the type under them. */
+const paramTypes = (loaded: Loaded, shard: ShardId, description: Description): ParamTypes => {
+  const types = loaded.catalogs.find((catalog) => catalog.shard === shard)?.types ?? []
+  const base = (index: number): number => {
+    const oid = description.params[index - 1] ?? 0
+    return types.find((type) => type.oid === oid)?.base ?? oid
+  }
+  return {
+    scalar: (index) => KeyTypes.familyOfOid(base(index)),
+    array: (index) => KeyTypes.familyOf(KeyTypes.elementOfOid(base(index)))
+  }
+}

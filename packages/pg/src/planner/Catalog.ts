@@ -1,0 +1,188 @@
+/**
+ * What the planner knows of the shards' schemas: plain values, read by `CatalogReader`, compared by `CatalogCheck`.
+ *
+ * Enters: one `ShardCatalog` a shard that answered. Leaves: lookups by name. Holds: names are those of the catalog,
+ * letter for letter; builtin types are known by their oid, which all servers share, all others by name.
+ *
+ * @since 0.1.0
+ */
+import type { ShardId } from "@shardlayer/core/topology/ShardId"
+
+/** @since 0.1.0 @category models */
+export interface Column {
+  readonly name: string
+  /** As `format_type` prints it, with modifiers. */
+  readonly type: string
+  /** The type under all domains; below 16384 it is builtin and the same on all servers. */
+  readonly base: number
+  /** The modifier of that type, -1 for none. */
+  readonly modifier: number
+  /** `schema.name` of the column's own type when that is not builtin. */
+  readonly userType: string | null
+  readonly collation: string | null
+  readonly deterministic: boolean
+  readonly notNull: boolean
+  readonly default: string | null
+  /** The default (or identity) takes a number from a sequence of the shard. */
+  readonly sequence: boolean
+  readonly identity: "" | "a" | "d"
+  readonly generated: "" | "s" | "v"
+}
+
+/** @since 0.1.0 @category models */
+export interface Index {
+  readonly name: string
+  /** Key columns; null for an expression. */
+  readonly columns: ReadonlyArray<string | null>
+  readonly unique: boolean
+  readonly primary: boolean
+  readonly exclusion: boolean
+  readonly partial: boolean
+  /** The constraint it backs. */
+  readonly constraint: string | null
+}
+
+/** @since 0.1.0 @category models */
+export interface ForeignKey {
+  readonly name: string
+  readonly columns: ReadonlyArray<string>
+  readonly schema: string
+  readonly table: string
+  readonly references: ReadonlyArray<string>
+  /** PostgreSQL's letters: `a` no action, `r` restrict, `c` cascade, `n` set null, `d` set default. */
+  readonly onUpdate: string
+  readonly onDelete: string
+}
+
+/** @since 0.1.0 @category models */
+export interface Trigger {
+  readonly name: string
+  readonly function: string
+  readonly insert: boolean
+  readonly update: boolean
+  readonly delete: boolean
+}
+
+/**
+ * A constraint, default, generated column or index, and the user functions it calls.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Caller {
+  readonly object: string
+  readonly functions: ReadonlyArray<string>
+}
+
+/**
+ * `r` table, `p` partitioned table, `v` view, `m` materialized view, `f` foreign table, `S` sequence, `c` composite type.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type RelationKind = "r" | "p" | "v" | "m" | "f" | "S" | "c"
+
+/** @since 0.1.0 @category models */
+export interface Relation {
+  readonly schema: string
+  readonly name: string
+  readonly kind: RelationKind
+  readonly rowSecurity: boolean
+  readonly isPartition: boolean
+  readonly hasParent: boolean
+  readonly hasChildren: boolean
+  /** Read in full: the lists below are complete. Of unlisted tables only the name is read, unless they may be used. */
+  readonly detailed: boolean
+  readonly columns: ReadonlyArray<Column>
+  readonly indexes: ReadonlyArray<Index>
+  readonly foreignKeys: ReadonlyArray<ForeignKey>
+  /** Definitions of check constraints, by name: for comparing shards. */
+  readonly checks: ReadonlyArray<{ readonly name: string; readonly definition: string }>
+  readonly triggers: ReadonlyArray<Trigger>
+  readonly rules: ReadonlyArray<string>
+  readonly callers: ReadonlyArray<Caller>
+}
+
+/** @since 0.1.0 @category models */
+export interface UserFunction {
+  readonly schema: string
+  readonly name: string
+  readonly aggregate: boolean
+}
+
+/** @since 0.1.0 @category models */
+export interface UserOperator {
+  readonly schema: string
+  readonly name: string
+  readonly left: number
+  readonly right: number
+  /** `schema.name` of the function behind it. */
+  readonly function: string
+  /** Written in C or internal: an extension's, which does not read tables. */
+  readonly native: boolean
+  /** NULL in, NULL out. */
+  readonly strict: boolean
+}
+
+/** @since 0.1.0 @category models */
+export interface UserCast {
+  readonly source: string
+  readonly target: string
+  readonly function: string
+}
+
+/** @since 0.1.0 @category models */
+export interface UserType {
+  readonly schema: string
+  readonly name: string
+  /** This shard's oid: `Description` speaks of types by it. */
+  readonly oid: number
+  /** `b` base, `c` composite, `d` domain, `e` enum, `r` range, `m` multirange. */
+  readonly kind: string
+  /** The type under all domains, itself otherwise. */
+  readonly base: number
+  /** Enum labels in order, or a domain's definition: for comparing shards. */
+  readonly definition: string
+  /** User functions in a domain's checks. */
+  readonly functions: ReadonlyArray<string>
+}
+
+/**
+ * Builtin functions of one name: the worst volatility among them, and whether some of them aggregate.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Builtin {
+  readonly volatility: "i" | "s" | "v"
+  readonly aggregate: boolean
+}
+
+/**
+ * What one shard's catalog says.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ShardCatalog {
+  readonly shard: ShardId
+  /** `server_version_num` */
+  readonly version: number
+  readonly encoding: string
+  /** Settings that change what expressions print, and the database's locale. */
+  readonly settings: { readonly [name: string]: string }
+  readonly relations: ReadonlyMap<string, Relation>
+  readonly functions: ReadonlyArray<UserFunction>
+  readonly operators: ReadonlyArray<UserOperator>
+  readonly casts: ReadonlyArray<UserCast>
+  readonly types: ReadonlyArray<UserType>
+  readonly builtins: ReadonlyMap<string, Builtin>
+  /** Relations of schemas pg_catalog and information_schema, as `schema.name`. */
+  readonly system: ReadonlySet<string>
+}
+
+/** @since 0.1.0 @category getters */
+export const key = (schema: string, name: string): string => `${schema}.${name}`
+
+/** Oids from here on are given out by a server of its own accord. */
+export const firstUserOid = 16384

@@ -1,0 +1,142 @@
+/**
+ * Compares the shards' schemas with the topology and with each other.
+ *
+ * Enters: the topology, the catalogs of the shards that answered. Leaves: problems in words, by table; under `""` those
+ * of whole shards. Holds: tables without problems have, on all shards that answered, the same columns in the same order,
+ * the same constraints and hidden code, and key columns whose hash the router computes exactly.
+ *
+ * @since 0.1.0
+ */
+import * as KeyType from "@shardlayer/core/topology/KeyType"
+import type * as Table from "@shardlayer/core/topology/Table"
+import type { Topology } from "@shardlayer/core/topology/Topology"
+import * as Catalog from "./Catalog.js"
+import * as KeyTypes from "./KeyTypes.js"
+
+/**
+ * By `schema.name` of the table; `""` for what concerns every statement.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Problems = ReadonlyMap<string, ReadonlyArray<string>>
+
+/** @since 0.1.0 @category constants */
+export const everything = ""
+
+const versionMin = 150000
+
+/** @since 0.1.0 @category functions */
+export const check = (topology: Topology, catalogs: ReadonlyArray<Catalog.ShardCatalog>): Problems => {
+  const problems = new Map<string, ReadonlyArray<string>>()
+  const add = (key: string, found: ReadonlyArray<string>) => {
+    if (found.length > 0) problems.set(key, [...(problems.get(key) ?? []), ...found])
+  }
+  for (const catalog of catalogs) add(everything, serverProblems(catalog, catalogs[0] ?? catalog))
+  for (const table of Object.values(topology.tables)) {
+    add(Catalog.key(table.schema, table.name), tableProblems(table, catalogs))
+  }
+  return problems
+}
+
+const serverProblems = (catalog: Catalog.ShardCatalog, first: Catalog.ShardCatalog): ReadonlyArray<string> => {
+  const problems: Array<string> = []
+  if (catalog.version < versionMin) {
+    problems.push(`shard ${catalog.shard} runs PostgreSQL ${Math.floor(catalog.version / 10000)}; 15 or later is needed`)
+  }
+  if (catalog.encoding !== "UTF8") problems.push(`shard ${catalog.shard} has encoding ${catalog.encoding}; UTF8 is needed`)
+  for (const [name, value] of Object.entries(first.settings)) {
+    const other = catalog.settings[name]
+    if (other !== value) {
+      problems.push(`shard ${catalog.shard} has ${name} "${other ?? ""}", shard ${first.shard} has "${value}"`)
+    }
+  }
+  return problems
+}
+
+const tableProblems = (table: Table.Table, catalogs: ReadonlyArray<Catalog.ShardCatalog>): ReadonlyArray<string> => {
+  const key = Catalog.key(table.schema, table.name)
+  const home = table._tag === "Single" ? catalogs.filter((catalog) => catalog.shard === table.shard) : catalogs
+  const problems = home.flatMap((catalog) =>
+    catalog.relations.has(key) ? [] : [`shard ${catalog.shard} has no table ${table.id}`]
+  )
+  if (table._tag === "Single") return problems
+  const present = home.flatMap((catalog) => {
+    const relation = catalog.relations.get(key)
+    return relation === undefined ? [] : [{ catalog, relation }]
+  })
+  const [first, ...rest] = present
+  if (first === undefined) return problems
+  for (const other of rest) problems.push(...differences(table.id, first, other))
+  if (table._tag === "Sharded" && isTable(first.relation)) problems.push(...keyProblems(table, first.relation))
+  return problems
+}
+
+/** Views and the like are refused by name where they are used. */
+const isTable = (relation: Catalog.Relation): boolean => relation.kind === "r" || relation.kind === "p"
+
+interface Found {
+  readonly catalog: Catalog.ShardCatalog
+  readonly relation: Catalog.Relation
+}
+
+const differences = (id: string, one: Found, other: Found): ReadonlyArray<string> => {
+  const shards = `shard ${one.catalog.shard} and shard ${other.catalog.shard}`
+  const [left, right] = [aspects(one), aspects(other)]
+  const problems: Array<string> = []
+  for (const name of new Set([...left.keys(), ...right.keys()])) {
+    const [before, after] = [left.get(name), right.get(name)]
+    if (before === after) continue
+    if (before === undefined) problems.push(`shard ${one.catalog.shard} lacks ${name} of table ${id}`)
+    else if (after === undefined) problems.push(`shard ${other.catalog.shard} lacks ${name} of table ${id}`)
+    else problems.push(`${name} of table ${id} differs between ${shards}: ${before}, ${after}`)
+  }
+  return problems
+}
+
+/** What must be equal, by name: column places too, for `SELECT *` and INSERT without a column list. */
+const aspects = ({ catalog, relation }: Found): ReadonlyMap<string, string> => {
+  const all = new Map<string, string>([["the kind", relation.kind], ["row security", String(relation.rowSecurity)]])
+  for (const [index, column] of relation.columns.entries()) {
+    const { default: value, name, ...rest } = column
+    all.set(`column ${name}`, JSON.stringify({ place: index + 1, ...typeText(catalog, column), ...rest, base: undefined, default: value }))
+  }
+  for (const index of relation.indexes) {
+    if (index.unique || index.exclusion) all.set(`index ${index.name}`, JSON.stringify(index))
+  }
+  for (const key of relation.foreignKeys) all.set(`foreign key ${key.name}`, JSON.stringify(key))
+  for (const constraint of relation.checks) all.set(`check ${constraint.name}`, constraint.definition)
+  for (const trigger of relation.triggers) all.set(`trigger ${trigger.name}`, JSON.stringify(trigger))
+  for (const rule of relation.rules) all.set(`rule ${rule}`, "")
+  for (const caller of relation.callers) all.set(`the functions of ${caller.object}`, JSON.stringify(caller.functions))
+  return all
+}
+
+/** User types have oids of their own on each shard: their definition stands for them. */
+const typeText = (catalog: Catalog.ShardCatalog, column: Catalog.Column): { readonly definition?: string } => {
+  if (column.userType === null) return {}
+  const type = catalog.types.find((candidate) => `${candidate.schema}.${candidate.name}` === column.userType)
+  return type === undefined ? {} : { definition: type.definition }
+}
+
+const keyProblems = (table: Table.Sharded, relation: Catalog.Relation): ReadonlyArray<string> =>
+  table.columns.flatMap((name, index) => {
+    const column = relation.columns.find((candidate) => candidate.name === name)
+    if (column === undefined) return [`table ${table.id} has no column ${name}, its shard key`]
+    const type = table.types[index]
+    return type === undefined ? [] : keyColumnProblems(`key column ${name} of table ${table.id}`, column, type)
+  })
+
+const keyColumnProblems = (what: string, column: Catalog.Column, type: KeyType.KeyType): ReadonlyArray<string> => {
+  const found = KeyTypes.familyOfOid(column.base)
+  if (found === undefined) {
+    return [`${what} has type ${column.type}, whose hash the router does not compute (${type} is expected)`]
+  }
+  if (found !== KeyType.family(type)) return [`${what} has type ${column.type}, the topology says ${type}`]
+  if (!column.deterministic) {
+    return [`${what} has collation ${column.collation ?? ""}, which is not deterministic: it calls texts equal that hash apart`]
+  }
+  if (column.generated !== "") return [`${what} is generated: its value is not known before it is stored`]
+  const rounds = column.modifier !== -1 && (found === "numeric" || found === "timestamptz")
+  return rounds ? [`${what} has type ${column.type}, which rounds values as it stores them`] : []
+}

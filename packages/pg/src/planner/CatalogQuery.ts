@@ -1,0 +1,186 @@
+/**
+ * The one query that reads a shard's catalog, as one row with one json value.
+ *
+ * `$1` lists the relations to read in full, as `schema.name`; NULL reads all. Works on PostgreSQL 15 and later: columns
+ * that a version lacks are read through `to_jsonb`. Reads no user table.
+ *
+ * @since 0.1.0
+ */
+
+const ourSchemas = `n.nspname not in ('pg_catalog', 'information_schema', 'shardlayer')
+  and n.nspname !~ '^pg_(toast|temp)'`
+
+/** User functions that the object (a row of `pg_depend`) calls, directly or as an operator's function. */
+const callees = (catalog: string, object: string): string => `(
+  select coalesce(json_agg(distinct fn.nspname || '.' || f.proname), '[]'::json)
+  from pg_depend d
+  left join pg_operator o on d.refclassid = 'pg_operator'::regclass and o.oid = d.refobjid
+  join pg_proc f on f.oid = case when d.refclassid = 'pg_proc'::regclass then d.refobjid else o.oprcode end
+  join pg_namespace fn on fn.oid = f.pronamespace
+  where d.classid = '${catalog}'::regclass and d.objid = ${object} and f.oid >= 16384)`
+
+const columns = `(
+  select coalesce(json_agg(json_build_object(
+    'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'base', b.base,
+    'modifier', case when a.atttypmod <> -1 then a.atttypmod else b.modifier end,
+    'userType', case when a.atttypid >= 16384 then tn.nspname || '.' || t.typname end,
+    'collation', co.collname, 'deterministic', coalesce(co.collisdeterministic, true),
+    'notNull', a.attnotnull or t.typnotnull,
+    'default', coalesce(pg_get_expr(ad.adbin, ad.adrelid), case when a.attidentity = '' then t.typdefault end),
+    'sequence', a.attidentity <> '' or coalesce(pg_get_expr(ad.adbin, ad.adrelid) ~ '\\mnextval\\(', false),
+    'identity', a.attidentity, 'generated', a.attgenerated) order by a.attnum), '[]'::json)
+  from pg_attribute a
+  join pg_type t on t.oid = a.atttypid
+  join pg_namespace tn on tn.oid = t.typnamespace
+  join bases b on b.oid = a.atttypid
+  left join pg_collation co on co.oid = a.attcollation
+  left join pg_attrdef ad on ad.adrelid = a.attrelid and ad.adnum = a.attnum
+  where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)`
+
+const indexes = `(
+  select coalesce(json_agg(json_build_object(
+    'name', ic.relname, 'unique', i.indisunique, 'primary', i.indisprimary, 'exclusion', i.indisexclusion,
+    'partial', i.indpred is not null,
+    'columns', (
+      select json_agg(ka.attname order by k.place)
+      from unnest(i.indkey::int2[]) with ordinality as k(attnum, place)
+      left join pg_attribute ka on ka.attrelid = i.indrelid and ka.attnum = k.attnum and k.attnum > 0
+      where k.place <= i.indnkeyatts),
+    'constraint', (select con.conname from pg_constraint con where con.conindid = i.indexrelid and con.contype in ('p', 'u', 'x') limit 1)
+  ) order by ic.relname), '[]'::json)
+  from pg_index i join pg_class ic on ic.oid = i.indexrelid
+  where i.indrelid = c.oid and (i.indisunique or i.indisexclusion))`
+
+const names = (owner: string, numbers: string): string => `(
+  select json_agg(na.attname order by k.place) from unnest(${numbers}) with ordinality as k(attnum, place)
+  join pg_attribute na on na.attrelid = ${owner} and na.attnum = k.attnum)`
+
+const foreignKeys = `(
+  select coalesce(json_agg(json_build_object(
+    'name', con.conname, 'columns', ${names("con.conrelid", "con.conkey")}, 'schema', rn.nspname, 'table', rc.relname,
+    'references', ${names("con.confrelid", "con.confkey")}, 'onUpdate', con.confupdtype, 'onDelete', con.confdeltype
+  ) order by con.conname), '[]'::json)
+  from pg_constraint con
+  join pg_class rc on rc.oid = con.confrelid
+  join pg_namespace rn on rn.oid = rc.relnamespace
+  where con.conrelid = c.oid and con.contype = 'f')`
+
+const checks = `(
+  select coalesce(json_agg(json_build_object('name', con.conname, 'definition', pg_get_constraintdef(con.oid)) order by con.conname), '[]'::json)
+  from pg_constraint con where con.conrelid = c.oid and con.contype = 'c')`
+
+const triggers = `(
+  select coalesce(json_agg(json_build_object(
+    'name', tg.tgname, 'function', fn.nspname || '.' || f.proname,
+    'insert', tg.tgtype & 4 > 0, 'delete', tg.tgtype & 8 > 0, 'update', tg.tgtype & 16 > 0) order by tg.tgname), '[]'::json)
+  from pg_trigger tg
+  join pg_proc f on f.oid = tg.tgfoid
+  join pg_namespace fn on fn.oid = f.pronamespace
+  where tg.tgrelid = c.oid and not tg.tgisinternal and tg.tgenabled <> 'D')`
+
+const rules = `(
+  select coalesce(json_agg(r.rulename order by r.rulename), '[]'::json)
+  from pg_rewrite r where r.ev_class = c.oid and r.rulename <> '_RETURN')`
+
+const callers = `(
+  select coalesce(json_agg(json_build_object('object', x.object, 'functions', x.functions) order by x.object), '[]'::json)
+  from (
+    select con.conname::text as object, ${callees("pg_constraint", "con.oid")} as functions
+    from pg_constraint con where con.conrelid = c.oid and con.contype in ('c', 'x')
+    union all
+    select a.attname::text, ${callees("pg_attrdef", "ad.oid")}
+    from pg_attrdef ad join pg_attribute a on a.attrelid = ad.adrelid and a.attnum = ad.adnum where ad.adrelid = c.oid
+    union all
+    select ic.relname::text, ${callees("pg_class", "i.indexrelid")}
+    from pg_index i join pg_class ic on ic.oid = i.indexrelid where i.indrelid = c.oid
+  ) x where x.functions::text <> '[]')`
+
+const relations = `(
+  select coalesce(json_agg(case when $1::text[] is null or n.nspname || '.' || c.relname = any($1::text[]) then json_build_object(
+    'schema', n.nspname, 'name', c.relname, 'kind', c.relkind, 'rowSecurity', c.relrowsecurity, 'detailed', true,
+    'isPartition', c.relispartition,
+    'hasParent', exists (select from pg_inherits h where h.inhrelid = c.oid),
+    'hasChildren', exists (select from pg_inherits h where h.inhparent = c.oid),
+    'columns', ${columns}, 'indexes', ${indexes}, 'foreignKeys', ${foreignKeys}, 'checks', ${checks},
+    'triggers', ${triggers}, 'rules', ${rules}, 'callers', ${callers})
+  else json_build_object('schema', n.nspname, 'name', c.relname, 'kind', c.relkind, 'detailed', false,
+    'foreignKeys', ${foreignKeys}) end), '[]'::json)
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+  where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'c') and ${ourSchemas})`
+
+const functions = `(
+  select coalesce(json_agg(json_build_object('schema', x.nspname, 'name', x.proname, 'aggregate', x.aggregate)), '[]'::json)
+  from (
+    select n.nspname, p.proname, bool_or(p.prokind = 'a') as aggregate
+    from pg_proc p join pg_namespace n on n.oid = p.pronamespace where p.oid >= 16384 group by 1, 2) x)`
+
+const operators = `(
+  select coalesce(json_agg(json_build_object(
+    'schema', n.nspname, 'name', o.oprname, 'left', o.oprleft::int8, 'right', o.oprright::int8,
+    'function', fn.nspname || '.' || f.proname, 'native', l.lanname in ('internal', 'c'),
+    'strict', f.proisstrict)), '[]'::json)
+  from pg_operator o
+  join pg_namespace n on n.oid = o.oprnamespace
+  join pg_proc f on f.oid = o.oprcode
+  join pg_namespace fn on fn.oid = f.pronamespace
+  join pg_language l on l.oid = f.prolang
+  where o.oid >= 16384)`
+
+const casts = `(
+  select coalesce(json_agg(json_build_object(
+    'source', format_type(k.castsource, null), 'target', format_type(k.casttarget, null),
+    'function', fn.nspname || '.' || f.proname)), '[]'::json)
+  from pg_cast k
+  join pg_proc f on f.oid = k.castfunc
+  join pg_namespace fn on fn.oid = f.pronamespace
+  join pg_language l on l.oid = f.prolang
+  where k.oid >= 16384 and l.lanname not in ('internal', 'c'))`
+
+const types = `(
+  select coalesce(json_agg(json_build_object(
+    'schema', n.nspname, 'name', t.typname, 'oid', t.oid::int8, 'kind', t.typtype, 'base', b.base,
+    'definition', case t.typtype
+      when 'e' then (select string_agg(quote_literal(e.enumlabel), ', ' order by e.enumsortorder) from pg_enum e where e.enumtypid = t.oid)
+      when 'd' then format_type(t.typbasetype, t.typtypmod) || coalesce((
+        select string_agg(' ' || pg_get_constraintdef(con.oid), '' order by con.conname) from pg_constraint con where con.contypid = t.oid), '')
+      else '' end,
+    'functions', (
+      select coalesce(json_agg(fx), '[]'::json) from pg_constraint con, json_array_elements_text(${
+  callees("pg_constraint", "con.oid")
+}) fx where con.contypid = t.oid))), '[]'::json)
+  from pg_type t
+  join pg_namespace n on n.oid = t.typnamespace
+  join bases b on b.oid = t.oid
+  where t.oid >= 16384 and t.typcategory <> 'A' and ${ourSchemas})`
+
+const builtins = `(
+  select json_object_agg(x.proname, x.volatility || case when x.aggregate then 'a' else '' end)
+  from (
+    select p.proname, bool_or(p.prokind = 'a') as aggregate,
+      case when bool_or(p.provolatile = 'v') then 'v' when bool_or(p.provolatile = 's') then 's' else 'i' end as volatility
+    from pg_proc p where p.pronamespace = 'pg_catalog'::regnamespace and p.oid < 16384 group by 1) x)`
+
+const system = `(
+  select json_agg(n.nspname || '.' || c.relname)
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+  where n.nspname in ('pg_catalog', 'information_schema') and c.relkind in ('r', 'v', 'm'))`
+
+const settings = `(
+  select json_object_agg(s.name, s.setting) from (
+    select name, setting from pg_settings
+    where name in ('lc_monetary', 'lc_numeric', 'lc_time', 'default_text_search_config', 'TimeZone', 'DateStyle', 'IntervalStyle')
+    union all
+    select 'locale', concat_ws(' ', d.j->>'datlocprovider', d.j->>'datcollate', d.j->>'datctype',
+      coalesce(d.j->>'datlocale', d.j->>'daticulocale'), d.j->>'datcollversion')
+    from (select to_jsonb(db) as j from pg_database db where db.datname = current_database()) d) s)`
+
+/** @since 0.1.0 @category constants */
+export const catalogQuery = `with recursive bases(oid, base, modifier, depth) as (
+  select t.oid, t.oid::int8, -1, 0 from pg_type t where t.typtype <> 'd'
+  union all
+  select t.oid, b.base, case when t.typtypmod <> -1 then t.typtypmod else b.modifier end, b.depth + 1
+  from pg_type t join bases b on b.oid = t.typbasetype where t.typtype = 'd')
+select json_build_object(
+  'version', current_setting('server_version_num')::int, 'encoding', getdatabaseencoding(), 'settings', ${settings},
+  'relations', ${relations}, 'functions', ${functions}, 'operators', ${operators}, 'casts', ${casts}, 'types', ${types},
+  'builtins', ${builtins}, 'system', ${system})::text as catalog`

@@ -1,0 +1,171 @@
+/**
+ * From an analysis to a plan: where the tables live decides the variant, the facts decide the keys.
+ *
+ * Enters: a parsed text and a `SchemaView`. Leaves: a `Plan`, or why not. Strategies, cheapest first: any shard, one
+ * fixed shard, the shard of the keys, concatenation over shards.
+ *
+ * @since 0.1.0
+ */
+import type { Node } from "libpg-query"
+import * as Either from "effect/Either"
+import * as Constraint from "@shardlayer/core/plan/Constraint"
+import type { Access, Plan, Scatter, ShardedReference } from "@shardlayer/core/plan/Plan"
+import type { ShardId } from "@shardlayer/core/topology/ShardId"
+import * as Ast from "./Ast.js"
+import { analyze, stoppable } from "./analysis/Analyze.js"
+import type { ParamTypes } from "./analysis/Builder.js"
+import { closure, constraintOf } from "./analysis/Closure.js"
+import type { Analyzed, Write } from "./analysis/Model.js"
+import type { Parsed } from "./Parser.js"
+import { draft, type Draft, toError } from "./Refusal.js"
+import { refuse, type SchemaView, type Stop } from "./SchemaView.js"
+import * as StatementKind from "./StatementKind.js"
+import * as Concatenate from "./strategies/Concatenate.js"
+
+/**
+ * A plan, and the parameters whose types it took for granted.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Planned {
+  readonly plan: Plan
+  readonly paramsNeeded: ReadonlySet<number>
+}
+
+/** @since 0.1.0 @category functions */
+export const planStatement = (
+  parsed: Parsed,
+  view: SchemaView,
+  params: ParamTypes
+): Either.Either<Planned, Stop> => {
+  const [first] = parsed.statements
+  if (first === undefined) return Either.right({ plan: { _tag: "AnyShard", tables: [] }, paramsNeeded: new Set() })
+  if (parsed.statements.length > 1) return refused(draft("SL1001", { count: String(parsed.statements.length) }, undefined))
+  const { kind, words } = StatementKind.of(first.tree)
+  if (kind === "query") {
+    return Either.flatMap(analyze(first.tree, view, params), (analyzed) =>
+      Either.map(stoppable(() => planOf(parsed.sql, analyzed)), (plan) => ({ plan, paramsNeeded: analyzed.paramsNeeded }))
+    )
+  }
+  const unlisted = onUnlisted(first.tree, view)
+  if (unlisted !== undefined) return Either.map(unlisted, (plan) => ({ plan, paramsNeeded: new Set<number>() }))
+  return refused(StatementKind.refusal(kind, words))
+}
+
+const refused = (refusal: Draft): Either.Either<never, Stop> =>
+  Either.left({ _tag: "Refused", refusal, unknownName: false })
+
+const planOf = (sql: string, analyzed: Analyzed): Plan => {
+  checkLocks(analyzed)
+  const access: Access = isWriting(analyzed) ? "write" : "read"
+  const singles = singleShards(analyzed)
+  const tables = analyzed.tables
+  if (analyzed.leaves.length === 0 && analyzed.writes.length === 0) {
+    const [shard] = singles
+    return shard === undefined ? { _tag: "AnyShard", tables } : { _tag: "Fixed", shard, access, tables }
+  }
+  const references = [...analyzed.leaves.map((leaf) => leafReference(analyzed, leaf)), ...analyzed.writes.map((write) => writeReference(analyzed, write))]
+  const scatter = scatterOf(sql, analyzed, access)
+  return { _tag: "Routed", access, references, singles, scatter, tables, notes: notesOf(scatter) }
+}
+
+const isWriting = (analyzed: Analyzed): boolean => analyzed.isWrite || analyzed.locks.length > 0
+
+/** A lock on one copy of a reference table would not keep anybody from another. */
+const checkLocks = (analyzed: Analyzed): void => {
+  for (const lock of analyzed.locks) {
+    const [table] = lock.references ?? analyzed.references
+    if (table !== undefined) refuse(draft("SL6009", { table }, lock.location))
+  }
+}
+
+const singleShards = (analyzed: Analyzed): ReadonlyArray<ShardId> => {
+  const shards = [...new Set(analyzed.singles.map((use) => use.shard))]
+  if (shards.length > 1) {
+    const tables = [...new Set(analyzed.singles.map((use) => use.table))].join(", ")
+    refuse(draft("SL2008", { tables }, analyzed.singles.find((use) => use.shard !== shards[0])?.location))
+  }
+  return shards
+}
+
+const leafReference = (analyzed: Analyzed, leaf: Analyzed["leaves"][number]): ShardedReference => {
+  const closed = closure(analyzed, { block: leaf.block, relation: leaf.relation })
+  const constraint = constraintOf(closed, leaf.key, leaf.table.types)
+  return referenceTo(leaf.table, leaf.alias, constraint)
+}
+
+const referenceTo = (
+  table: Write["table"],
+  alias: string,
+  constraint: Constraint.Constraint
+): ShardedReference => ({ table: table.id, alias, keyspace: table.keyspace, columns: table.columns, constraint })
+
+const writeReference = (analyzed: Analyzed, write: Write): ShardedReference => {
+  const { keys } = write
+  const constraints = keys._tag === "Rows"
+    ? keys.rows.map(Constraint.stored)
+    : keys.branches.map((branch) => branchConstraint(analyzed, branch, write.table.types))
+  return referenceTo(write.table, write.alias, Constraint.or(constraints))
+}
+
+/** Rows out of a query: their key's columns as the facts limit them, constants as they are stored. */
+const branchConstraint = (
+  analyzed: Analyzed,
+  branch: Extract<Write["keys"], { readonly _tag: "Query" }>["branches"][number],
+  types: Write["table"]["types"]
+): Constraint.Constraint => {
+  const operands = branch.key.filter((part) => typeof part !== "number")
+  if (operands.length === branch.key.length) return Constraint.stored(operands)
+  const columns = branch.key.filter((part) => typeof part === "number")
+  const closed = closure(analyzed, { block: branch.block })
+  if (operands.length === 0) return constraintOf(closed, columns, types)
+  const mixed = branch.key.map((part) => {
+    if (typeof part !== "number") return part
+    const known = closed.choices(part).flatMap((choice) => (choice._tag === "Operands" && choice.operands.length === 1 ? choice.operands : []))
+    return known[0]
+  })
+  return mixed.every((part) => part !== undefined) ? Constraint.stored(mixed) : Constraint.unknown
+}
+
+const scatterOf = (sql: string, analyzed: Analyzed, access: Access): Scatter => {
+  const refusal = access === "write" ? writeRefusal(analyzed) : Concatenate.refusal(analyzed)
+  return refusal === undefined ? { _tag: "Concatenate" } : { _tag: "Refuse", refusal: toError(refusal, sql) }
+}
+
+const writeRefusal = (analyzed: Analyzed): Draft => {
+  const [lock] = analyzed.locks
+  if (!analyzed.isWrite) return draft("SL4010", {}, lock?.location)
+  const target = analyzed.writes[0] ?? analyzed.leaves[0]
+  return draft("SL6001", { table: target?.table.id ?? "" }, target?.location)
+}
+
+const notesOf = (scatter: Scatter): ReadonlyArray<string> =>
+  scatter._tag === "Concatenate" ? [] : [`on several shards: ${scatter.refusal.code}, ${scatter.refusal.reason}`]
+
+/**
+ * Tables that the topology does not list live on one shard, and so do statements about them: CREATE TABLE and LOCK
+ * TABLE pass there, which is what the stock Migrator needs for its own table.
+ */
+const onUnlisted = (tree: Node, view: SchemaView): Either.Either<Plan, Stop> | undefined => {
+  const shard = view.topology.unlisted
+  if (shard === undefined) return undefined
+  const opened = Ast.open(tree)
+  if (opened._tag === "CreateStmt") {
+    const { relation } = opened.node
+    if (relation === undefined || relation.relpersistence === "t" || relation.catalogname !== undefined) return undefined
+    const isListed = Object.values(view.topology.tables).some(
+      (table) => table.name === relation.relname && table.schema === (relation.schemaname ?? "public")
+    )
+    const table = Ast.relationName(relation)
+    return isListed ? undefined : Either.right({ _tag: "Fixed", shard, access: "write", tables: [table] })
+  }
+  if (opened._tag !== "LockStmt") return undefined
+  const ranges = (opened.node.relations ?? []).flatMap((node) => Ast.as("RangeVar", node) ?? [])
+  const named = stoppable(() =>
+    ranges.map((range) => view.table(range.schemaname, range.relname ?? "", Ast.location(range)))
+  )
+  return Either.isRight(named) && named.right.every((table) => table._tag === "Single" && table.shard === shard)
+    ? Either.right({ _tag: "Fixed", shard, access: "write", tables: ranges.map(Ast.relationName) })
+    : undefined
+}

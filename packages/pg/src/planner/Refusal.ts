@@ -1,0 +1,510 @@
+/**
+ * The numbered catalog of refusals: what the router does not answer, why, and the way forward.
+ *
+ * Enters: a code, the words for its gaps, the place. Leaves: `UnsupportedQuery`. `docs/refusals.md` is generated from
+ * this table, and the corpus in `test/planner/refusals` holds its examples. A code keeps its meaning for good.
+ *
+ * @since 0.1.0
+ */
+import { UnsupportedQuery } from "@shardlayer/core/ShardError"
+import { toOffset } from "./Parser.js"
+
+/** @since 0.1.0 @category models */
+export interface Entry {
+  readonly title: string
+  /** Gaps stand in braces. */
+  readonly reason: string
+  readonly hint: string
+  readonly example: string
+}
+
+const pin = "Run it on one shard with ShardRouter.onShard, or on each with ShardRouter.onAllShards"
+const transaction = "Use sql.withTransaction: nested calls are savepoints"
+const narrow = "Limit every sharded table to one key with equality on its key columns (a constant, a parameter, or a join on the key)"
+const acknowledge = "Name it in the table's `acknowledge` if the program can do without it, or run the statement with ShardRouter.onShard"
+
+/** @since 0.1.0 @category constants */
+export const entries = {
+  SL1001: {
+    title: "Several statements in one text",
+    reason: "the text holds {count} statements",
+    hint: "Send them one by one (in sql.withTransaction to keep them together), or run the text with ShardRouter.onShard",
+    example: "select 1; select 2"
+  },
+  SL1010: {
+    title: "Schema changes",
+    reason: "{statement} changes the schema, which all shards share",
+    hint: "Run it on every shard with ShardRouter.onAllShards",
+    example: "create table notes (id bigint primary key)"
+  },
+  SL1011: {
+    title: "Transaction commands as text",
+    reason: "{statement} as text would reach some connection, not the transaction of this fiber",
+    hint: transaction,
+    example: "begin"
+  },
+  SL1012: {
+    title: "Session settings",
+    reason: "{statement} belongs to one session, and statements travel over many",
+    hint: "Give settings to PgShard.layer, or run it with ShardRouter.onShard",
+    example: "set statement_timeout = 1000"
+  },
+  SL1013: {
+    title: "Prepared statements as text",
+    reason: "{statement} lives in one session, and statements travel over many",
+    hint: "Send the statement itself with parameters; connections prepare statements of their own",
+    example: "prepare q as select 1"
+  },
+  SL1014: {
+    title: "Cursors as text",
+    reason: "{statement} lives in one session, and statements travel over many",
+    hint: "Use the statement's .stream, which reads through a cursor",
+    example: "declare c cursor for select * from users"
+  },
+  SL1015: {
+    title: "LISTEN, NOTIFY and UNLISTEN as text",
+    reason: "{statement} reaches the listeners of one database only",
+    hint: "Use listen and notify of the PgClient, which go to the meta database",
+    example: "listen jobs"
+  },
+  SL1016: {
+    title: "LOCK TABLE",
+    reason: "LOCK TABLE would lock one shard's part of a table",
+    hint: pin,
+    example: "lock table users in exclusive mode"
+  },
+  SL1017: {
+    title: "COPY",
+    reason: "COPY speaks to one server",
+    hint: pin,
+    example: "copy users to stdout"
+  },
+  SL1018: {
+    title: "EXPLAIN",
+    reason: "EXPLAIN would describe one shard's part of the work",
+    hint: "Use ShardRouter.explain for the plan, or run it with ShardRouter.onShard for one shard's own",
+    example: "explain select * from users"
+  },
+  SL1019: {
+    title: "Maintenance",
+    reason: "{statement} is maintenance of one server",
+    hint: pin,
+    example: "vacuum users"
+  },
+  SL1020: {
+    title: "TRUNCATE",
+    reason: "TRUNCATE would have to be atomic over all shards",
+    hint: pin,
+    example: "truncate users"
+  },
+  SL1021: {
+    title: "MERGE",
+    reason: "MERGE is not analyzed yet",
+    hint: "Use INSERT … ON CONFLICT, or UPDATE and INSERT in one transaction",
+    example: "merge into users u using users v on u.id = v.id when matched then delete"
+  },
+  SL1022: {
+    title: "CALL and DO",
+    reason: "{statement} runs code that the router cannot look into",
+    hint: pin,
+    example: "do $$ begin end $$"
+  },
+  SL1023: {
+    title: "SELECT INTO, CREATE TABLE AS and temporary tables",
+    reason: "{statement} makes a table on one shard",
+    hint: pin,
+    example: "select * into copied from users"
+  },
+  SL1024: {
+    title: "Two-phase commit as text",
+    reason: "{statement} is how the router itself commits",
+    hint: transaction,
+    example: "commit prepared 'x'"
+  },
+  SL1099: {
+    title: "Statements of another kind",
+    reason: "{statement} is not analyzed",
+    hint: pin,
+    example: "create database other"
+  },
+  SL1101: {
+    title: "Syntax the analysis does not know",
+    reason: "the analysis does not know {construct}",
+    hint: "Write it in another way, or run the statement with ShardRouter.onShard",
+    example: "select xmlserialize(content '<a/>'::xml as text)"
+  },
+  SL1102: {
+    title: "Statements too large to analyze",
+    reason: "the statement is too large to analyze ({limit})",
+    hint: "Split it",
+    example: ""
+  },
+  SL2001: {
+    title: "Tables the topology does not list",
+    reason: "table {table} is not in the topology",
+    hint: "Add it to the topology's tables, or say with `unlisted` where such tables live",
+    example: "select * from audit_log"
+  },
+  SL2002: {
+    title: "Relations that do not exist",
+    reason: "relation {table} does not exist on the shards",
+    hint: "Create it on every shard with ShardRouter.onAllShards",
+    example: "select * from nowhere"
+  },
+  SL2003: {
+    title: "Views",
+    reason: "{table} is a view, and views are not looked into yet",
+    hint: "Write out its query, or run the statement with ShardRouter.onShard",
+    example: "select * from active_users"
+  },
+  SL2004: {
+    title: "Relations that are no tables",
+    reason: "{table} is a {kind}",
+    hint: pin,
+    example: "select * from users_id_seq"
+  },
+  SL2005: {
+    title: "Inheritance and partitions",
+    reason: "{table} is part of an inheritance or partition tree",
+    hint: pin,
+    example: "select * from events"
+  },
+  SL2006: {
+    title: "System columns",
+    reason: "system column {column} means something else on each shard",
+    hint: "Use a column of your own",
+    example: "select ctid from users"
+  },
+  SL2007: {
+    title: "System catalogs",
+    reason: "{table} describes one server",
+    hint: "Say with the topology's `unlisted` which shard answers, or use ShardRouter.onShard",
+    example: "select * from pg_catalog.pg_class"
+  },
+  SL2008: {
+    title: "Single tables of different shards in one statement",
+    reason: "{tables} live on different shards",
+    hint: "Query them one after another, or place them on the same shard",
+    example: "select * from settings, journal"
+  },
+  SL2009: {
+    title: "Row security",
+    reason: "table {table} has row security, whose policies the router does not know",
+    hint: pin,
+    example: "select * from secrets"
+  },
+  SL2010: {
+    title: "Columns that cannot be resolved",
+    reason: "{column} {problem}",
+    hint: "Qualify the column, or check its name",
+    example: "select nickname from users"
+  },
+  SL2012: {
+    title: "TABLESAMPLE",
+    reason: "a sample of {table} depends on how its rows are laid out",
+    hint: pin,
+    example: "select * from users tablesample system (10)"
+  },
+  SL2014: {
+    title: "Names with a database",
+    reason: "{table} names a database",
+    hint: "Leave the database out",
+    example: "select * from postgres.public.users"
+  },
+  SL2015: {
+    title: "Tables whose shard did not answer",
+    reason: "the schema of {table} is not known: shard {shard} did not answer when the catalog was read",
+    hint: "Try again when the shard is back",
+    example: ""
+  },
+  SL3001: {
+    title: "INSERT without the key",
+    reason: "the row does not give {table}'s key column {column}, whose default is computed on the server",
+    hint: "Give the key in the statement",
+    example: "insert into tickets (title) values ('x')"
+  },
+  SL3002: {
+    title: "INSERT with a computed key",
+    reason: "the value for {table}'s key column {column} is not a constant or parameter of the key's type",
+    hint: "Compute the key in the program and pass it as a parameter",
+    example: "insert into users (id, name) values (1 + 1, 'x')"
+  },
+  SL3003: {
+    title: "UPDATE of a key to a computed value",
+    reason: "the new value for {table}'s key column {column} is not a constant, a parameter or the column itself",
+    hint: "Pass the new key as a parameter; the row must stay on its shard",
+    example: "update orders set user_id = user_id + 1 where user_id = 1"
+  },
+  SL3004: {
+    title: "INSERT … SELECT with an unknown key",
+    reason: "the key of the rows inserted into {table} is not limited to known values ({column})",
+    hint: "Limit the selected key column with equality to constants or parameters",
+    example: "insert into orders (user_id, id) select u.id + 1, 1 from users u where u.id = 1"
+  },
+  SL4001: {
+    title: "ORDER BY over several shards",
+    reason: "ORDER BY needs the rows of all shards merged",
+    hint: narrow,
+    example: "select * from users order by name"
+  },
+  SL4002: {
+    title: "LIMIT and OFFSET over several shards",
+    reason: "{clause} needs the rows of all shards merged",
+    hint: narrow,
+    example: "select * from users limit 10"
+  },
+  SL4003: {
+    title: "Aggregates over several shards",
+    reason: "{clause} needs the rows of all shards merged",
+    hint: narrow,
+    example: "select count(*) from users"
+  },
+  SL4004: {
+    title: "DISTINCT over several shards",
+    reason: "DISTINCT needs the rows of all shards merged",
+    hint: narrow,
+    example: "select distinct name from users"
+  },
+  SL4005: {
+    title: "Window functions over several shards",
+    reason: "window functions need the rows of all shards merged",
+    hint: narrow,
+    example: "select row_number() over () from users"
+  },
+  SL4006: {
+    title: "Set operations over several shards",
+    reason: "{clause} needs the rows of all shards merged",
+    hint: narrow,
+    example: "select id from users union all select user_id from orders"
+  },
+  SL4007: {
+    title: "Sharded tables that are not joined on their key",
+    reason: "{table} is not joined on the shard key with {driver}, so rows of different shards could meet",
+    hint: "Join the tables on their whole key, or limit each of them to one key",
+    example: "select * from users u join orders o on o.id = u.id"
+  },
+  SL4008: {
+    title: "Rows that would repeat on every shard",
+    reason: "the statement also returns rows that do not come from a sharded table: each shard would return them",
+    hint: narrow,
+    example: "select * from countries c left join users u on u.country = c.code"
+  },
+  SL4009: {
+    title: "Tables of different keyspaces",
+    reason: "{table} (keyspace {keyspace}) and {driver} (keyspace {other}) do not share their shards",
+    hint: "Limit each of them to one key of the same shard, or query them one after another",
+    example: "select * from users u, regions r"
+  },
+  SL4010: {
+    title: "Row locks on several shards",
+    reason: "row locks would be taken on several shards",
+    hint: narrow,
+    example: "select * from users for update"
+  },
+  SL4011: {
+    title: "Functions that differ from shard to shard",
+    reason: "{function} can give another value on each shard",
+    hint: "Compute it in the program and pass it as a parameter",
+    example: "select * from users where created_at < now()"
+  },
+  SL4012: {
+    title: "A single table beside sharded ones",
+    reason: "single table {table} lives on one shard, and rows of others are needed",
+    hint: narrow,
+    example: "select * from users, settings"
+  },
+  SL4014: {
+    title: "Subqueries whose answer may differ from shard to shard",
+    reason: "a subquery over reference tables uses {clause}, whose answer may differ from shard to shard",
+    hint: "Run the subquery first and pass its answer as a parameter",
+    example: "select * from users where country in (select code from countries limit 1)"
+  },
+  SL4015: {
+    title: "Moving dates as text",
+    reason: "{literal} means another moment on each shard if it is read as a date or time",
+    hint: "Pass the date as a parameter",
+    example: "select * from users where created_at < 'now'"
+  },
+  SL4016: {
+    title: "Recursive queries over several shards",
+    reason: "a recursive query needs the rows of all shards",
+    hint: narrow,
+    example: "with recursive t as (select id from users) select * from t"
+  },
+  SL5001: {
+    title: "User functions",
+    reason: "function {function} is not PostgreSQL's own, and what it reads or writes is not known",
+    hint: "List it in the topology's `pureFunctions` if it reads and writes nothing, or use ShardRouter.onShard",
+    example: "select slugify(name) from users where id = 1"
+  },
+  SL5002: {
+    title: "Functions that read or change hidden state",
+    reason: "function {function} reads or changes the state of one session or server",
+    hint: pin,
+    example: "select pg_backend_pid()"
+  },
+  SL5003: {
+    title: "Functions that do not exist",
+    reason: "function {function} does not exist on the shards",
+    hint: "Create it on every shard with ShardRouter.onAllShards, and list it in the topology's `pureFunctions` if it is pure",
+    example: "select nonsense(1)"
+  },
+  SL5004: {
+    title: "User operators",
+    reason: "operator {operator} is not PostgreSQL's own, and what it reads is not known",
+    hint: "List its function in the topology's `pureFunctions` if it reads and writes nothing, or use ShardRouter.onShard",
+    example: "select name <~> 'x' from users where id = 1"
+  },
+  SL5005: {
+    title: "User types with code",
+    reason: "type {type} calls function {function}, and what it reads is not known",
+    hint: "List the function in the topology's `pureFunctions` if it reads and writes nothing",
+    example: "select 'x'::slug"
+  },
+  SL5006: {
+    title: "Types that do not exist",
+    reason: "type {type} does not exist on the shards",
+    hint: "Create it on every shard with ShardRouter.onAllShards",
+    example: "select 'x'::nonsense"
+  },
+  SL5007: {
+    title: "Names of database objects as values",
+    reason: "{construct} looks a name up in one shard's catalog",
+    hint: "Write the name as a constant, or use ShardRouter.onShard",
+    example: "select to_regclass(name) from users where id = 1"
+  },
+  SL6001: {
+    title: "Writes on several shards",
+    reason: "the write to {table} is not limited to one shard",
+    hint: narrow,
+    example: "update users set name = 'x'"
+  },
+  SL6002: {
+    title: "Writes to reference tables",
+    reason: "{table} is a reference table: all its copies would have to change together",
+    hint: "Run the write on every shard with ShardRouter.onAllShards and ShardRouter.unchecked",
+    example: "update countries set name = 'x'"
+  },
+  SL6003: {
+    title: "Triggers",
+    reason: "trigger {trigger} of {table} runs code that the router cannot look into",
+    hint: acknowledge,
+    example: "insert into audited (user_id) values (1)"
+  },
+  SL6004: {
+    title: "Rules",
+    reason: "rule {rule} of {table} rewrites the statement on the server",
+    hint: acknowledge,
+    example: "insert into ruled (user_id) values (1)"
+  },
+  SL6005: {
+    title: "Foreign keys that shards cannot keep",
+    reason: "foreign key {constraint} of {table} references {other}, whose rows may live on other shards",
+    hint: "Make the shard key part of the foreign key. " + acknowledge,
+    example: "insert into comments (user_id, id, author) values (1, 1, 2)"
+  },
+  SL6006: {
+    title: "Unique constraints that shards cannot keep",
+    reason: "{constraint} of {table} leaves out the shard key, so each shard would keep it for its own rows only",
+    hint: "Add the shard key to it. " + acknowledge,
+    example: "insert into accounts (user_id, email) values (1, 'x')"
+  },
+  SL6007: {
+    title: "Numbers from a sequence",
+    reason: "column {column} of {table} takes its number from a sequence, and each shard has its own",
+    hint: "Give the value in the statement. " + acknowledge,
+    example: "insert into numbered (user_id) values (1)"
+  },
+  SL6008: {
+    title: "ON CONFLICT without the key",
+    reason: "ON CONFLICT on {table} has no arbiter that includes the shard key",
+    hint: "Name a unique constraint that includes the shard key",
+    example: "insert into users (id, name) values (1, 'x') on conflict (name) do nothing"
+  },
+  SL6009: {
+    title: "Row locks on reference tables",
+    reason: "the lock would cover one copy of reference table {table}",
+    hint: "Say FOR UPDATE OF with the sharded tables",
+    example: "select * from users u join countries c on c.code = u.country where u.id = 1 for update"
+  },
+  SL6010: {
+    title: "Hidden functions of a table",
+    reason: "{object} of {table} calls function {function}, and what it reads or writes is not known",
+    hint: "List the function in the topology's `pureFunctions`. " + acknowledge,
+    example: "insert into checked (user_id) values (1)"
+  },
+  SL6011: {
+    title: "Deletes and updates that reach other tables",
+    reason: "foreign key {constraint} of {other} references {table}, and its rows may live on other shards",
+    hint: "Make the shard key part of the foreign key. " + acknowledge,
+    example: "delete from authors where user_id = 1"
+  },
+  SL7001: {
+    title: "Pinned writes to reference tables",
+    reason: "{table} is a reference table: a write on one shard would make its copies differ",
+    hint: "Say ShardRouter.unchecked, and write the same on every shard (ShardRouter.onAllShards)",
+    example: "insert into countries (code, name) values ('xx', 'x')"
+  },
+  SL7002: {
+    title: "Pinned writes whose keys cannot be read",
+    reason: "{statement} into {table} can put rows where the router would not look for them",
+    hint: "Give the keys as constants or parameters, or say ShardRouter.unchecked",
+    example: "copy users from stdin"
+  },
+  SL7003: {
+    title: "Pinned statements that cannot be looked into",
+    reason: "{statement} cannot be looked into",
+    hint: "Say ShardRouter.unchecked",
+    example: "execute q"
+  },
+  SL7004: {
+    title: "Pinned writes to tables that live elsewhere",
+    reason: "{table} lives on shard {shard}",
+    hint: "Pin the statement to that shard, or leave out onShard",
+    example: "insert into settings (name) values ('x')"
+  }
+} as const satisfies { readonly [code: string]: Entry }
+
+/** @since 0.1.0 @category models */
+export type Code = keyof typeof entries
+
+/** The words for the gaps of a text, as its type. */
+type Gaps<Text extends string> = Text extends `${string}{${infer Gap}}${infer Rest}` ? Gap | Gaps<Rest> : never
+
+/** @since 0.1.0 @category models */
+export type Words<C extends Code> = { readonly [Gap in Gaps<(typeof entries)[C]["reason"]>]: string }
+
+/**
+ * A refusal before it knows its text: what the analysis carries around.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Draft {
+  readonly code: Code
+  readonly reason: string
+  readonly hint: string
+  /** UTF-8 bytes from the start, as nodes carry it. */
+  readonly location: number | undefined
+}
+
+/** @since 0.1.0 @category constructors */
+export const draft = <C extends Code>(code: C, words: Words<C>, location: number | undefined): Draft => ({
+  code,
+  reason: fill(entries[code].reason, words),
+  hint: entries[code].hint,
+  location
+})
+
+/** @since 0.1.0 @category constructors */
+export const toError = (refusal: Draft, sql: string): UnsupportedQuery =>
+  new UnsupportedQuery({
+    code: refusal.code,
+    reason: refusal.reason,
+    hint: refusal.hint,
+    offset: refusal.location === undefined ? undefined : toOffset(sql, refusal.location),
+    sql
+  })
+
+const fill = (text: string, words: { readonly [gap: string]: string }): string =>
+  text.replace(/\{(\w+)\}/g, (gap, name: string) => words[name] ?? gap)

@@ -1,0 +1,343 @@
+/**
+ * Names, as a statement may mention them, seen through catalog and topology at once.
+ *
+ * Enters: names. Leaves: what they stand for, or the refusal. Holds: whatever is not known to be safe is refused; a
+ * user object that could take the place of a builtin one (same name, on the search path) counts as the user's.
+ *
+ * @since 0.1.0
+ */
+import type { KeyType } from "@shardlayer/core/topology/KeyType"
+import type { ShardId } from "@shardlayer/core/topology/ShardId"
+import type * as Table from "@shardlayer/core/topology/Table"
+import type { Topology } from "@shardlayer/core/topology/Topology"
+import type { Stability } from "./analysis/Model.js"
+import * as Catalog from "./Catalog.js"
+import * as Functions from "./Functions.js"
+import * as KeyTypes from "./KeyTypes.js"
+import { draft, type Draft } from "./Refusal.js"
+
+/**
+ * Why the analysis stopped: a refusal, shards whose schemas differ in a table it needs, or a shard it has not heard of.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Stop =
+  | { readonly _tag: "Refused"; readonly refusal: Draft; /** A newer catalog could know the name. */ readonly unknownName: boolean }
+  | { readonly _tag: "Mismatch"; readonly problems: ReadonlyArray<string> }
+  | { readonly _tag: "Unread"; readonly table: string; readonly shard: ShardId }
+
+/**
+ * Ends an analysis from deep inside the tree; `analyze` turns it into a value. Never leaves the planner.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class Stopped {
+  constructor(readonly stop: Stop) {}
+}
+
+/** @since 0.1.0 @category functions */
+export const refuse = (refusal: Draft, unknownName = false): never => {
+  throw new Stopped({ _tag: "Refused", refusal, unknownName })
+}
+
+/**
+ * - `Single`: a single table, an unlisted one, or a system catalog; `relation` is absent where columns are not known.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Named =
+  | { readonly _tag: "Sharded"; readonly table: Table.Sharded; readonly relation: Catalog.Relation }
+  | { readonly _tag: "Reference"; readonly table: Table.Reference; readonly relation: Catalog.Relation }
+  | {
+    readonly _tag: "Single"
+    readonly name: string
+    readonly shard: ShardId
+    readonly listed: boolean
+    readonly relation: Catalog.Relation | undefined
+  }
+
+/** @since 0.1.0 @category models */
+export interface FunctionInfo {
+  readonly stability: Stability
+  readonly aggregate: boolean
+  readonly orderFree: boolean
+}
+
+/** @since 0.1.0 @category models */
+export interface TypeInfo {
+  readonly key: KeyType | undefined
+}
+
+/** @since 0.1.0 @category models */
+export interface SchemaView {
+  readonly topology: Topology
+  readonly table: (schema: string | undefined, name: string, location: number | undefined) => Named
+  readonly function: (names: ReadonlyArray<string>, args: number, location: number | undefined) => FunctionInfo
+  /** Refuses operators that call unknown code. */
+  readonly operator: (names: ReadonlyArray<string>, location: number | undefined) => void
+  /** Every operator of this name gives NULL for NULL. */
+  readonly isStrict: (operator: string) => boolean
+  readonly type: (names: ReadonlyArray<string>, location: number | undefined) => TypeInfo
+  readonly isFunctionName: (name: string) => boolean
+  /** The family of a column's type, if its equality is known. */
+  readonly familyOf: (column: Catalog.Column) => ReturnType<typeof KeyTypes.familyOf>
+  readonly isPure: (qualified: string) => boolean
+  /** The relations that reference this one. */
+  readonly referencing: (schema: string, name: string) => ReadonlyArray<{ readonly from: Catalog.Relation; readonly key: Catalog.ForeignKey }>
+}
+
+/** @since 0.1.0 @category models */
+export interface Sources {
+  readonly topology: Topology
+  /** Of the shards that answered, in the topology's order; at least one. */
+  readonly catalogs: ReadonlyArray<Catalog.ShardCatalog>
+  /** What `CatalogCheck` found, by `schema.name` of the table. */
+  readonly problems: ReadonlyMap<string, ReadonlyArray<string>>
+  /** Where unqualified names are looked for, after pg_catalog. */
+  readonly searchPath: ReadonlyArray<string>
+}
+
+/** @since 0.1.0 @category constructors */
+export const make = (sources: Sources): SchemaView => {
+  const { catalogs, searchPath, topology } = sources
+  const first = catalogs[0]
+  if (first === undefined) throw new Error("a schema view needs the catalog of at least one shard")
+  const isPure = pureIn(topology)
+  const tables = new Map(Object.values(topology.tables).map((table) => [Catalog.key(table.schema, table.name), table]))
+  const functions = byName(catalogs.flatMap((catalog) => catalog.functions))
+  const operators = byName(catalogs.flatMap((catalog) => catalog.operators))
+  const types = byName(catalogs.flatMap((catalog) => catalog.types))
+  const userEquality = new Set(
+    (operators.get("=") ?? []).flatMap((operator) => [operator.left, operator.right])
+  )
+  return {
+    topology,
+    isPure,
+    table: (schema, name, location) => tableOf(sources, tables, schema, name, location),
+    function: (names, args, location) => functionOf({ first, functions, isPure, searchPath }, names, args, location),
+    operator: (names, location) => checkOperator(operators, isPure, names, location),
+    isStrict: (operator) => (operators.get(operator) ?? []).every((candidate) => candidate.strict),
+    type: (names, location) => typeOf({ catalogs, types, isPure, searchPath }, names, location),
+    isFunctionName: (name) => first.builtins.has(name) || functions.has(name),
+    familyOf: (column) =>
+      column.deterministic && !userEquality.has(column.base) ? KeyTypes.familyOfOid(column.base) : undefined,
+    referencing: referencingIn(catalogs)
+  }
+}
+
+const byName = <A extends { readonly name: string }>(all: ReadonlyArray<A>): ReadonlyMap<string, ReadonlyArray<A>> => {
+  const map = new Map<string, Array<A>>()
+  for (const one of all) {
+    const known = map.get(one.name)
+    if (known === undefined) map.set(one.name, [one])
+    else known.push(one)
+  }
+  return map
+}
+
+const pureIn = (topology: Topology) => {
+  const pure = new Set(topology.pureFunctions)
+  return (qualified: string): boolean => pure.has(qualified) || pure.has(`${qualified.slice(0, qualified.indexOf("."))}.*`)
+}
+
+const systemSchemas = ["pg_catalog", "information_schema"]
+
+const tableOf = (
+  sources: Sources,
+  tables: ReadonlyMap<string, Table.Table>,
+  schema: string | undefined,
+  name: string,
+  location: number | undefined
+): Named => {
+  const shown = schema === undefined ? name : `${schema}.${name}`
+  const system = sources.catalogs.some((catalog) => catalog.system.has(Catalog.key(schema ?? "pg_catalog", name)))
+  if (system || (schema !== undefined && systemSchemas.includes(schema))) {
+    const shard = sources.topology.unlisted
+    if (shard === undefined) return refuse(draft("SL2007", { table: shown }, location))
+    return { _tag: "Single", name: shown, shard, listed: false, relation: undefined }
+  }
+  const schemas = schema === undefined ? sources.searchPath : [schema]
+  for (const candidate of schemas) {
+    const key = Catalog.key(candidate, name)
+    const table = tables.get(key)
+    if (table !== undefined) return listedTable(sources, table, key, location)
+    if (sources.catalogs.some((catalog) => catalog.relations.has(key))) return unlistedTable(sources, key, shown, location)
+  }
+  return refuse(draft("SL2002", { table: shown }, location), true)
+}
+
+const listedTable = (sources: Sources, table: Table.Table, key: string, location: number | undefined): Named => {
+  const problems = sources.problems.get(key)
+  if (problems !== undefined) throw new Stopped({ _tag: "Mismatch", problems })
+  if (table._tag === "Single") {
+    const relation = relationOn(sources, table.shard, key, table.id, location)
+    return { _tag: "Single", name: table.id, shard: table.shard, listed: true, relation }
+  }
+  const relation = sources.catalogs.map((catalog) => catalog.relations.get(key)).find((found) => found !== undefined)
+  if (relation === undefined) return refuse(draft("SL2002", { table: table.id }, location), true)
+  checkReadable(relation, table.id, location)
+  return table._tag === "Sharded" ? { _tag: "Sharded", table, relation } : { _tag: "Reference", table, relation }
+}
+
+const unlistedTable = (sources: Sources, key: string, shown: string, location: number | undefined): Named => {
+  const somewhere = sources.catalogs.map((catalog) => catalog.relations.get(key)).find((found) => found !== undefined)
+  if (somewhere !== undefined) checkKind(somewhere, shown, location)
+  const shard = sources.topology.unlisted
+  if (shard === undefined) return refuse(draft("SL2001", { table: shown }, location))
+  const relation = relationOn(sources, shard, key, shown, location)
+  return { _tag: "Single", name: shown, shard, listed: false, relation }
+}
+
+const relationOn = (
+  sources: Sources,
+  shard: ShardId,
+  key: string,
+  shown: string,
+  location: number | undefined
+): Catalog.Relation => {
+  const catalog = sources.catalogs.find((candidate) => candidate.shard === shard)
+  if (catalog === undefined) throw new Stopped({ _tag: "Unread", table: shown, shard })
+  const relation = catalog.relations.get(key)
+  if (relation === undefined) return refuse(draft("SL2002", { table: shown }, location), true)
+  checkReadable(relation, shown, location)
+  return relation
+}
+
+const checkReadable = (relation: Catalog.Relation, shown: string, location: number | undefined): void => {
+  checkKind(relation, shown, location)
+  if (relation.hasParent || relation.hasChildren || relation.isPartition || relation.kind === "p") {
+    refuse(draft("SL2005", { table: shown }, location))
+  }
+  if (relation.rowSecurity) refuse(draft("SL2009", { table: shown }, location))
+}
+
+const checkKind = (relation: Catalog.Relation, shown: string, location: number | undefined): void => {
+  switch (relation.kind) {
+    case "r":
+    case "p":
+      return
+    case "v":
+      return refuse(draft("SL2003", { table: shown }, location))
+    case "m":
+      return refuse(draft("SL2004", { table: shown, kind: "materialized view" }, location))
+    case "f":
+      return refuse(draft("SL2004", { table: shown, kind: "foreign table" }, location))
+    case "S":
+      return refuse(draft("SL2004", { table: shown, kind: "sequence" }, location))
+    case "c":
+      return refuse(draft("SL2004", { table: shown, kind: "composite type" }, location))
+  }
+}
+
+const functionOf = (
+  known: {
+    readonly first: Catalog.ShardCatalog
+    readonly functions: ReadonlyMap<string, ReadonlyArray<Catalog.UserFunction>>
+    readonly isPure: (qualified: string) => boolean
+    readonly searchPath: ReadonlyArray<string>
+  },
+  names: ReadonlyArray<string>,
+  args: number,
+  location: number | undefined
+): FunctionInfo => {
+  const name = names[names.length - 1] ?? ""
+  const schema = names.length > 1 ? names[names.length - 2] : undefined
+  const candidates = (known.functions.get(name) ?? []).filter((candidate) =>
+    schema === undefined
+      ? candidate.schema === "pg_catalog" || known.searchPath.includes(candidate.schema)
+      : candidate.schema === schema
+  )
+  const impure = candidates.find((candidate) => !known.isPure(`${candidate.schema}.${candidate.name}`))
+  if (impure !== undefined) refuse(draft("SL5001", { function: `${impure.schema}.${impure.name}` }, location))
+  const builtin = schema === undefined || schema === "pg_catalog" ? known.first.builtins.get(name) : undefined
+  if (builtin === undefined && candidates.length === 0) {
+    return refuse(draft("SL5003", { function: names.join(".") }, location), true)
+  }
+  const stability = builtin === undefined ? "immutable" : Functions.stabilityOf(name, builtin, args)
+  if (stability === undefined) return refuse(draft("SL5002", { function: name }, location))
+  return {
+    stability,
+    aggregate: builtin?.aggregate === true || candidates.some((candidate) => candidate.aggregate),
+    orderFree: candidates.length === 0 && Functions.isOrderFree(name)
+  }
+}
+
+const checkOperator = (
+  operators: ReadonlyMap<string, ReadonlyArray<Catalog.UserOperator>>,
+  isPure: (qualified: string) => boolean,
+  names: ReadonlyArray<string>,
+  location: number | undefined
+): void => {
+  const name = names[names.length - 1] ?? ""
+  const schema = names.length > 1 ? names[names.length - 2] : undefined
+  if (schema === "pg_catalog") return
+  const unknown = (operators.get(name) ?? []).find((operator) => !operator.native && !isPure(operator.function))
+  if (unknown !== undefined) refuse(draft("SL5004", { operator: name }, location))
+}
+
+const typeOf = (
+  known: {
+    readonly catalogs: ReadonlyArray<Catalog.ShardCatalog>
+    readonly types: ReadonlyMap<string, ReadonlyArray<Catalog.UserType>>
+    readonly isPure: (qualified: string) => boolean
+    readonly searchPath: ReadonlyArray<string>
+  },
+  names: ReadonlyArray<string>,
+  location: number | undefined
+): TypeInfo => {
+  const name = names[names.length - 1] ?? ""
+  const schema = names.length > 1 ? names[names.length - 2] : undefined
+  const builtin = (schema === undefined || schema === "pg_catalog") && isBuiltinType(name)
+  const shown = names.join(".")
+  for (const cast of known.catalogs.flatMap((catalog) => catalog.casts)) {
+    if (!known.isPure(cast.function) && (cast.target === name || cast.source === name || cast.target.endsWith(`.${name}`))) {
+      refuse(draft("SL5005", { type: shown, function: cast.function }, location))
+    }
+  }
+  if (builtin) return { key: keyTypeNamed(name) }
+  const found = (known.types.get(name) ?? []).filter((type) =>
+    schema === undefined ? known.searchPath.includes(type.schema) : type.schema === schema
+  )
+  if (found.length === 0) return refuse(draft("SL5006", { type: shown }, location), true)
+  const hidden = found.flatMap((type) => type.functions).find((name) => !known.isPure(name))
+  if (hidden !== undefined) refuse(draft("SL5005", { type: shown, function: hidden }, location))
+  return { key: undefined }
+}
+
+const keyTypeNamed = (name: string): KeyType | undefined => keyTypeNames.get(name)
+
+const keyTypeNames: ReadonlyMap<string, KeyType> = new Map(
+  (["int2", "int4", "int8", "text", "varchar", "uuid", "bytea", "bool", "date", "timestamptz", "numeric"] as const).map(
+    (name) => [name, name] as const
+  )
+)
+
+/** PostgreSQL's own types that values of statements may be cast to; those that look up names are apart. */
+const isBuiltinType = (name: string): boolean => builtinTypes.has(name)
+
+const builtinTypes = new Set(
+  `int2 int4 int8 text varchar uuid bytea bool date timestamptz numeric float4 float8 bpchar char name json jsonb jsonpath
+  timestamp time timetz interval money bit varbit inet cidr macaddr macaddr8 point line lseg box path polygon circle
+  tsvector tsquery xml oid xid xid8 cid tid pg_lsn int4range int8range numrange tsrange tstzrange daterange int4multirange
+  int8multirange nummultirange tsmultirange tstzmultirange datemultirange record unknown
+  regclass regtype regproc regprocedure regoper regoperator regconfig regdictionary regnamespace regrole regcollation`
+    .split(/\s+/)
+)
+
+const referencingIn = (catalogs: ReadonlyArray<Catalog.ShardCatalog>): SchemaView["referencing"] => {
+  const found = new Map<string, Map<string, { readonly from: Catalog.Relation; readonly key: Catalog.ForeignKey }>>()
+  for (const catalog of catalogs) {
+    for (const from of catalog.relations.values()) {
+      for (const key of from.foreignKeys) {
+        const to = Catalog.key(key.schema, key.table)
+        const known = found.get(to) ?? new Map()
+        known.set(`${from.schema}.${from.name}.${key.name}`, { from, key })
+        found.set(to, known)
+      }
+    }
+  }
+  return (schema, name) => [...(found.get(Catalog.key(schema, name))?.values() ?? [])]
+}

@@ -1,0 +1,63 @@
+/**
+ * A statement, its names looked up, as facts about rows: pure, without parameters or slot map.
+ *
+ * Enters: the parse tree, catalog and topology as a `SchemaView`, the parameters' types. Leaves: `Analyzed`, or why not.
+ * Holds: whatever the walk does not know stops it. (Deep in the tree a stop is thrown, and caught here: the walk reads
+ * like the grammar, and nothing else throws across it.)
+ *
+ * @since 0.1.0
+ */
+import type { Node } from "libpg-query"
+import * as Either from "effect/Either"
+import { draft } from "../Refusal.js"
+import { type SchemaView, type Stop, Stopped } from "../SchemaView.js"
+import * as Builder from "./Builder.js"
+import * as Expression from "./Expression.js"
+import type { Analyzed } from "./Model.js"
+import * as Select from "./Select.js"
+import type { Walk } from "./Walk.js"
+import * as Write from "./Write.js"
+
+/** @since 0.1.0 @category functions */
+export const analyze = (
+  tree: Node,
+  view: SchemaView,
+  params: Builder.ParamTypes
+): Either.Either<Analyzed, Stop> => {
+  const builder = Builder.make(view, params)
+  return stoppable(() => {
+    Select.query(makeWalk(builder), tree, undefined, undefined, undefined)
+    return builder.finish()
+  })
+}
+
+/**
+ * Runs a part of the walk, and gives what stopped it as a value.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const stoppable = <A>(run: () => A): Either.Either<A, Stop> => {
+  try {
+    return Either.right(run())
+  } catch (error) {
+    if (error instanceof Stopped) return Either.left(error.stop)
+    // The tree is deeper than the stack: nothing of ours recurses without it.
+    if (error instanceof RangeError) {
+      return Either.left({ _tag: "Refused", refusal: draft("SL1102", { limit: "nested too deeply" }, undefined), unknownName: false })
+    }
+    throw error
+  }
+}
+
+const makeWalk = (builder: Builder.Builder): Walk => {
+  const walk: Walk = {
+    builder,
+    frames: [],
+    expression: (node, scope, place) => Expression.expression(walk, node, scope, place),
+    condition: (node, scope, place) => Expression.condition(walk, node, scope, place),
+    query: (node, outer, ctes, position) => Select.query(walk, node, outer, ctes, position),
+    write: (node, outer, ctes, position) => Write.write(walk, node, outer, ctes, position)
+  }
+  return walk
+}

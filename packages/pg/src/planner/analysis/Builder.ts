@@ -1,0 +1,190 @@
+/**
+ * Collects what the walk over the tree finds; `finish` gives it away as a plain `Analyzed`.
+ *
+ * Holds: every relation belongs to one block and to all guards it was created under; a statement has at most
+ * `relationsMax` relations, so that CTEs referring to CTEs cannot grow without bound.
+ *
+ * @since 0.1.0
+ */
+import type { Family } from "@shardlayer/core/topology/KeyType"
+import { draft } from "../Refusal.js"
+import { refuse, type SchemaView } from "../SchemaView.js"
+import type {
+  Analyzed,
+  Block,
+  BlockId,
+  Claim,
+  ColumnId,
+  ColumnInfo,
+  Fact,
+  FunctionUse,
+  Guard,
+  GuardId,
+  Leaf,
+  Lock,
+  Relation,
+  RelationId,
+  Sight,
+  SingleUse,
+  Trait,
+  Write
+} from "./Model.js"
+
+/**
+ * A place in the tree: its block, the guards around it, and what subqueries standing there see of the block.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Place {
+  readonly block: BlockId
+  readonly guards: ReadonlyArray<GuardId>
+  readonly sees: Sight
+}
+
+/**
+ * The families of parameters, as Describe gave them. `pending`: not asked yet; taken for whatever fits, and noted.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ParamTypes {
+  readonly scalar: (index: number) => Family | "pending" | undefined
+  readonly array: (index: number) => Family | "pending" | undefined
+}
+
+/** @since 0.1.0 @category models */
+export interface Builder {
+  readonly view: SchemaView
+  readonly newBlock: (parent: { readonly place: Place; readonly position: RelationId } | undefined) => BlockId
+  readonly newRelation: (block: BlockId, guards: ReadonlyArray<GuardId>) => RelationId
+  readonly newColumn: (relation: RelationId, name: string, family: Family | undefined) => ColumnId
+  readonly newGuard: () => GuardId
+  readonly column: (column: ColumnId) => ColumnInfo
+  readonly blockOf: (column: ColumnId) => BlockId
+  readonly isAbove: (above: BlockId, block: BlockId) => boolean
+  readonly claim: (place: Place, claim: Claim) => void
+  readonly trait: (block: BlockId, trait: Trait) => void
+  readonly setExports: (block: BlockId, exports: boolean) => void
+  readonly correlate: (from: BlockId, to: BlockId) => void
+  readonly addLeaf: (leaf: Leaf) => void
+  readonly addReference: (name: string) => void
+  readonly addSingle: (use: SingleUse) => void
+  readonly addLock: (lock: Lock) => void
+  readonly addFunction: (use: FunctionUse) => void
+  readonly addMovingDate: (text: string, location: number | undefined) => void
+  readonly markWrite: () => void
+  readonly addWrite: (write: Write) => void
+  /** The parameter is of this family, or may be; notes that its type matters. */
+  readonly isParam: (kind: "scalar" | "array", index: number, family: Family) => boolean
+  readonly finish: () => Analyzed
+}
+
+const relationsMax = 2_000
+
+interface MutableBlock {
+  readonly parent: Block["parent"]
+  exports: boolean
+  correlated: boolean
+  readonly traits: Array<Trait>
+}
+
+/** @since 0.1.0 @category constructors */
+export const make = (view: SchemaView, params: ParamTypes): Builder => {
+  const columns: Array<ColumnInfo> = []
+  const relations: Array<Relation> = []
+  const blocks: Array<MutableBlock> = []
+  const guards: Array<{ readonly relations: Set<RelationId> }> = []
+  const facts: Array<Fact> = []
+  const leaves: Array<Leaf> = []
+  const references = new Set<string>()
+  const singles: Array<SingleUse> = []
+  const functions: Array<FunctionUse> = []
+  const locks: Array<Lock> = []
+  const movingDates: Array<Analyzed["movingDates"][number]> = []
+  const writes: Array<Write> = []
+  const paramsNeeded = new Set<number>()
+  let isWrite = false
+
+  const blockAt = (id: BlockId): MutableBlock => known(blocks[id])
+  const isAbove = (above: BlockId, block: BlockId): boolean => {
+    for (let parent = blockAt(block).parent; parent !== undefined; parent = blockAt(parent.block).parent) {
+      if (parent.block === above) return true
+    }
+    return false
+  }
+
+  return {
+    view,
+    newBlock: (parent) =>
+      blocks.push({
+        parent: parent === undefined
+          ? undefined
+          : { block: parent.place.block, position: parent.position, sees: parent.place.sees },
+        exports: true,
+        correlated: false,
+        traits: []
+      }) - 1,
+    newRelation: (block, around) => {
+      if (relations.length >= relationsMax) refuse(draft("SL1102", { limit: `${relationsMax} relations` }, undefined))
+      const id = relations.push({ block }) - 1
+      for (const guard of around) known(guards[guard]).relations.add(id)
+      return id
+    },
+    newColumn: (relation, name, family) => columns.push({ relation, name, family }) - 1,
+    newGuard: () => guards.push({ relations: new Set() }) - 1,
+    column: (column) => known(columns[column]),
+    blockOf: (column) => known(relations[known(columns[column]).relation]).block,
+    isAbove,
+    claim: (place, claim) => void facts.push({ block: place.block, guards: place.guards, claim }),
+    trait: (block, trait) => void blockAt(block).traits.push(trait),
+    setExports: (block, exports) => {
+      blockAt(block).exports = exports
+    },
+    correlate: (from, to) => {
+      for (let block = from; block !== to;) {
+        blockAt(block).correlated = true
+        const parent = blockAt(block).parent
+        if (parent === undefined) return
+        block = parent.block
+      }
+    },
+    addLeaf: (leaf) => void leaves.push(leaf),
+    addReference: (name) => void references.add(name),
+    addSingle: (use) => void singles.push(use),
+    addLock: (lock) => void locks.push(lock),
+    addFunction: (use) => void functions.push(use),
+    addMovingDate: (text, location) => void movingDates.push({ text, location }),
+    markWrite: () => {
+      isWrite = true
+    },
+    addWrite: (write) => void writes.push(write),
+    isParam: (kind, index, family) => {
+      paramsNeeded.add(index)
+      const found = params[kind](index)
+      return found === "pending" || found === family
+    },
+    finish: () => ({
+      columns,
+      relations,
+      blocks,
+      guards: guards satisfies ReadonlyArray<Guard>,
+      facts,
+      leaves,
+      references: [...references].sort(),
+      singles,
+      functions,
+      locks,
+      movingDates,
+      tables: [...new Set([...leaves.map((leaf) => leaf.table.id), ...references, ...singles.map((use) => use.table), ...writes.map((write) => write.table.id)])].sort(),
+      writes,
+      isWrite,
+      paramsNeeded
+    })
+  }
+}
+
+const known = <A>(value: A | undefined): A => {
+  if (value === undefined) throw new Error("an analysis refers to something it never made")
+  return value
+}

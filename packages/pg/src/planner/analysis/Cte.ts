@@ -1,0 +1,159 @@
+/**
+ * WITH: each reference to a CTE is analyzed as if its query stood there, under the names that are visible at its WITH.
+ *
+ * Enters: the WITH clause, or a reference. Leaves: an environment, or a relation. Holds: a recursive query's own
+ * reference says nothing about its columns; a data-modifying query is analyzed once, apart from whatever surrounds it.
+ *
+ * @since 0.1.0
+ */
+import type { Alias, WithClause } from "libpg-query"
+import * as Ast from "../Ast.js"
+import { draft } from "../Refusal.js"
+import { refuse } from "../SchemaView.js"
+import type { Place } from "./Builder.js"
+import type { derived, FromContext } from "./From.js"
+import * as OutputName from "./OutputName.js"
+import type { Cte, Ctes, Scope, Source } from "./Scope.js"
+import { isWrite, type Shape, type Walk } from "./Walk.js"
+
+/**
+ * The CTEs of a WITH clause, in front of those visible already. Writes among them are analyzed here.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const declare = (
+  walk: Walk,
+  clause: WithClause | undefined,
+  outer: Scope | undefined,
+  before: Ctes | undefined,
+  place: Place
+): Ctes | undefined => {
+  if (clause === undefined) return before
+  const all = new Map<string, Cte>()
+  const whole: Ctes = { entries: all, parent: before }
+  for (const node of clause.ctes ?? []) {
+    const cte = Ast.as("CommonTableExpr", node)
+    if (cte?.ctequery === undefined) continue
+    const location = Ast.location(cte)
+    if (cte.search_clause !== undefined || cte.cycle_clause !== undefined) {
+      return refuse(draft("SL1101", { construct: "SEARCH and CYCLE" }, location))
+    }
+    const name = cte.ctename ?? ""
+    // Without RECURSIVE a CTE sees those before it; with it, all of them.
+    const seen: Ctes = clause.recursive === true ? whole : { entries: new Map(all), parent: before }
+    const entry: Cte = {
+      name,
+      query: cte.ctequery,
+      columns: Ast.names(cte.aliascolnames),
+      location,
+      scope: () => ({ outer, ctes: seen }),
+      recursive: clause.recursive === true && mentions(cte.ctequery, name),
+      written: undefined,
+      self: undefined
+    }
+    all.set(name, isWrite(cte.ctequery) ? { ...entry, written: written(walk, entry, place) } : entry)
+  }
+  return whole
+}
+
+/** A write happens whatever the query around it does: it sees nothing of it, and tells it nothing. */
+const written = (walk: Walk, cte: Cte, place: Place): NonNullable<Cte["written"]> => {
+  const relation = walk.builder.newRelation(place.block, [])
+  const { ctes, outer } = cte.scope()
+  const shape = walk.write(cte.query, outer, ctes, { place: { block: place.block, guards: [], sees: "nothing" }, relation })
+  walk.builder.setExports(shape.block, false)
+  return { columns: outputNames(shape, cte), open: shape.open }
+}
+
+const outputNames = (shape: Shape, cte: Cte): ReadonlyArray<string> =>
+  shape.outputs.map((output, index) => cte.columns[index] ?? output.name ?? "?column?")
+
+/** Any table of that name in there, in any scope: perhaps one too many. */
+const mentions = (value: unknown, name: string): boolean => {
+  if (typeof value !== "object" || value === null) return false
+  if ("relname" in value && value.relname === name && !("schemaname" in value)) return true
+  return Object.values(value).some((child) => mentions(child, name))
+}
+
+/**
+ * A reference in FROM.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const reference = (
+  context: FromContext,
+  cte: Cte,
+  alias: Alias | undefined,
+  place: Place,
+  derive: typeof derived
+): Source => {
+  const { walk } = context
+  const relation = walk.builder.newRelation(place.block, place.guards)
+  const shown: Alias = { ...alias, aliasname: alias?.aliasname ?? cte.name }
+  const known = cte.written ?? cte.self
+  if (known !== undefined) return opaqueSource(walk, known, relation, shown)
+  const shape = cte.recursive ? recursive(context, cte, relation, place) : plain(context, cte, relation, place)
+  return derive(walk, withNames(shape, cte), relation, shown, place)
+}
+
+const opaqueSource = (
+  walk: Walk,
+  known: { readonly columns: ReadonlyArray<string>; readonly open: boolean },
+  relation: number,
+  alias: Alias
+): Source => {
+  const names = Ast.names(alias.colnames)
+  return {
+    alias: alias.aliasname ?? "",
+    schema: undefined,
+    relation,
+    columns: known.columns.map((name, index) => ({
+      name: names[index] ?? name,
+      column: walk.builder.newColumn(relation, names[index] ?? name, undefined)
+    })),
+    open: known.open,
+    system: "none",
+    isTable: false,
+    reference: undefined
+  }
+}
+
+const withNames = (shape: Shape, cte: Cte): Shape => {
+  if (cte.columns.length === 0) return shape
+  const outputs = shape.outputs.map((output, index) => ({ ...output, name: cte.columns[index] ?? output.name }))
+  return { ...shape, outputs }
+}
+
+const plain = (context: FromContext, cte: Cte, relation: number, place: Place): Shape => {
+  const { ctes, outer } = cte.scope()
+  return context.walk.query(cte.query, outer, ctes, { place: { ...place, sees: "all" }, relation })
+}
+
+/**
+ * The set operation of a recursive query, its own name standing for rows of which nothing is known. Its outputs say
+ * nothing either.
+ */
+const recursive = (context: FromContext, cte: Cte, relation: number, place: Place): Shape => {
+  const { walk } = context
+  const { ctes, outer } = cte.scope()
+  const names = selfColumns(cte)
+  const self: Cte = { ...cte, self: names }
+  const inside: Ctes = { entries: new Map([[cte.name, self]]), parent: ctes }
+  const shape = walk.query(cte.query, outer, inside, { place: { ...place, sees: "all" }, relation })
+  walk.builder.setExports(shape.block, false)
+  walk.builder.trait(shape.block, { kind: "recursive", clause: "WITH RECURSIVE", location: cte.location, orderFree: true })
+  return {
+    ...shape,
+    outputs: shape.outputs.map((output) => ({ ...output, family: undefined, links: [], operands: undefined }))
+  }
+}
+
+/** Column names come from the first branch, as far as it writes them out. */
+const selfColumns = (cte: Cte): NonNullable<Cte["self"]> => {
+  const names = OutputName.ofQuery(cte.query)
+  return names === undefined
+    ? { columns: cte.columns, open: true }
+    : { columns: names.map((name, index) => cte.columns[index] ?? name ?? "?column?"), open: false }
+}

@@ -1,0 +1,328 @@
+/**
+ * The FROM list: tables, joins, derived tables, CTE references, functions.
+ *
+ * Enters: FROM items. Leaves: what they make visible, and the facts of join conditions under the guards of outer joins.
+ * Holds: a name is visible here exactly where PostgreSQL lets it be; LATERAL sees what stands to its left.
+ *
+ * @since 0.1.0
+ */
+import type { Alias, JoinExpr, Node, RangeFunction, RangeSubselect, RangeVar } from "libpg-query"
+import type { Family } from "@shardlayer/core/topology/KeyType"
+import * as Ast from "../Ast.js"
+import type * as Catalog from "../Catalog.js"
+import { draft } from "../Refusal.js"
+import { type Named, refuse } from "../SchemaView.js"
+import type { Place } from "./Builder.js"
+import * as Cte from "./Cte.js"
+import * as Equality from "./Equality.js"
+import { checkType } from "./Expression.js"
+import type { ColumnId, GuardId } from "./Model.js"
+import { findCte, type NamedColumn, nothingVisible, type Scope, type Source, type Visible } from "./Scope.js"
+import type { Shape, Walk } from "./Walk.js"
+
+/**
+ * What stays the same for all items of one FROM list.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface FromContext {
+  readonly walk: Walk
+  /** Of the query whose FROM this is, without its own relations. */
+  readonly outer: Scope | undefined
+  readonly ctes: Scope["ctes"]
+}
+
+/** @since 0.1.0 @category functions */
+export const from = (context: FromContext, items: ReadonlyArray<Node> | undefined, place: Place): Visible =>
+  (items ?? []).reduce<Visible>((left, node) => beside(left, item(context, node, place, left)), nothingVisible)
+
+/** @since 0.1.0 @category functions */
+export const beside = (left: Visible, right: Visible): Visible => ({
+  sources: [...left.sources, ...right.sources],
+  columns: [...left.columns, ...right.columns],
+  open: left.open || right.open
+})
+
+/** @since 0.1.0 @category functions */
+export const scopeOf = (context: FromContext, visible: Visible, place: Place): Scope => ({
+  ...visible,
+  block: place.block,
+  parent: context.outer,
+  ctes: context.ctes
+})
+
+const item = (context: FromContext, node: Node, place: Place, left: Visible): Visible => {
+  const opened = Ast.open(node)
+  switch (opened._tag) {
+    case "RangeVar":
+      return rangeVariable(context, opened.node, place)
+    case "JoinExpr":
+      return join(context, opened.node, place, left)
+    case "RangeSubselect":
+      return subselect(context, opened.node, place, left)
+    case "RangeFunction":
+      return rangeFunction(context, opened.node, place, left)
+    case "RangeTableSample": {
+      const table = Ast.as("RangeVar", opened.node.relation)
+      return refuse(draft("SL2012", { table: table === undefined ? "a table" : Ast.relationName(table) }, Ast.location(opened.node)))
+    }
+    default:
+      return refuse(draft("SL1101", { construct: opened._tag }, Ast.locationOf(node)))
+  }
+}
+
+const single = (source: Source): Visible => ({ sources: [source], columns: source.columns, open: source.open })
+
+const rangeVariable = (context: FromContext, node: RangeVar, place: Place): Visible => {
+  const name = node.relname ?? ""
+  const cte = node.schemaname === undefined ? findCte(context.ctes, name) : undefined
+  return single(
+    cte === undefined ? table(context.walk, node, place, true).source : Cte.reference(context, cte, node.alias, place, derived)
+  )
+}
+
+/**
+ * A table of the catalog under its alias. DML targets come here too: a CTE never hides them. `isRead`: its rows matter.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const table = (
+  walk: Walk,
+  node: RangeVar,
+  place: Place,
+  isRead: boolean
+): { readonly named: Named; readonly source: Source } => {
+  const location = Ast.location(node)
+  if (node.catalogname !== undefined) {
+    return refuse(draft("SL2014", { table: `${node.catalogname}.${Ast.relationName(node)}` }, location))
+  }
+  const named = walk.builder.view.table(node.schemaname, node.relname ?? "", location)
+  return { named, source: tableSource(walk, named, node, place, isRead) }
+}
+
+const tableSource = (walk: Walk, named: Named, node: RangeVar, place: Place, isRead: boolean): Source => {
+  const { builder } = walk
+  const location = Ast.location(node)
+  const relation = builder.newRelation(place.block, place.guards)
+  const alias = node.alias?.aliasname ?? node.relname ?? ""
+  const columns = (named.relation?.columns ?? []).map((column) => ({
+    name: column.name,
+    column: builder.newColumn(relation, column.name, named._tag === "Single" ? undefined : builder.view.familyOf(column))
+  }))
+  const source: Source = {
+    alias,
+    schema: node.alias === undefined ? (named.relation?.schema ?? node.schemaname) : undefined,
+    relation,
+    columns: renamed(columns, node.alias),
+    open: named.relation === undefined,
+    system: named._tag === "Single" ? "opaque" : "refused",
+    isTable: true,
+    reference: named._tag === "Reference" ? named.table.id : undefined
+  }
+  switch (named._tag) {
+    case "Sharded": {
+      if (!isRead) break
+      const key = named.table.columns.map((name) => keyColumn(named.relation, columns, name))
+      builder.addLeaf({ relation, block: place.block, table: named.table, alias, key, location })
+      break
+    }
+    case "Reference":
+      builder.addReference(named.table.id)
+      break
+    case "Single":
+      builder.addSingle({ shard: named.shard, table: named.name, location })
+      break
+  }
+  return source
+}
+
+const keyColumn = (relation: Catalog.Relation, columns: ReadonlyArray<NamedColumn>, name: string): ColumnId => {
+  const found = columns.find((column) => column.name === name)
+  if (found === undefined) throw new Error(`${relation.schema}.${relation.name} passed the catalog check without its key column ${name}`)
+  return found.column
+}
+
+/** `t AS x (a, b)` renames the first columns. */
+const renamed = (columns: ReadonlyArray<NamedColumn>, alias: Alias | undefined): ReadonlyArray<NamedColumn> => {
+  const names = Ast.names(alias?.colnames)
+  return names.length === 0
+    ? columns
+    : columns.map((column, index) => ({ name: names[index] ?? column.name, column: column.column }))
+}
+
+/**
+ * A query's outputs as the columns of a relation: opaque where the outside may not rely on them.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const derived = (walk: Walk, shape: Shape, relation: number, alias: Alias | undefined, place: Place): Source => {
+  const { builder } = walk
+  const names = Ast.names(alias?.colnames)
+  const columns = shape.outputs.map((output, index) => {
+    const name = names[index] ?? output.name ?? "?column?"
+    const column = builder.newColumn(relation, name, output.family)
+    for (const link of output.links) {
+      builder.claim(place, {
+        _tag: "Link", outer: column, inner: link.column, inside: link.inside, imports: link.imports, exports: link.exports
+      })
+    }
+    if (output.operands !== undefined) builder.claim(place, { _tag: "Is", column, operands: output.operands })
+    return { name, column }
+  })
+  // With columns in unknown places, positions say nothing: renaming hides the known ones.
+  const hidden = shape.open && names.length > 0
+  return {
+    alias: alias?.aliasname ?? "",
+    schema: undefined,
+    relation,
+    columns: hidden ? [] : columns,
+    open: shape.open,
+    system: "none",
+    isTable: false,
+    reference: undefined
+  }
+}
+
+const subselect = (context: FromContext, node: RangeSubselect, place: Place, left: Visible): Visible => {
+  if (node.subquery === undefined) return nothingVisible
+  const { walk } = context
+  const relation = walk.builder.newRelation(place.block, place.guards)
+  // Without LATERAL the siblings are not there: names go straight to the levels further out.
+  const outer = node.lateral === true ? scopeOf(context, left, place) : context.outer
+  const shape = walk.query(node.subquery, outer, context.ctes, { place: { ...place, sees: "all" }, relation })
+  return single(derived(walk, shape, relation, node.alias, place))
+}
+
+const rangeFunction = (context: FromContext, node: RangeFunction, place: Place, left: Visible): Visible => {
+  const { walk } = context
+  const relation = walk.builder.newRelation(place.block, place.guards)
+  const scope = scopeOf(context, left, place)
+  const calls = (node.functions ?? []).flatMap((list) => Ast.as("List", list)?.items ?? [])
+  // Empty column definitions stand beside each function as nodes without content.
+  const functions = calls.filter((call) => Object.keys(call).length > 0)
+  for (const call of functions) {
+    const definitions = Ast.as("List", call)
+    if (definitions === undefined) walk.expression(call, scope, place)
+    else definitionNames(walk, definitions.items)
+  }
+  const columns = definitionNames(walk, node.coldeflist)
+  const first = Ast.as("FuncCall", functions[0])
+  const alias = node.alias?.aliasname ?? Ast.names(first?.funcname).at(-1) ?? ""
+  const known = columns.map((name) => ({ name, column: walk.builder.newColumn(relation, name, undefined) }))
+  const open = known.length === 0
+  const renamedColumns = open
+    ? Ast.names(node.alias?.colnames).map((name) => ({ name, column: walk.builder.newColumn(relation, name, undefined) }))
+    : known
+  return single({ alias, schema: undefined, relation, columns: renamedColumns, open, system: "none", isTable: false, reference: undefined })
+}
+
+const definitionNames = (walk: Walk, definitions: ReadonlyArray<Node> | undefined): ReadonlyArray<string> =>
+  (definitions ?? []).flatMap((node) => {
+    const definition = Ast.as("ColumnDef", node)
+    if (definition === undefined) return []
+    checkType(walk, definition.typeName)
+    return [definition.colname ?? ""]
+  })
+
+const join = (context: FromContext, node: JoinExpr, place: Place, siblings: Visible): Visible => {
+  if (node.larg === undefined || node.rarg === undefined) return nothingVisible
+  const guards = guardsOf(context.walk, node, place.guards)
+  const left = item(context, node.larg, { ...place, guards: guards.left }, siblings)
+  const right = item(context, node.rarg, { ...place, guards: guards.right }, beside(siblings, left))
+  const both = { ...place, guards: guards.on }
+  const names = node.isNatural === true ? commonNames(left, right) : Ast.names(node.usingClause)
+  if (names === undefined) return refuse(draft("SL1101", { construct: "NATURAL JOIN with columns that are not known" }, undefined))
+  const merged = names.map((name) => mergedColumn(context.walk, node, name, left, right, both))
+  context.walk.condition(node.quals, scopeOf(context, beside(left, right), both), { ...both, sees: "all" })
+  const rest = (side: Visible) => side.columns.filter((column) => !names.includes(column.name))
+  const columns = [...merged, ...rest(left), ...rest(right)]
+  const joined: Visible = { sources: [...left.sources, ...right.sources], columns, open: left.open || right.open }
+  return aliased(context.walk, node, joined, merged, place)
+}
+
+/** A side that can be NULL-extended has a guard: for its own facts and for those of the join condition. */
+const guardsOf = (walk: Walk, node: JoinExpr, around: ReadonlyArray<GuardId>) => {
+  const guard = (nullable: boolean): ReadonlyArray<GuardId> => (nullable ? [walk.builder.newGuard()] : [])
+  switch (node.jointype) {
+    case "JOIN_INNER":
+    case undefined:
+      return { left: around, right: around, on: around }
+    case "JOIN_LEFT":
+    case "JOIN_RIGHT":
+    case "JOIN_FULL": {
+      const left = guard(node.jointype !== "JOIN_LEFT")
+      const right = guard(node.jointype !== "JOIN_RIGHT")
+      return { left: [...around, ...left], right: [...around, ...right], on: [...around, ...left, ...right] }
+    }
+    default:
+      return refuse(draft("SL1101", { construct: node.jointype }, undefined))
+  }
+}
+
+const commonNames = (left: Visible, right: Visible): ReadonlyArray<string> | undefined =>
+  left.open || right.open
+    ? undefined
+    : left.columns.map((column) => column.name).filter((name) => right.columns.some((column) => column.name === name))
+
+/** A USING column: both sides equal, named once. FULL JOIN makes a new value of the two. */
+const mergedColumn = (
+  walk: Walk,
+  node: JoinExpr,
+  name: string,
+  left: Visible,
+  right: Visible,
+  place: Place
+): NamedColumn => {
+  const { builder } = walk
+  const one = sideColumn(walk, left, name, place)
+  const other = sideColumn(walk, right, name, place)
+  for (const claim of Equality.equality(builder, { _tag: "Column", column: one }, { _tag: "Column", column: other })) {
+    builder.claim(place, claim)
+  }
+  if (node.jointype === "JOIN_FULL") return { name, column: opaque(walk, name, undefined, place) }
+  const kept = node.jointype === "JOIN_RIGHT" ? other : one
+  return builder.column(one).family === builder.column(other).family
+    ? { name, column: kept }
+    : { name, column: opaque(walk, name, undefined, place) }
+}
+
+const opaque = (walk: Walk, name: string, family: Family | undefined, place: Place): ColumnId =>
+  walk.builder.newColumn(walk.builder.newRelation(place.block, []), name, family)
+
+const sideColumn = (walk: Walk, side: Visible, name: string, place: Place): ColumnId => {
+  const found = side.columns.filter((column) => column.name === name)
+  const [first] = found
+  if (found.length > 1) return refuse(draft("SL2010", { column: name, problem: "is ambiguous in USING" }, undefined))
+  if (first !== undefined) return first.column
+  if (side.open) return opaque(walk, name, undefined, place)
+  return refuse(draft("SL2010", { column: name, problem: "does not exist on both sides of USING" }, undefined), true)
+}
+
+/** `(a JOIN b) AS j` hides a and b; `USING (…) AS j` adds a name for the merged columns. */
+const aliased = (
+  walk: Walk,
+  node: JoinExpr,
+  joined: Visible,
+  merged: ReadonlyArray<NamedColumn>,
+  place: Place
+): Visible => {
+  const named = (alias: Alias, columns: ReadonlyArray<NamedColumn>, open: boolean): Source => ({
+    alias: alias.aliasname ?? "",
+    schema: undefined,
+    relation: walk.builder.newRelation(place.block, place.guards),
+    columns: renamed(columns, alias),
+    open,
+    system: "none",
+    isTable: false,
+    reference: undefined
+  })
+  const using = node.join_using_alias === undefined ? [] : [named(node.join_using_alias, merged, false)]
+  if (node.alias === undefined) return { ...joined, sources: [...joined.sources, ...using] }
+  if (joined.open && (node.alias.colnames ?? []).length > 0) {
+    return refuse(draft("SL1101", { construct: "column aliases over columns that are not known" }, undefined))
+  }
+  return single(named(node.alias, joined.columns, joined.open))
+}

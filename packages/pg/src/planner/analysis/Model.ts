@@ -1,0 +1,197 @@
+/**
+ * What analysis says about a statement: plain values, the input of the strategies.
+ *
+ * A *block* is one query level. A *relation* is anything in a FROM list, or the place where a subquery stands. A *leaf*
+ * is a reference to a sharded table. A *guard* is the nullable side of an outer join. A *fact* is an equality that
+ * holds whenever a row matters, under its guards. `Closure` says how they play together, and why that is exact.
+ *
+ * @since 0.1.0
+ */
+import type { Operand } from "@shardlayer/core/plan/Constraint"
+import type { ShardId } from "@shardlayer/core/topology/ShardId"
+import type * as KeyType from "@shardlayer/core/topology/KeyType"
+import type * as Table from "@shardlayer/core/topology/Table"
+
+/** Positions in the lists of an `Analyzed`. */
+export type ColumnId = number
+export type RelationId = number
+export type BlockId = number
+export type GuardId = number
+
+/** @since 0.1.0 @category models */
+export interface ColumnInfo {
+  readonly relation: RelationId
+  readonly name: string
+  /** The family whose equality is known for this column; undefined: none. */
+  readonly family: KeyType.Family | undefined
+}
+
+/**
+ * What a block sees of the blocks around it: their facts (`all`), those of the blocks above its parent (`above`,
+ * where the parent gives a row even if none of its own rows survive), or `nothing` (a write that happens anyway).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Sight = "all" | "above" | "nothing"
+
+/** @since 0.1.0 @category models */
+export interface Block {
+  readonly parent: { readonly block: BlockId; readonly position: RelationId; readonly sees: Sight } | undefined
+  /** A row comes out only if a row combination inside satisfies the block's facts. */
+  readonly exports: boolean
+  /** It refers to columns of blocks around it. */
+  readonly correlated: boolean
+  /** What makes this block more than a filter over its FROM list. */
+  readonly traits: ReadonlyArray<Trait>
+}
+
+/** @since 0.1.0 @category models */
+export interface Trait {
+  readonly kind: "order" | "limit" | "aggregate" | "distinct" | "distinctOn" | "window" | "setOperation" | "lock" | "recursive" | "array"
+  readonly clause: string
+  readonly location: number | undefined
+  /** The same rows in another order give the same value. */
+  readonly orderFree: boolean
+}
+
+/** @since 0.1.0 @category models */
+export interface Relation {
+  readonly block: BlockId
+}
+
+/** @since 0.1.0 @category models */
+export interface Guard {
+  readonly relations: ReadonlySet<RelationId>
+}
+
+/**
+ * - `Same`: two columns are equal, and neither is NULL.
+ * - `Link`: a column of a derived table is a column inside of it. From inside `inside` it counts if `imports`, from
+ *   elsewhere if `exports`.
+ * - `Is`: a column equals one of the operands; none: never.
+ * - `AnyOf`: a column equals one of the elements of an array parameter.
+ * - `Tuples`: columns equal, together, one of the rows.
+ * - `Real`: rows of these relations are not NULL-extended.
+ * - `Never`: nothing satisfies the block.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Claim =
+  | { readonly _tag: "Same"; readonly left: ColumnId; readonly right: ColumnId }
+  | {
+    readonly _tag: "Link"
+    readonly outer: ColumnId
+    readonly inner: ColumnId
+    readonly inside: BlockId
+    readonly imports: boolean
+    readonly exports: boolean
+  }
+  | { readonly _tag: "Is"; readonly column: ColumnId; readonly operands: ReadonlyArray<Operand> }
+  | { readonly _tag: "AnyOf"; readonly column: ColumnId; readonly param: number }
+  | {
+    readonly _tag: "Tuples"
+    readonly columns: ReadonlyArray<ColumnId>
+    readonly rows: ReadonlyArray<ReadonlyArray<Operand>>
+  }
+  | { readonly _tag: "Real"; readonly relations: ReadonlyArray<RelationId> }
+  | { readonly _tag: "Never" }
+
+/** @since 0.1.0 @category models */
+export interface Fact {
+  readonly block: BlockId
+  readonly guards: ReadonlyArray<GuardId>
+  readonly claim: Claim
+}
+
+/** @since 0.1.0 @category models */
+export interface Leaf {
+  readonly relation: RelationId
+  readonly block: BlockId
+  readonly table: Table.Sharded
+  readonly alias: string
+  /** The key's columns, in key order. */
+  readonly key: ReadonlyArray<ColumnId>
+  readonly location: number | undefined
+}
+
+/**
+ * How much a function's value depends on where it runs: `settings` are alike on all shards, `shard` is not (time,
+ * randomness).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Stability = "immutable" | "settings" | "shard"
+
+/** @since 0.1.0 @category models */
+export interface FunctionUse {
+  readonly name: string
+  readonly stability: Stability
+  readonly location: number | undefined
+}
+
+/** @since 0.1.0 @category models */
+export interface SingleUse {
+  readonly shard: ShardId
+  readonly table: string
+  readonly location: number | undefined
+}
+
+/**
+ * A row lock: the reference tables it names, or undefined for whatever the FROM list reads.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Lock {
+  readonly references: ReadonlyArray<string> | undefined
+  readonly location: number | undefined
+}
+
+/** @since 0.1.0 @category models */
+export interface Analyzed {
+  readonly columns: ReadonlyArray<ColumnInfo>
+  readonly relations: ReadonlyArray<Relation>
+  readonly blocks: ReadonlyArray<Block>
+  readonly guards: ReadonlyArray<Guard>
+  readonly facts: ReadonlyArray<Fact>
+  readonly leaves: ReadonlyArray<Leaf>
+  readonly references: ReadonlyArray<string>
+  readonly singles: ReadonlyArray<SingleUse>
+  readonly functions: ReadonlyArray<FunctionUse>
+  readonly locks: ReadonlyArray<Lock>
+  /** Text constants that would mean another moment on each shard, were they dates. */
+  readonly movingDates: ReadonlyArray<{ readonly text: string; readonly location: number | undefined }>
+  /** The tables that are read or written, as the topology or the statement names them. */
+  readonly tables: ReadonlyArray<string>
+  readonly writes: ReadonlyArray<Write>
+  /** It has an INSERT, UPDATE or DELETE somewhere. */
+  readonly isWrite: boolean
+  /** Parameters whose types decide whether a fact counts. */
+  readonly paramsNeeded: ReadonlySet<number>
+}
+
+/**
+ * Rows that the statement puts into a sharded table: each row's key as operands, or limited as a column of the
+ * statement is.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Write {
+  readonly table: Table.Sharded
+  readonly alias: string
+  readonly location: number | undefined
+  readonly keys: WrittenKeys
+}
+
+/** @since 0.1.0 @category models */
+export type WrittenKeys =
+  | { readonly _tag: "Rows"; readonly rows: ReadonlyArray<ReadonlyArray<Operand>> }
+  | {
+    readonly _tag: "Query"
+    /** The blocks that the rows come from: one, or the branches of a set operation. */
+    readonly branches: ReadonlyArray<{ readonly block: BlockId; readonly key: ReadonlyArray<ColumnId | Operand> }>
+  }

@@ -1,0 +1,101 @@
+/**
+ * The parts of the walk, as each sees the others: queries hold expressions hold queries.
+ *
+ * @since 0.1.0
+ */
+import type { Node } from "libpg-query"
+import type { Operand } from "@shardlayer/core/plan/Constraint"
+import type { Family } from "@shardlayer/core/topology/KeyType"
+import type { Builder, Place } from "./Builder.js"
+import type { Term } from "./Equality.js"
+import type { BlockId, ColumnId, RelationId } from "./Model.js"
+import type { Ctes, Scope } from "./Scope.js"
+
+/**
+ * An output column of a query, as far as the outside may rely on it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Output {
+  /** Undefined where PostgreSQL's naming is not worth following. */
+  readonly name: string | undefined
+  readonly family: Family | undefined
+  /** The columns inside that it is. */
+  readonly links: ReadonlyArray<{
+    readonly column: ColumnId
+    readonly inside: BlockId
+    readonly imports: boolean
+    readonly exports: boolean
+  }>
+  /** The values it can have, where the text says so. */
+  readonly operands: ReadonlyArray<Operand> | undefined
+  /** The constant or parameter itself, whose type an INSERT decides. */
+  readonly term: Term | undefined
+}
+
+/** @since 0.1.0 @category models */
+export interface Shape {
+  readonly block: BlockId
+  readonly outputs: ReadonlyArray<Output>
+  /** More columns than these, in unknown places. */
+  readonly open: boolean
+  /** The blocks that rows come from: the branches of a set operation, or the block itself. */
+  readonly branches: ReadonlyArray<Branch>
+}
+
+/** @since 0.1.0 @category models */
+export interface Branch {
+  readonly block: BlockId
+  readonly outputs: ReadonlyArray<Output>
+}
+
+/**
+ * Where a query stands: below `place`, at the position of `relation`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Position {
+  readonly place: Place
+  readonly relation: RelationId
+}
+
+/**
+ * An aggregate call whose arguments are being walked: its level is that of the innermost column in them.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface AggregateFrame {
+  readonly block: BlockId
+  inner: boolean
+  outer: boolean
+}
+
+/** @since 0.1.0 @category models */
+export interface Walk {
+  readonly builder: Builder
+  readonly frames: Array<AggregateFrame>
+  readonly expression: (node: Node | undefined, scope: Scope, place: Place) => void
+  /** The conjuncts of a condition: facts, and everything an expression is. */
+  readonly condition: (node: Node | undefined, scope: Scope, place: Place) => void
+  /** A query in its own block; `outer` is what its names may refer to beyond itself. */
+  readonly query: (
+    node: Node,
+    outer: Scope | undefined,
+    ctes: Ctes | undefined,
+    position: Position | undefined
+  ) => Shape
+  /** A data-modifying statement, in its own block. */
+  readonly write: (
+    node: Node,
+    outer: Scope | undefined,
+    ctes: Ctes | undefined,
+    position: Position | undefined
+  ) => Shape
+}
+
+/** @since 0.1.0 @category guards */
+export const isWrite = (node: Node): boolean =>
+  "InsertStmt" in node || "UpdateStmt" in node || "DeleteStmt" in node || "MergeStmt" in node

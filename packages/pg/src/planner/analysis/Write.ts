@@ -1,0 +1,404 @@
+/**
+ * INSERT, UPDATE, DELETE: their reads like those of a query, and the keys of the rows they put somewhere.
+ *
+ * Enters: the statement. Leaves: its `Shape` (the RETURNING columns), and a `Write` for every sharded table that rows
+ * are put into. Holds: a row's new key is known by value, or the statement is refused.
+ *
+ * @since 0.1.0
+ */
+import type { InsertStmt, Node, OnConflictClause, ResTarget, ReturningClause, SelectStmt, UpdateStmt, DeleteStmt } from "libpg-query"
+import type { Operand } from "@shardlayer/core/plan/Constraint"
+import type * as Table from "@shardlayer/core/topology/Table"
+import * as KeyValue from "@shardlayer/core/topology/KeyValue"
+import * as Either from "effect/Either"
+import * as Ast from "../Ast.js"
+import type * as Catalog from "../Catalog.js"
+import * as KeyTypes from "../KeyTypes.js"
+import { draft } from "../Refusal.js"
+import { type Named, refuse } from "../SchemaView.js"
+import type { Place } from "./Builder.js"
+import * as Cte from "./Cte.js"
+import * as Equality from "./Equality.js"
+import * as From from "./From.js"
+import type { ColumnId } from "./Model.js"
+import * as OutputName from "./OutputName.js"
+import type { Scope, Source } from "./Scope.js"
+import type { Output, Position, Shape, Walk } from "./Walk.js"
+import * as WriteRules from "./WriteRules.js"
+
+/** @since 0.1.0 @category functions */
+export const write = (
+  walk: Walk,
+  node: Node,
+  outer: Scope | undefined,
+  before: Scope["ctes"],
+  position: Position | undefined
+): Shape => {
+  const block = walk.builder.newBlock(position === undefined ? undefined : { place: position.place, position: position.relation })
+  const place: Place = { block, guards: [], sees: "all" }
+  walk.builder.markWrite()
+  const opened = Ast.open(node)
+  switch (opened._tag) {
+    case "InsertStmt":
+      return insert(contextOf(walk, opened.node, outer, before, place), opened.node, place)
+    case "UpdateStmt":
+      return update(contextOf(walk, opened.node, outer, before, place), opened.node, place)
+    case "DeleteStmt":
+      return remove(contextOf(walk, opened.node, outer, before, place), opened.node, place)
+    case "MergeStmt":
+      return refuse(draft("SL1021", {}, Ast.locationOf(node)))
+    default:
+      return refuse(draft("SL1101", { construct: opened._tag }, Ast.locationOf(node)))
+  }
+}
+
+const contextOf = (
+  walk: Walk,
+  statement: InsertStmt | UpdateStmt | DeleteStmt,
+  outer: Scope | undefined,
+  before: Scope["ctes"],
+  place: Place
+): From.FromContext => ({ walk, outer, ctes: Cte.declare(walk, statement.withClause, outer, before, place) })
+
+const targetOf = (context: From.FromContext, statement: { readonly relation?: InsertStmt["relation"] }, place: Place, isRead: boolean) => {
+  if (statement.relation === undefined) throw new Error("a write without its table")
+  return From.table(context.walk, statement.relation, place, isRead)
+}
+
+const visible = (source: Source) => ({ sources: [source], columns: source.columns, open: source.open })
+
+const insert = (context: From.FromContext, statement: InsertStmt, place: Place): Shape => {
+  const { walk } = context
+  const location = Ast.location(statement.relation)
+  const { named, source } = targetOf(context, statement, place, false)
+  const select = Ast.as("SelectStmt", statement.selectStmt)
+  const names = insertedNames(named, statement)
+  const rows = select === undefined ? undefined : plainRows(select)
+  const given = givenNames(names, rows, select === undefined)
+  WriteRules.check(walk.builder.view, named, { kind: "insert", columns: given }, location)
+  if (rows !== undefined) insertRows(context, named, names, rows, place, location)
+  else if (select === undefined) insertRows(context, named, [], [[]], place, location)
+  else insertQuery(context, named, names, { SelectStmt: select }, place, location)
+  if (statement.onConflictClause !== undefined) onConflict(context, named, source, statement.onConflictClause, place, location)
+  return returning(context, statement.returningClause, visible(source), place)
+}
+
+const insertedNames = (named: Named, statement: InsertStmt): ReadonlyArray<string> => {
+  const columns = (statement.cols ?? []).flatMap((node) => Ast.as("ResTarget", node) ?? [])
+  if (columns.length === 0) return (named.relation?.columns ?? []).map((column) => column.name)
+  // `a[1]` or `a.b`: part of a column; it is not known as a whole.
+  return columns.map((column) => ((column.indirection ?? []).length > 0 ? "" : (column.name ?? "")))
+}
+
+/** The rows of a VALUES list that is nothing else. */
+const plainRows = (select: SelectStmt): ReadonlyArray<ReadonlyArray<Node>> | undefined => {
+  const lists = select.valuesLists ?? []
+  const isPlain = lists.length > 0 && select.withClause === undefined && (select.sortClause ?? []).length === 0 &&
+    select.limitCount === undefined && select.limitOffset === undefined
+  return isPlain ? lists.map((list) => Ast.as("List", list)?.items ?? []) : undefined
+}
+
+/** Columns that every row gives a value of its own. */
+const givenNames = (
+  names: ReadonlyArray<string>,
+  rows: ReadonlyArray<ReadonlyArray<Node>> | undefined,
+  isDefault: boolean
+): ReadonlySet<string> => {
+  if (isDefault) return new Set()
+  if (rows === undefined) return new Set(names)
+  return new Set(names.filter((_, index) =>
+    rows.every((row) => {
+      const value = row[index]
+      return value !== undefined && !("SetToDefault" in value)
+    })
+  ))
+}
+
+const emptyScope = (context: From.FromContext, place: Place): Scope =>
+  From.scopeOf(context, { sources: [], columns: [], open: false }, place)
+
+const insertRows = (
+  context: From.FromContext,
+  named: Named,
+  names: ReadonlyArray<string>,
+  rows: ReadonlyArray<ReadonlyArray<Node>>,
+  place: Place,
+  location: number | undefined
+): void => {
+  const { walk } = context
+  const scope = emptyScope(context, place)
+  for (const row of rows) for (const node of row) walk.expression(node, scope, { ...place, sees: "above" })
+  if (named._tag !== "Sharded") return
+  const { relation, table } = named
+  const keys = rows.map((row) =>
+    table.columns.map((name) => {
+      const node = row[names.indexOf(name)]
+      const column = columnOf(relation, name)
+      if (node === undefined || "SetToDefault" in node) return defaultKey(table, column, location)
+      const term = Equality.termOf(walk.builder, scope, node)
+      return storedOperand(walk, table, column, term) ??
+        refuse(draft("SL3002", { table: table.id, column: name }, Ast.locationOf(node)))
+    })
+  )
+  walk.builder.addWrite({ table, alias: table.name, location, keys: { _tag: "Rows", rows: keys } })
+}
+
+const columnOf = (relation: Catalog.Relation, name: string): Catalog.Column => {
+  const column = relation.columns.find((candidate) => candidate.name === name)
+  if (column === undefined) throw new Error(`key column ${name} is missing in a table that passed the catalog check`)
+  return column
+}
+
+const defaultKey = (table: Table.Sharded, column: Catalog.Column, location: number | undefined): Operand =>
+  column.default === null && column.identity === "" && column.generated === ""
+    ? { _tag: "Constant", part: null }
+    : refuse(draft("SL3001", { table: table.id, column: column.name }, location))
+
+/** The key part that is stored when a term is assigned to a key column; undefined where the server computes it. */
+const storedOperand = (walk: Walk, table: Table.Sharded, column: Catalog.Column, term: Equality.Term): Operand | undefined => {
+  const family = walk.builder.view.familyOf(column)
+  if (family === undefined || column.generated !== "") return undefined
+  if (term._tag === "Literal" && term.literal._tag === "Null") return { _tag: "Constant", part: null }
+  const operand = Equality.operandIn(walk.builder, family, term)
+  if (operand === undefined || operand === "never") return undefined
+  return withinLength(table, column, operand)
+}
+
+/**
+ * `varchar(n)` drops blanks beyond n as it stores a text: such a text has another key than it seems.
+ */
+const withinLength = (table: Table.Sharded, column: Catalog.Column, operand: Operand): Operand | undefined => {
+  const length = varcharLength(column)
+  if (operand._tag === "Param") return length === undefined ? operand : { ...operand, charactersMax: length }
+  const type = table.types[table.columns.indexOf(column.name)]
+  if (operand.part === null || type === undefined) return operand
+  if (length !== undefined && [...operand.part].length > length) return undefined
+  const part = KeyValue.canonical(type, operand.part)
+  return Either.isRight(part) ? { _tag: "Constant", part: part.right } : undefined
+}
+
+const varcharLength = (column: Catalog.Column): number | undefined =>
+  column.modifier >= 4 && KeyTypes.ofOid(column.base) === "varchar" ? column.modifier - 4 : undefined
+
+const insertQuery = (
+  context: From.FromContext,
+  named: Named,
+  names: ReadonlyArray<string>,
+  select: Node,
+  place: Place,
+  location: number | undefined
+): void => {
+  const { walk } = context
+  const position = walk.builder.newRelation(place.block, [])
+  const shape = walk.query(select, context.outer, context.ctes, { place, relation: position })
+  if (named._tag !== "Sharded") return
+  const { relation, table } = named
+  const branches = shape.branches.map((branch) => ({
+    block: branch.block,
+    key: table.columns.map((name): ColumnId | Operand => {
+      const column = columnOf(relation, name)
+      const output = shape.open ? undefined : branch.outputs[names.indexOf(name)]
+      if (output === undefined && !names.includes(name)) return defaultKey(table, column, location)
+      return selectedKey(walk, table, column, output) ??
+        refuse(draft("SL3004", { table: table.id, column: name }, location))
+    })
+  }))
+  walk.builder.addWrite({ table, alias: table.name, location, keys: { _tag: "Query", branches } })
+}
+
+const selectedKey = (
+  walk: Walk,
+  table: Table.Sharded,
+  column: Catalog.Column,
+  output: Output | undefined
+): ColumnId | Operand | undefined => {
+  if (output === undefined) return undefined
+  if (output.term !== undefined) return storedOperand(walk, table, column, output.term)
+  const family = walk.builder.view.familyOf(column)
+  const link = output.links[0]
+  if (family === undefined || output.family !== family || varcharLength(column) !== undefined) return undefined
+  return link?.column
+}
+
+const onConflict = (
+  context: From.FromContext,
+  named: Named,
+  target: Source,
+  clause: OnConflictClause,
+  place: Place,
+  location: number | undefined
+): void => {
+  const { walk } = context
+  if (named._tag === "Sharded") checkArbiter(named.table, named.relation, clause, location)
+  for (const node of clause.infer?.indexElems ?? []) {
+    walk.expression(Ast.as("IndexElem", node)?.expr, From.scopeOf(context, visible(target), place), place)
+  }
+  walk.expression(clause.infer?.whereClause, From.scopeOf(context, visible(target), place), place)
+  if (clause.action !== "ONCONFLICT_UPDATE") return
+  const relation = walk.builder.newRelation(place.block, [])
+  const excluded: Source = {
+    ...target,
+    alias: "excluded",
+    schema: undefined,
+    relation,
+    columns: (named.relation?.columns ?? []).map((column) => ({
+      name: column.name,
+      column: walk.builder.newColumn(relation, column.name, undefined)
+    }))
+  }
+  const scope: Scope = {
+    ...From.scopeOf(context, visible(target), place),
+    sources: [target, excluded]
+  }
+  const columns = assignedNames(clause.targetList)
+  WriteRules.check(walk.builder.view, named, { kind: "update", columns }, location)
+  for (const { name, term, value } of assignments(walk, clause.targetList, scope, place)) {
+    if (named._tag !== "Sharded" || !named.table.columns.includes(name)) continue
+    const same = [target, excluded].map((source) => source.columns.find((column) => column.name === name)?.column)
+    if (term._tag !== "Column" || !same.includes(term.column)) {
+      refuse(draft("SL3003", { table: named.table.id, column: name }, Ast.locationOf(value) ?? location))
+    }
+  }
+  walk.expression(clause.whereClause, scope, place)
+}
+
+/** The unique constraint that decides what conflicts must include the key: other rows may be on other shards. */
+const checkArbiter = (
+  table: Table.Sharded,
+  relation: Catalog.Relation,
+  clause: OnConflictClause,
+  location: number | undefined
+): void => {
+  const { infer } = clause
+  const named = infer?.conname
+  const inferred = (infer?.indexElems ?? []).map((node) => Ast.as("IndexElem", node)?.name)
+  const isKept = infer === undefined
+    ? relation.indexes.every((index) => WriteRules.isKept(index, table))
+    : named !== undefined
+    ? relation.indexes.some((index) => index.constraint === named && WriteRules.isKept(index, table))
+    : table.columns.every((column) => inferred.includes(column))
+  if (!isKept) refuse(draft("SL6008", { table: table.id }, Ast.location(infer) ?? location))
+}
+
+const assignedNames = (targets: ReadonlyArray<Node> | undefined): ReadonlySet<string> =>
+  new Set((targets ?? []).map((node) => Ast.as("ResTarget", node)?.name ?? ""))
+
+interface Assignment {
+  readonly name: string
+  readonly term: Equality.Term
+  readonly value: Node | undefined
+}
+
+const other: Equality.Term = { _tag: "Other" }
+
+/** Walks the assignments; `(a, b) = (…)` comes as one source that several columns refer to. */
+const assignments = (
+  walk: Walk,
+  targets: ReadonlyArray<Node> | undefined,
+  scope: Scope,
+  place: Place
+): ReadonlyArray<Assignment> =>
+  (targets ?? []).flatMap((node) => {
+    const target = Ast.as("ResTarget", node)
+    if (target === undefined) return []
+    for (const step of target.indirection ?? []) walkStep(walk, step, scope, place)
+    const value = assignedValue(walk, target, scope, place)
+    const isWhole = (target.indirection ?? []).length === 0
+    const term = isWhole && value !== undefined ? Equality.termOf(walk.builder, scope, value) : other
+    return [{ name: target.name ?? "", term, value }]
+  })
+
+const walkStep = (walk: Walk, step: Node, scope: Scope, place: Place): void => {
+  const indices = Ast.as("A_Indices", step)
+  walk.expression(indices?.lidx, scope, place)
+  walk.expression(indices?.uidx, scope, place)
+}
+
+const assignedValue = (walk: Walk, target: ResTarget, scope: Scope, place: Place): Node | undefined => {
+  const part = Ast.as("MultiAssignRef", target.val)
+  if (part === undefined) {
+    walk.expression(target.val, scope, place)
+    return target.val
+  }
+  const number = part.colno ?? 1
+  if (number === 1) walk.expression(part.source, scope, place)
+  return Ast.as("RowExpr", part.source)?.args?.[number - 1]
+}
+
+const update = (context: From.FromContext, statement: UpdateStmt, place: Place): Shape => {
+  const { walk } = context
+  const location = Ast.location(statement.relation)
+  const { named, source } = targetOf(context, statement, place, true)
+  WriteRules.check(walk.builder.view, named, { kind: "update", columns: assignedNames(statement.targetList) }, location)
+  const all = From.beside(visible(source), From.from(context, statement.fromClause, place))
+  const scope = From.scopeOf(context, all, place)
+  walk.condition(statement.whereClause, scope, place)
+  const assigned = assignments(walk, statement.targetList, scope, place)
+  if (named._tag === "Sharded") movedKey(walk, named.table, named.relation, source, assigned, place, location)
+  return returning(context, statement.returningClause, all, place)
+}
+
+/** An UPDATE that assigns to the key: the row's new key must be known, so that it is sure to stay on its shard. */
+const movedKey = (
+  walk: Walk,
+  table: Table.Sharded,
+  relation: Catalog.Relation,
+  source: Source,
+  assigned: ReadonlyArray<Assignment>,
+  place: Place,
+  location: number | undefined
+): void => {
+  const own = new Map(relation.columns.map((column, index) => [column.name, source.columns[index]?.column]))
+  const key = table.columns.map((name): ColumnId | Operand => {
+    const before = own.get(name)
+    const assignment = assigned.find((candidate) => candidate.name === name)
+    if (before === undefined) throw new Error(`key column ${name} is missing in a table that passed the catalog check`)
+    if (assignment === undefined) return before
+    if (assignment.term._tag === "Column" && assignment.term.column === before) return before
+    return storedOperand(walk, table, columnOf(relation, name), assignment.term) ??
+      refuse(draft("SL3003", { table: table.id, column: name }, Ast.locationOf(assignment.value) ?? location))
+  })
+  if (key.every((part) => typeof part === "number")) return
+  walk.builder.addWrite({ table, alias: source.alias, location, keys: { _tag: "Query", branches: [{ block: place.block, key }] } })
+}
+
+const remove = (context: From.FromContext, statement: DeleteStmt, place: Place): Shape => {
+  const { walk } = context
+  const { named, source } = targetOf(context, statement, place, true)
+  WriteRules.check(walk.builder.view, named, { kind: "delete", columns: new Set() }, Ast.location(statement.relation))
+  const all = From.beside(visible(source), From.from(context, statement.usingClause, place))
+  walk.condition(statement.whereClause, From.scopeOf(context, all, place), place)
+  return returning(context, statement.returningClause, all, place)
+}
+
+/** RETURNING: its columns are named, but say nothing to the outside; `old` and `new` are the target's row. */
+const returning = (
+  context: From.FromContext,
+  clause: ReturningClause | undefined,
+  all: { readonly sources: ReadonlyArray<Source>; readonly columns: Scope["columns"]; readonly open: boolean },
+  place: Place
+): Shape => {
+  const { walk } = context
+  const target = all.sources[0]
+  const names = ["old", "new", ...(clause?.options ?? []).flatMap((node) => Ast.as("ReturningOption", node)?.value ?? [])]
+  const versions = target === undefined ? [] : names.map((alias) => ({ ...target, alias, schema: undefined }))
+  const outer: Scope = {
+    ...From.scopeOf(context, { sources: versions, columns: [], open: false }, place)
+  }
+  const scope: Scope = { ...From.scopeOf(context, all, place), parent: outer }
+  const outputs: Array<Output> = []
+  let open = false
+  for (const node of clause?.exprs ?? []) {
+    const target = Ast.as("ResTarget", node)
+    if (target === undefined) continue
+    const isStar = OutputName.isStar(target.val)
+    const fields = Ast.as("ColumnRef", target.val)?.fields ?? []
+    if (!isStar || fields.length > 1) walk.expression(target.val, scope, place)
+    if (isStar && fields.length === 1 && !all.open) outputs.push(...all.columns.map((column) => opaque(column.name)))
+    else if (isStar) open = true
+    else outputs.push(opaque(OutputName.ofTarget(target)))
+  }
+  return { block: place.block, outputs, open, branches: [] }
+}
+
+const opaque = (name: string | undefined): Output => ({ name, family: undefined, links: [], operands: undefined, term: undefined })

@@ -1,0 +1,212 @@
+/**
+ * What happens on the server beside the write itself, and whether shards can keep it.
+ *
+ * Enters: a table and what is done to it. Leaves: nothing, or the refusal. Follows cascades into the tables they reach.
+ * Holds: what a table's `acknowledge` names passes; everything else that looks beyond the row's own shard, or runs code
+ * the router does not know, is refused by name.
+ *
+ * @since 0.1.0
+ */
+import type { ShardId } from "@shardlayer/core/topology/ShardId"
+import type * as Table from "@shardlayer/core/topology/Table"
+import type * as Catalog from "../Catalog.js"
+import { draft } from "../Refusal.js"
+import { type Named, refuse, type SchemaView } from "../SchemaView.js"
+
+/**
+ * `columns`: those given by an INSERT, or assigned by an UPDATE.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Operation {
+  readonly kind: "insert" | "update" | "delete"
+  readonly columns: ReadonlySet<string>
+}
+
+/** @since 0.1.0 @category functions */
+export const check = (view: SchemaView, named: Named, operation: Operation, location: number | undefined): void => {
+  const { relation } = named
+  if (named._tag === "Reference") return refuse(draft("SL6002", { table: named.table.id }, location))
+  if (relation === undefined) return refuse(draft("SL2007", { table: named._tag === "Single" ? named.name : "" }, location))
+  checkRelation({ view, location, visited: new Set() }, placed(view, relation), relation, operation)
+}
+
+interface Context {
+  readonly view: SchemaView
+  readonly location: number | undefined
+  /** Tables that a cascade has reached already. */
+  readonly visited: Set<string>
+}
+
+/** Where a table's rows live, as the topology says it. */
+type Placed =
+  | { readonly _tag: "Sharded"; readonly id: string; readonly table: Table.Sharded }
+  | { readonly _tag: "Reference"; readonly id: string }
+  | { readonly _tag: "Single"; readonly id: string; readonly shard: ShardId | undefined }
+
+const placed = (view: SchemaView, relation: { readonly schema: string; readonly name: string }): Placed => {
+  const table = Object.values(view.topology.tables).find(
+    (candidate) => candidate.schema === relation.schema && candidate.name === relation.name
+  )
+  const id = table?.id ?? (relation.schema === "public" ? relation.name : `${relation.schema}.${relation.name}`)
+  switch (table?._tag) {
+    case "Sharded":
+      return { _tag: "Sharded", id, table }
+    case "Reference":
+      return { _tag: "Reference", id }
+    case "Single":
+      return { _tag: "Single", id, shard: table.shard }
+    case undefined:
+      return { _tag: "Single", id, shard: view.topology.unlisted }
+  }
+}
+
+const checkRelation = (context: Context, place: Placed, relation: Catalog.Relation, operation: Operation): void => {
+  const visit = `${place.id} ${operation.kind} ${[...operation.columns].sort().join(" ")}`
+  if (context.visited.has(visit)) return
+  context.visited.add(visit)
+  const acknowledged = new Set(place._tag === "Sharded" ? place.table.acknowledge : [])
+  checkCode(context, place, relation, operation, acknowledged)
+  if (operation.kind !== "delete") {
+    if (place._tag === "Sharded") {
+      checkUnique(context, place.table, relation, operation, acknowledged)
+      checkSequences(context, place.table, relation, operation, acknowledged)
+    }
+    checkReferences(context, place, relation, operation, acknowledged)
+  }
+  if (operation.kind !== "insert") checkReferencing(context, place, relation, operation, acknowledged)
+}
+
+const checkCode = (
+  { location, view }: Context,
+  place: Placed,
+  relation: Catalog.Relation,
+  operation: Operation,
+  acknowledged: ReadonlySet<string>
+): void => {
+  const trigger = relation.triggers.find((candidate) => candidate[operation.kind] && !acknowledged.has(candidate.name))
+  if (trigger !== undefined) refuse(draft("SL6003", { trigger: trigger.name, table: place.id }, location))
+  const rule = relation.rules.find((candidate) => !acknowledged.has(candidate))
+  if (rule !== undefined) refuse(draft("SL6004", { rule, table: place.id }, location))
+  if (operation.kind === "delete") return
+  for (const caller of relation.callers) {
+    const unknown = caller.functions.find((name) => !view.isPure(name))
+    if (unknown !== undefined && !acknowledged.has(caller.object)) {
+      refuse(draft("SL6010", { object: caller.object, table: place.id, function: unknown }, location))
+    }
+  }
+  for (const column of relation.columns) {
+    if (column.userType !== null) view.type(column.userType.split("."), location)
+    const isComputed = column.generated === "" && column.default !== null && isOmitted(operation, column)
+    if (isComputed) checkDefault(view, column.default ?? "", location)
+  }
+}
+
+const isOmitted = (operation: Operation, column: Catalog.Column): boolean =>
+  operation.kind === "insert" && !operation.columns.has(column.name)
+
+/** Functions in a default that read hidden state. `nextval` is looked at apart. */
+const checkDefault = (view: SchemaView, text: string, location: number | undefined): void => {
+  for (const [, name] of text.matchAll(/([a-z_][a-z0-9_]*)\(/g)) {
+    if (name !== undefined && name !== "nextval" && view.isFunctionName(name)) view.function([name], 0, location)
+  }
+}
+
+const checkUnique = (
+  { location }: Context,
+  table: Table.Sharded,
+  relation: Catalog.Relation,
+  operation: Operation,
+  acknowledged: ReadonlySet<string>
+): void => {
+  const broken = relation.indexes.find((index) =>
+    !isKept(index, table) && isTouched(index, operation) && !acknowledged.has(index.name)
+  )
+  if (broken !== undefined) refuse(draft("SL6006", { constraint: broken.name, table: table.id }, location))
+}
+
+/**
+ * A unique index that includes the key can be kept by each shard for itself. An exclusion constraint may compare the
+ * key by another operator than equality.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isKept = (index: Catalog.Index, table: Table.Sharded): boolean =>
+  !index.exclusion && table.columns.every((column) => index.columns.includes(column))
+
+const isTouched = (index: Catalog.Index, operation: Operation): boolean =>
+  operation.kind === "insert" || index.partial ||
+  index.columns.some((column) => column === null || operation.columns.has(column))
+
+const checkSequences = (
+  { location }: Context,
+  table: Table.Sharded,
+  relation: Catalog.Relation,
+  operation: Operation,
+  acknowledged: ReadonlySet<string>
+): void => {
+  const column = relation.columns.find((candidate) =>
+    candidate.sequence && isOmitted(operation, candidate) && !acknowledged.has(candidate.name)
+  )
+  if (column !== undefined) refuse(draft("SL6007", { column: column.name, table: table.id }, location))
+}
+
+const checkReferences = (
+  { location, view }: Context,
+  place: Placed,
+  relation: Catalog.Relation,
+  operation: Operation,
+  acknowledged: ReadonlySet<string>
+): void => {
+  for (const key of relation.foreignKeys) {
+    const isTouchedBy = operation.kind === "insert" || key.columns.some((column) => operation.columns.has(column))
+    if (!isTouchedBy || acknowledged.has(key.name)) continue
+    const target = placed(view, { schema: key.schema, name: key.table })
+    if (!isLocal(place, key.columns, target, key.references) && target._tag !== "Reference") {
+      refuse(draft("SL6005", { constraint: key.name, table: place.id, other: target.id }, location))
+    }
+  }
+}
+
+/** Both rows always live on one shard: the foreign key carries the shard key, or both tables live on one shard. */
+const isLocal = (
+  from: Placed,
+  columns: ReadonlyArray<string>,
+  to: Placed,
+  references: ReadonlyArray<string>
+): boolean => {
+  if (from._tag === "Single" && to._tag === "Single") return from.shard !== undefined && from.shard === to.shard
+  if (from._tag !== "Sharded" || to._tag !== "Sharded" || from.table.keyspace !== to.table.keyspace) return false
+  return from.table.columns.every((column, index) => {
+    const place = columns.indexOf(column)
+    return place >= 0 && references[place] === to.table.columns[index]
+  })
+}
+
+/** Rows that reference this one: they must be on its shard, and what a cascade does to them must be keepable there. */
+const checkReferencing = (
+  context: Context,
+  place: Placed,
+  relation: Catalog.Relation,
+  operation: Operation,
+  acknowledged: ReadonlySet<string>
+): void => {
+  for (const { from, key } of context.view.referencing(relation.schema, relation.name)) {
+    const isTouchedBy = operation.kind === "delete" || key.references.some((column) => operation.columns.has(column))
+    if (!isTouchedBy || acknowledged.has(key.name)) continue
+    const other = placed(context.view, from)
+    const action = operation.kind === "delete" ? key.onDelete : key.onUpdate
+    const clears = action === "n" || action === "d"
+    const movesRow = clears && other._tag === "Sharded" && other.table.columns.some((column) => key.columns.includes(column))
+    if (!isLocal(other, key.columns, place, key.references) || movesRow) {
+      refuse(draft("SL6011", { constraint: key.name, other: other.id, table: place.id }, context.location))
+    }
+    if (action === "c" && operation.kind === "delete") {
+      checkRelation(context, other, from, { kind: "delete", columns: new Set() })
+    } else if (action === "c" || clears) {
+      checkRelation(context, other, from, { kind: "update", columns: new Set(key.columns) })
+    }
+  }
+}
