@@ -1,0 +1,29 @@
+/**
+ * The routing suite: what the routed client promises, on any kind of database.
+ */
+import { layer, type Vitest } from "@effect/vitest"
+import type { Backend } from "./Backend.js"
+import { forms } from "./forms.js"
+import { oneShard } from "./oneShard.js"
+import { pins } from "./pins.js"
+import { reads } from "./reads.js"
+import { refusals } from "./refusals.js"
+import * as Routing from "./Routing.js"
+import { schemaChanges } from "./schemaChanges.js"
+import { transactions } from "./transactions.js"
+import { writes } from "./writes.js"
+
+/** Tests that find `Routing` in their context, on the real clock. */
+export type It = Vitest.MethodsNonLive<Routing.Routing, true>
+
+export const routingSuite = (backend: Backend): void =>
+  layer(Routing.layer(backend), { excludeTestServices: true, timeout: 120_000 })(`routing on ${backend.name}`, (it) => {
+    reads(it)
+    writes(it)
+    forms(it)
+    transactions(it)
+    pins(it)
+    refusals(it)
+    schemaChanges(it)
+    oneShard(it)
+  })
