@@ -335,6 +335,8 @@ class Control {
       dynamic_shared_memory_type: "mmap",
       fsync,
       full_page_writes: fsync,
+      // Zeros ahead of the log only help a file system that syncs it: without, a new server writes 16 MB less.
+      wal_init_zero: fsync,
       ...this.options.settings
     }
     return Object.entries(settings).flatMap(([key, value]) => ["-c", `${key}=${value}`])
