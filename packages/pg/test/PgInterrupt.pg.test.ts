@@ -1,10 +1,16 @@
 /** Interruption: it ends the statement it is meant for and no other, and no connection is lost by it. */
 import { describe, expect, it } from "@effect/vitest"
+import type { PgBackend } from "../src/internal/backend.js"
+import { PgPool } from "@shardlayer/pg/PgPool"
+import * as PgSession from "@shardlayer/pg/PgSession"
+import { settings } from "@shardlayer/pg/PgShardConfig"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import * as Stream from "effect/Stream"
+import { Socket } from "node:net"
 import { eventually, freshDatabase, openShard } from "./shard.js"
 
 /** On a busy machine a cancel takes its time; these tests look at what happens when it arrives. */
@@ -110,6 +116,46 @@ describe("PgInterrupt", () => {
     })
   )
 
+  it.scopedLive("a connection handed over in the very tick of the interruption goes back", () =>
+    Effect.gen(function* () {
+      const { node } = yield* freshDatabase
+      const { database, host, port, username } = node
+      const pool = yield* Effect.acquireRelease(
+        Effect.sync(() => new PgPool(settings({ database, host, port, username, maxConnections: 1 }))),
+        (pool) => Effect.async<void>((closed) => pool.close(() => closed(Effect.void)))
+      )
+      const backend = yield* Effect.async<PgBackend>((resume) =>
+        pool.wait({
+          onBackend: (backend) => resume(Effect.succeed(backend)),
+          onError: (error) => resume(Effect.die(error))
+        })
+      )
+      const fiber = yield* Effect.fork(Effect.scoped(PgSession.reserve(pool)))
+      yield* eventually(Effect.sync(() => expect(pool.stats.waiting).toBe(1)))
+      pool.release(backend)
+      fiber.unsafeInterruptAsFork(FiberId.none)
+      expect(Exit.isInterrupted(yield* Fiber.await(fiber))).toBe(true)
+      expect(pool.stats).toEqual({ total: 1, idle: 1, opening: 0, waiting: 0 })
+    })
+  )
+
+  it.scopedLive("a cancel that arrives after its statement has ended hits no other statement", () =>
+    Effect.gen(function* () {
+      const { node, query } = yield* freshDatabase
+      // Any connection but the first takes its time: the cancel is still under way when the statement ends.
+      let opened = 0
+      const stream = () => (++opened === 1 ? new Socket() : new SlowSocket())
+      const { sql, stats } = yield* openShard(node, { maxConnections: 1, stream, ...patient })
+      yield* sql`select 1`
+      const fiber = yield* Effect.fork(sql`select pg_sleep(0.1)`)
+      yield* eventually(isSleeping(query, 1))
+      yield* Fiber.interrupt(fiber)
+      expect(yield* sql`select pg_sleep(1), 1 as one`).toMatchObject([{ one: 1 }])
+      expect(opened).toBe(2)
+      expect(stats()).toEqual({ total: 1, idle: 1, opening: 0, waiting: 0 })
+    })
+  )
+
   it.scopedLive("a stream left half way gives its connection back", () =>
     Effect.gen(function* () {
       const { node, query } = yield* freshDatabase
@@ -207,6 +253,14 @@ describe("PgInterrupt", () => {
     })
   )
 })
+
+/** (Node's `connect` would undo an override of `write`.) */
+class SlowSocket extends Socket {
+  override connect(...target: ReadonlyArray<any>): this {
+    setTimeout(() => super.connect(...(target as [number])), 500)
+    return this
+  }
+}
 
 const isSleeping = (query: (sql: string) => Effect.Effect<ReadonlyArray<object>>, count: number) =>
   Effect.map(

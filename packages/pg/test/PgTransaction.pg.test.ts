@@ -348,7 +348,7 @@ describe("PgTransaction", () => {
     60_000
   )
 
-  it.scopedLive("withTransaction of the reserved kind: sql.reserve is exclusive and refuses use after its scope", () =>
+  it.scopedLive("sql.reserve is exclusive and refuses use after its scope", () =>
     Effect.gen(function* () {
       const { insert, ids, sql, stats } = yield* fixture
       const escaped = yield* Effect.scoped(
