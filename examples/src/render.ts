@@ -107,7 +107,7 @@ export const table = (paint: Paint, rows: ReadonlyArray<Row>): ReadonlyArray<str
   const line = (parts: ReadonlyArray<string>) => parts.map((part, at) => part.padEnd(widths[at] ?? 0)).join("  ")
   const more = rows.length - cells.length
   return [
-    ...(names.length === 0 ? [] : [`     ${paint.dim(line(names))}`]),
+    ...(names.length === 0 ? [] : [`     ${paint.dim(line(names).trimEnd())}`]),
     ...cells.map((row) => `     ${line(row).trimEnd()}`),
     ...(more > 0 ? [paint.dim(`     … and ${count(more)} more`)] : [])
   ]
