@@ -104,6 +104,7 @@ const relations = `(
     'columns', ${columns}, 'indexes', ${indexes}, 'foreignKeys', ${foreignKeys}, 'checks', ${checks},
     'triggers', ${triggers}, 'rules', ${rules}, 'callers', ${callers})
   else json_build_object('schema', n.nspname, 'name', c.relname, 'kind', c.relkind, 'detailed', false,
+    'isPartition', c.relispartition, 'hasParent', exists (select from pg_inherits h where h.inhrelid = c.oid),
     'foreignKeys', ${foreignKeys}) end), '[]'::json)
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
   where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'c') and ${ourSchemas})`

@@ -60,6 +60,13 @@ export type Named =
   }
 
 /** @since 0.1.0 @category models */
+export interface Found {
+  readonly table: Table.Table | undefined
+  /** From any shard that has it, in full if there is one. */
+  readonly relation: Catalog.Relation | undefined
+}
+
+/** @since 0.1.0 @category models */
 export interface FunctionInfo {
   readonly stability: Stability
   readonly aggregate: boolean
@@ -75,12 +82,16 @@ export interface TypeInfo {
 export interface SchemaView {
   readonly topology: Topology
   readonly table: (schema: string | undefined, name: string, location: number | undefined) => Named
+  /** What is known of a name, refusing nothing. */
+  readonly find: (schema: string | undefined, name: string) => Found
   readonly function: (names: ReadonlyArray<string>, args: number, location: number | undefined) => FunctionInfo
   /** Refuses operators that call unknown code. */
   readonly operator: (names: ReadonlyArray<string>, location: number | undefined) => void
   /** Every operator of this name gives NULL for NULL. */
   readonly isStrict: (operator: string) => boolean
   readonly type: (names: ReadonlyArray<string>, location: number | undefined) => TypeInfo
+  /** A function of this name may be an aggregate. Asks nothing else of it. */
+  readonly isAggregate: (names: ReadonlyArray<string>) => boolean
   readonly isFunctionName: (name: string) => boolean
   /** The family of a column's type, if its equality is known. */
   readonly familyOf: (column: Catalog.Column) => ReturnType<typeof KeyTypes.familyOf>
@@ -110,20 +121,33 @@ export const make = (sources: Sources): SchemaView => {
   const functions = byName(catalogs.flatMap((catalog) => catalog.functions))
   const operators = byName(catalogs.flatMap((catalog) => catalog.operators))
   const types = byName(catalogs.flatMap((catalog) => catalog.types))
-  const userEquality = new Set(
-    (operators.get("=") ?? []).flatMap((operator) => [operator.left, operator.right])
-  )
+  const userEquality = new Set((operators.get("=") ?? []).flatMap((operator) => [operator.left, operator.right]))
+  const oidOf = new Map(catalogs.flatMap((catalog) => catalog.types).map((type) => [`${type.schema}.${type.name}`, type.oid]))
+  const hasUserEquality = (column: Catalog.Column) =>
+    userEquality.has(column.base) || (column.userType !== null && userEquality.has(oidOf.get(column.userType) ?? -1))
   return {
     topology,
     isPure,
     table: (schema, name, location) => tableOf(sources, tables, schema, name, location),
+    find: (schema, name) => {
+      const keys = (schema === undefined ? searchPath : [schema]).map((candidate) => Catalog.key(candidate, name))
+      const key = keys.find((candidate) => tables.has(candidate) || catalogs.some((catalog) => catalog.relations.has(candidate)))
+      if (key === undefined) return { table: undefined, relation: undefined }
+      const relations = catalogs.flatMap((catalog) => catalog.relations.get(key) ?? [])
+      return { table: tables.get(key), relation: relations.find((relation) => relation.detailed) ?? relations[0] }
+    },
     function: (names, args, location) => functionOf({ first, functions, isPure, searchPath }, names, args, location),
     operator: (names, location) => checkOperator(operators, isPure, names, location),
     isStrict: (operator) => (operators.get(operator) ?? []).every((candidate) => candidate.strict),
     type: (names, location) => typeOf({ catalogs, types, isPure, searchPath }, names, location),
+    isAggregate: (names) => {
+      const name = names[names.length - 1] ?? ""
+      return first.builtins.get(name)?.aggregate === true ||
+        (functions.get(name) ?? []).some((candidate) => candidate.aggregate)
+    },
     isFunctionName: (name) => first.builtins.has(name) || functions.has(name),
     familyOf: (column) =>
-      column.deterministic && !userEquality.has(column.base) ? KeyTypes.familyOfOid(column.base) : undefined,
+      column.deterministic && !hasUserEquality(column) ? KeyTypes.familyOfOid(column.base) : undefined,
     referencing: referencingIn(catalogs)
   }
 }

@@ -122,12 +122,26 @@ const transaction = (kind: string): StatementKind => {
   return { kind: kind.includes("PREPARE") ? "twoPhase" : "transaction", words }
 }
 
+const schemaNames: ReadonlyMap<string, string> = new Map([
+  ["IndexStmt", "CREATE INDEX"],
+  ["ViewStmt", "CREATE VIEW"],
+  ["RuleStmt", "CREATE RULE"],
+  ["DefineStmt", "CREATE"],
+  ["CompositeTypeStmt", "CREATE TYPE"],
+  ["RefreshMatViewStmt", "REFRESH MATERIALIZED VIEW"],
+  ["CreatedbStmt", "CREATE DATABASE"],
+  ["DropdbStmt", "DROP DATABASE"],
+  ["CreatePLangStmt", "CREATE LANGUAGE"],
+  ["CreateTrigStmt", "CREATE TRIGGER"],
+  ["CreateSeqStmt", "CREATE SEQUENCE"]
+])
+
 /** Everything that makes, changes or drops an object of the database. */
 const schemaWords =
   /^(Create(?!db)|Alter(?!Database|System|Role)|Drop(?!db|Role|TableSpace)|Rename|Comment|Grant|Rule|View|Index|Define|CompositeType|ImportForeignSchema|SecLabel|RefreshMatView|Reassign)/
 
 const schemaName = (tag: string): string =>
-  tag.replace(/Stmt$/, "").replace(/([a-z])([A-Z])/g, "$1 $2").toUpperCase()
+  schemaNames.get(tag) ?? tag.replace(/Stmt$/, "").replace(/([a-z])([A-Z])/g, "$1 $2").toUpperCase()
 
 const codes: { readonly [K in Exclude<Kind, "query">]: Code } = {
   schema: "SL1010",

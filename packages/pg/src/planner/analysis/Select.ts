@@ -88,7 +88,7 @@ const isAggregate = (walk: Walk, key: string, value: unknown): boolean => {
   if (key !== "FuncCall" || typeof value !== "object" || value === null || "over" in value) return false
   if (["agg_star", "agg_distinct", "agg_filter", "agg_order", "agg_within_group"].some((mark) => mark in value)) return true
   const call: Ast.Body<"FuncCall"> = value
-  return walk.builder.view.function(Ast.names(call.funcname), (call.args ?? []).length, Ast.location(call)).aggregate
+  return walk.builder.view.isAggregate(Ast.names(call.funcname))
 }
 
 const plain = (context: From.FromContext, select: SelectStmt, place: Place): Shape => {

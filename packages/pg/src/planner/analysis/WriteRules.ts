@@ -66,7 +66,7 @@ const checkRelation = (context: Context, place: Placed, relation: Catalog.Relati
   const visit = `${place.id} ${operation.kind} ${[...operation.columns].sort().join(" ")}`
   if (context.visited.has(visit)) return
   context.visited.add(visit)
-  const acknowledged = new Set(place._tag === "Sharded" ? place.table.acknowledge : [])
+  const acknowledged = acknowledgedBy(place)
   checkCode(context, place, relation, operation, acknowledged)
   if (operation.kind !== "delete") {
     if (place._tag === "Sharded") {
@@ -77,6 +77,9 @@ const checkRelation = (context: Context, place: Placed, relation: Catalog.Relati
   }
   if (operation.kind !== "insert") checkReferencing(context, place, relation, operation, acknowledged)
 }
+
+const acknowledgedBy = (place: Placed): ReadonlySet<string> =>
+  new Set(place._tag === "Sharded" ? place.table.acknowledge : [])
 
 const checkCode = (
   { location, view }: Context,
@@ -195,8 +198,9 @@ const checkReferencing = (
 ): void => {
   for (const { from, key } of context.view.referencing(relation.schema, relation.name)) {
     const isTouchedBy = operation.kind === "delete" || key.references.some((column) => operation.columns.has(column))
-    if (!isTouchedBy || acknowledged.has(key.name)) continue
     const other = placed(context.view, from)
+    const isAcknowledged = acknowledged.has(key.name) || acknowledgedBy(other).has(key.name)
+    if (!isTouchedBy || isAcknowledged) continue
     const action = operation.kind === "delete" ? key.onDelete : key.onUpdate
     const clears = action === "n" || action === "d"
     const movesRow = clears && other._tag === "Sharded" && other.table.columns.some((column) => key.columns.includes(column))

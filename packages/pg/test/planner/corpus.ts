@@ -1,0 +1,89 @@
+/** Golden cases: SQL, then `=>` and what the planner makes of it. `ACCEPT=1` rewrites them; read the diff first. */
+import { readdirSync, readFileSync, writeFileSync } from "node:fs"
+import * as Explain from "@shardlayer/core/plan/Explain"
+import type { Plan } from "@shardlayer/core/plan/Plan"
+import type { Topology } from "@shardlayer/core/topology/Topology"
+import type { ParamTypes } from "@shardlayer/pg/planner/analysis/Builder"
+import type * as Parser from "@shardlayer/pg/planner/Parser"
+import { planStatement } from "@shardlayer/pg/planner/PlanStatement"
+import { toError } from "@shardlayer/pg/planner/Refusal"
+import type { SchemaView } from "@shardlayer/pg/planner/SchemaView"
+import * as KeyTypes from "@shardlayer/pg/planner/KeyTypes"
+import * as KeyType from "@shardlayer/core/topology/KeyType"
+import * as Either from "effect/Either"
+import { fileUrl, topology, topologyUnlisted, viewOf } from "./world.js"
+
+export interface Case {
+  readonly sql: string
+  readonly expected: string
+}
+
+export const files = (folder: string): ReadonlyArray<string> => readdirSync(fileUrl(`${folder}/`)).sort()
+
+export const read = (folder: string, file: string): ReadonlyArray<Case> =>
+  readFileSync(fileUrl(`${folder}/${file}`), "utf8")
+    .split(/\n\n+/)
+    .map((block) => block.trim())
+    .filter((block) => block !== "")
+    .map((block) => {
+      const [sql = "", ...expected] = block.split(/\n=> ?/)
+      return { sql: sql.trim(), expected: expected.join("\n").trim() }
+    })
+
+export const accept = (folder: string, file: string, cases: ReadonlyArray<Case>): void =>
+  writeFileSync(
+    fileUrl(`${folder}/${file}`),
+    cases.map(({ expected, sql }) => `${sql}\n${expected.split("\n").map((line) => `=> ${line}`).join("\n")}\n`).join("\n")
+  )
+
+const views = new Map<Topology, SchemaView>()
+
+const view = (of: Topology): SchemaView => {
+  const known = views.get(of) ?? viewOf(of)
+  views.set(of, known)
+  return known
+}
+
+/** `-- params: int8, text[]` gives types; without it a parameter has whatever type fits. `-- unlisted` has its topology. */
+const paramsOf = (sql: string): ParamTypes => {
+  const names = /^-- params: (.*)$/m.exec(sql)?.[1]?.split(/,\s*/)
+  if (names === undefined) return { scalar: () => "pending", array: () => "pending" }
+  const family = (name: string | undefined) => KeyTypes.familyOf(name !== undefined && KeyType.is(name) ? name : undefined)
+  return {
+    scalar: (index) => family(names[index - 1]),
+    array: (index) => (names[index - 1]?.endsWith("[]") === true ? family(names[index - 1]?.slice(0, -2)) : undefined)
+  }
+}
+
+export const explain = (parser: Parser.Parser, sql: string): string => {
+  const parsed = parser.parse(sql)
+  if (Either.isLeft(parsed)) return `StatementInvalid ${parsed.left.message}`
+  const planned = planStatement(parsed.right, view(sql.includes("-- unlisted") ? topologyUnlisted : topology), paramsOf(sql))
+  if (Either.isRight(planned)) return print(planned.right.plan)
+  const stop = planned.left
+  if (stop._tag !== "Refused") return JSON.stringify(stop)
+  const { code, offset, reason } = toError(stop.refusal, sql)
+  return `${code}${offset === undefined ? "" : ` at "${sql.slice(offset, offset + 12).replaceAll("\n", " ")}"`}: ${reason}`
+}
+
+const print = (plan: Plan): string => {
+  switch (plan._tag) {
+    case "AnyShard":
+      return "any shard"
+    case "Fixed":
+      return `${plan.access} on ${plan.shard}`
+    case "Routed": {
+      const { scatter } = plan
+      const many = scatter._tag === "Concatenate"
+        ? "concatenate"
+        : `${scatter.refusal.code}${scatter.refusal.offset === undefined ? "" : ` at "${scatter.refusal.sql.slice(scatter.refusal.offset, scatter.refusal.offset + 12)}"`}: ${scatter.refusal.reason}`
+      const singles = plan.singles.length === 0 ? "" : ` with ${plan.singles.join(", ")}`
+      return [
+        `${plan.access} by key${singles}, else ${many}`,
+        ...plan.references.map((reference) =>
+          `  ${reference.alias}: ${Explain.formatConstraint(reference.columns, reference.constraint)}`
+        )
+      ].join("\n")
+    }
+  }
+}
