@@ -23,6 +23,7 @@ import type { PgShardConfig } from "@shardlayer/pg/PgShardConfig"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { expect } from "vitest"
 import type { Backend, Databases } from "./Backend.js"
@@ -55,7 +56,7 @@ export interface RoutingService extends RouterOver {
     topology: Topology,
     config?: Partial<PgRouter.Config>,
     shards?: Omit<PgShardConfig, "url">
-  ) => Effect.Effect<RouterOver, ShardError, import("effect/Scope").Scope>
+  ) => Effect.Effect<RouterOver, ShardError, Scope.Scope>
 }
 
 export class Routing extends Context.Tag("@shardlayer/pg/test/Routing")<Routing, RoutingService>() {}

@@ -70,7 +70,8 @@ const refused: Record<string, ReadonlyArray<readonly [code: string, text: string
     ["SL2012", "select * from users tablesample system (10)"]
   ],
   keys: [
-    ["SL3001", "insert into users (name) values ('x')"],
+    ["SL3001", "insert into tokens (note) values ('x')"],
+    ["SL3001", "insert into tokens (id) values (default)"],
     ["SL3002", "insert into users (id, name) values (^1 + 1, 'x')"],
     ["SL3002", "insert into users (id, name) values (random()::int8, 'x')"],
     ["SL3003", `update orders set user_id = user_id + 1 where user_id = ${on1}`],
@@ -129,6 +130,7 @@ const refused: Record<string, ReadonlyArray<readonly [code: string, text: string
     ["SL6010", `insert into checked (user_id, note) values (${on1}, 'X')`],
     ["SL6005", `insert into authors (user_id, book) values (${on1}, 'x')`],
     ["SL6011", "delete from books where slug = 'x'"],
+    ["SL6011", `delete from people where id = ${on1}`],
     ["SL6008", `insert into users (id, name) values (${on1}, 'x') on conflict (name) do nothing`],
     ["SL6009", `select * from users u join countries c on c.code = u.country where u.id = ${on1} for update`]
   ]
@@ -160,7 +162,7 @@ const expectRefused = (code: string, marked: string) =>
 export const refusals = (it: It): void => {
   describe("refusals", () => {
     for (const [group, statements] of Object.entries(refused)) {
-      describe(group, () => {
+      describe(`refusals of ${group}`, () => {
         for (const [code, text] of statements) it.effect(`${code} ${text}`, () => expectRefused(code, text))
       })
     }

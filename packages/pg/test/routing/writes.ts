@@ -226,6 +226,10 @@ export const writes = (it: It): void => {
           shard: shard2,
           column: "name"
         })
+        expect(yield* failureOf((sql) => sql`insert into users (name) values ('nobody')`)).toMatchObject({
+          kind: "NotNullViolation",
+          column: "id"
+        })
         expect(yield* failureOf((sql) => sql`update users set balance = 1 / 0 where id = ${key}`)).toMatchObject({
           code: "22012"
         })
