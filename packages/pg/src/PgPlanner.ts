@@ -65,11 +65,10 @@ export const make = (options: Options): Effect.Effect<QueryPlannerService> =>
     const classify = (sql: string): Effect.Effect<PinnedPlan, ShardError> =>
       Effect.flatMap(parse(sql), (parsed) =>
         Effect.flatMap(catalog.current, (loaded) => {
-          const params = pendingTypes
-          const first = Classify.classify(parsed, loaded.view, params)
-          if (first.paramsNeeded.size === 0) return Effect.succeed(first.plan)
-          return Effect.map(describe(options, loaded, sql, undefined), (types) =>
-            Classify.classify(parsed, loaded.view, types).plan
+          const first = Classify.classify(parsed, loaded.view)
+          if (!first.unknownName) return Effect.succeed(first.plan)
+          return Effect.map(catalog.newer(loaded), (newer) =>
+            newer === undefined ? first.plan : Classify.classify(parsed, newer.view).plan
           )
         })
       )
@@ -288,7 +287,7 @@ const describe = (
   sql: string,
   plan: Plan | undefined
 ): Effect.Effect<ParamTypes, ShardError> => {
-  const singles = plan === undefined ? [] : plan._tag === "Fixed" ? [plan.shard] : plan._tag === "Routed" ? plan.singles : []
+  const singles = plan._tag === "Fixed" ? [plan.shard] : plan._tag === "Routed" ? plan.singles : []
   const answered = new Set(loaded.catalogs.map((catalog) => catalog.shard))
   const candidates = options.shards().filter(({ id }) => (singles.length > 0 ? singles.includes(id) : answered.has(id)))
   const [first, ...rest] = candidates.map(({ driver, id }) =>

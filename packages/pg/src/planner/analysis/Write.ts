@@ -9,11 +9,8 @@
 import type { InsertStmt, Node, OnConflictClause, ResTarget, ReturningClause, SelectStmt, UpdateStmt, DeleteStmt } from "libpg-query"
 import type { Operand } from "@shardlayer/core/plan/Constraint"
 import type * as Table from "@shardlayer/core/topology/Table"
-import * as KeyValue from "@shardlayer/core/topology/KeyValue"
-import * as Either from "effect/Either"
 import * as Ast from "../Ast.js"
 import type * as Catalog from "../Catalog.js"
-import * as KeyTypes from "../KeyTypes.js"
 import { draft } from "../Refusal.js"
 import { type Named, refuse } from "../SchemaView.js"
 import type { Place } from "./Builder.js"
@@ -23,6 +20,7 @@ import * as From from "./From.js"
 import type { ColumnId } from "./Model.js"
 import * as OutputName from "./OutputName.js"
 import type { Scope, Source } from "./Scope.js"
+import * as StoredKey from "./StoredKey.js"
 import type { Output, Position, Shape, Walk } from "./Walk.js"
 import * as WriteRules from "./WriteRules.js"
 
@@ -136,7 +134,7 @@ const insertRows = (
       const column = columnOf(relation, name)
       if (node === undefined || "SetToDefault" in node) return defaultKey(table, column, location)
       const term = Equality.termOf(walk.builder, scope, node)
-      return storedOperand(walk, table, column, term) ??
+      return StoredKey.ofTerm(walk.builder, table, column, term) ??
         refuse(draft("SL3002", { table: table.id, column: name }, Ast.locationOf(node)))
     })
   )
@@ -150,35 +148,7 @@ const columnOf = (relation: Catalog.Relation, name: string): Catalog.Column => {
 }
 
 const defaultKey = (table: Table.Sharded, column: Catalog.Column, location: number | undefined): Operand =>
-  column.default === null && column.identity === "" && column.generated === ""
-    ? { _tag: "Constant", part: null }
-    : refuse(draft("SL3001", { table: table.id, column: column.name }, location))
-
-/** The key part that is stored when a term is assigned to a key column; undefined where the server computes it. */
-const storedOperand = (walk: Walk, table: Table.Sharded, column: Catalog.Column, term: Equality.Term): Operand | undefined => {
-  const family = walk.builder.view.familyOf(column)
-  if (family === undefined || column.generated !== "") return undefined
-  if (term._tag === "Literal" && term.literal._tag === "Null") return { _tag: "Constant", part: null }
-  const operand = Equality.operandIn(walk.builder, family, term)
-  if (operand === undefined || operand === "never") return undefined
-  return withinLength(table, column, operand)
-}
-
-/**
- * `varchar(n)` drops blanks beyond n as it stores a text: such a text has another key than it seems.
- */
-const withinLength = (table: Table.Sharded, column: Catalog.Column, operand: Operand): Operand | undefined => {
-  const length = varcharLength(column)
-  if (operand._tag === "Param") return length === undefined ? operand : { ...operand, charactersMax: length }
-  const type = table.types[table.columns.indexOf(column.name)]
-  if (operand.part === null || type === undefined) return operand
-  if (length !== undefined && [...operand.part].length > length) return undefined
-  const part = KeyValue.canonical(type, operand.part)
-  return Either.isRight(part) ? { _tag: "Constant", part: part.right } : undefined
-}
-
-const varcharLength = (column: Catalog.Column): number | undefined =>
-  column.modifier >= 4 && KeyTypes.ofOid(column.base) === "varchar" ? column.modifier - 4 : undefined
+  StoredKey.ofDefault(column) ?? refuse(draft("SL3001", { table: table.id, column: column.name }, location))
 
 const insertQuery = (
   context: From.FromContext,
@@ -213,10 +183,10 @@ const selectedKey = (
   output: Output | undefined
 ): ColumnId | Operand | undefined => {
   if (output === undefined) return undefined
-  if (output.term !== undefined) return storedOperand(walk, table, column, output.term)
+  if (output.term !== undefined) return StoredKey.ofTerm(walk.builder, table, column, output.term)
   const family = walk.builder.view.familyOf(column)
   const link = output.links[0]
-  if (family === undefined || output.family !== family || varcharLength(column) !== undefined) return undefined
+  if (family === undefined || output.family !== family || StoredKey.charactersMax(column) !== undefined) return undefined
   return link?.column
 }
 
@@ -355,7 +325,7 @@ const movedKey = (
     if (before === undefined) throw new Error(`key column ${name} is missing in a table that passed the catalog check`)
     if (assignment === undefined) return before
     if (assignment.term._tag === "Column" && assignment.term.column === before) return before
-    return storedOperand(walk, table, columnOf(relation, name), assignment.term) ??
+    return StoredKey.ofTerm(walk.builder, table, columnOf(relation, name), assignment.term) ??
       refuse(draft("SL3003", { table: table.id, column: name }, Ast.locationOf(assignment.value) ?? location))
   })
   if (key.every((part) => typeof part === "number")) return
