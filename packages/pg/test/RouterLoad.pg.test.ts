@@ -18,6 +18,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import { describe, expect } from "vitest"
+import { eventually } from "./eventually.js"
 
 const topology = Topology.make({
   shards: ["shard_1", "shard_2", "shard_3"],
@@ -100,17 +101,6 @@ const statement = (sql: SqlClient, kind: number, id: number): Effect.Effect<unkn
       return sql`delete from entries where account_id = ${id} and id < ${entry - 500}`
   }
 }
-
-/** The first value that fits, or the last one seen within five seconds, for the message of the test that fails. */
-const eventually = <A, E>(look: Effect.Effect<A, E>, fits: (value: A) => boolean): Effect.Effect<A, E> =>
-  Effect.flatMap(Effect.sync(Date.now), (begun) => {
-    const again: Effect.Effect<A, E> = Effect.flatMap(look, (value) => {
-      if (fits(value)) return Effect.succeed(value)
-      if (Date.now() - begun > 5_000) return Effect.dieMessage(`it never came to fit: ${JSON.stringify(value)}`)
-      return Effect.delay(again, 20)
-    })
-    return again
-  })
 
 describe("the router under load", () => {
   it.scopedLive(
