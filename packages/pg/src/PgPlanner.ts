@@ -285,7 +285,7 @@ const describe = (
   options: Options,
   loaded: Loaded,
   sql: string,
-  plan: Plan | undefined
+  plan: Plan
 ): Effect.Effect<ParamTypes, ShardError> => {
   const singles = plan._tag === "Fixed" ? [plan.shard] : plan._tag === "Routed" ? plan.singles : []
   const answered = new Set(loaded.catalogs.map((catalog) => catalog.shard))

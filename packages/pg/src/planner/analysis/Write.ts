@@ -72,8 +72,9 @@ const insert = (context: From.FromContext, statement: InsertStmt, place: Place):
   const select = Ast.as("SelectStmt", statement.selectStmt)
   const names = insertedNames(named, statement)
   const rows = select === undefined ? undefined : plainRows(select)
-  const given = givenNames(names, rows, select === undefined)
+  const given = givenNames(named, names, rows, statement)
   WriteRules.check(walk.builder.view, named, { kind: "insert", columns: given }, location)
+  if (named._tag === "Sharded") checkOverriding(named.table, named.relation, statement, location)
   if (rows !== undefined) insertRows(context, named, names, rows, place, location)
   else if (select === undefined) insertRows(context, named, [], [[]], place, location)
   else insertQuery(context, named, names, { SelectStmt: select }, place, location)
@@ -96,20 +97,36 @@ const plainRows = (select: SelectStmt): ReadonlyArray<ReadonlyArray<Node>> | und
   return isPlain ? lists.map((list) => Ast.as("List", list)?.items ?? []) : undefined
 }
 
-/** Columns that every row gives a value of its own. */
+/** Columns that every row gives a value of its own. OVERRIDING USER VALUE drops what is given for identity columns. */
 const givenNames = (
+  named: Named,
   names: ReadonlyArray<string>,
   rows: ReadonlyArray<ReadonlyArray<Node>> | undefined,
-  isDefault: boolean
+  statement: InsertStmt
 ): ReadonlySet<string> => {
-  if (isDefault) return new Set()
-  if (rows === undefined) return new Set(names)
-  return new Set(names.filter((_, index) =>
-    rows.every((row) => {
+  if (statement.selectStmt === undefined) return new Set()
+  const ignored = new Set(
+    statement.override === "OVERRIDING_USER_VALUE"
+      ? (named.relation?.columns ?? []).filter((column) => column.identity !== "").map((column) => column.name)
+      : []
+  )
+  const isGiven = (index: number) =>
+    rows === undefined || rows.every((row) => {
       const value = row[index]
       return value !== undefined && !("SetToDefault" in value)
     })
-  ))
+  return new Set(names.filter((name, index) => !ignored.has(name) && isGiven(index)))
+}
+
+const checkOverriding = (
+  table: Table.Sharded,
+  relation: Catalog.Relation,
+  statement: InsertStmt,
+  location: number | undefined
+): void => {
+  if (statement.override !== "OVERRIDING_USER_VALUE") return
+  const key = relation.columns.find((column) => column.identity !== "" && table.columns.includes(column.name))
+  if (key !== undefined) refuse(draft("SL3001", { table: table.id, column: key.name }, location))
 }
 
 const emptyScope = (context: From.FromContext, place: Place): Scope =>
