@@ -72,13 +72,12 @@ export const make = (stages: Stages): PinnedStatements => {
           return Effect.succeed(plan)
         case "Refuse":
           return Effect.fail(plan.verdict.refusal)
+        case "OnlyOn":
+          return plan.verdict.shard === pinned.shard
+            ? Effect.as(checkWrites(stages, pinned.shard, plan.verdict.writes, params), plan)
+            : Effect.fail(plan.verdict.refusal)
         case "Keys":
-          return Effect.as(
-            Effect.forEach(plan.verdict.writes, (write) => checkWrite(stages, pinned.shard, write, params), {
-              discard: true
-            }),
-            plan
-          )
+          return Effect.as(checkWrites(stages, pinned.shard, plan.verdict.writes, params), plan)
       }
     })
 
@@ -202,6 +201,14 @@ const uncheckedPlan = (plan: Effect.Effect<PinnedPlan, ShardError>): Effect.Effe
   })
 
 const pass: PinnedPlan["verdict"] = { _tag: "Pass" }
+
+const checkWrites = (
+  stages: Stages,
+  pinned: ShardId,
+  writes: ReadonlyArray<PinnedWrite>,
+  params: ReadonlyArray<unknown>
+): Effect.Effect<void, ShardError> =>
+  Effect.forEach(writes, (write) => checkWrite(stages, pinned, write, params), { discard: true })
 
 const checkWrite = (
   stages: Stages,

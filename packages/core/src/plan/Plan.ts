@@ -92,6 +92,8 @@ export interface PinnedWrite {
  *
  * - `Pass`: nothing in it can put a row where the router would not look for it.
  * - `Keys`: it writes rows whose keys stand in the text or the parameters: compared with the shard before it is sent.
+ * - `OnlyOn`: it writes single tables, which live on that shard; pinned to another it is refused with `refusal`. `writes`
+ *   are the sharded rows beside them, as in `Keys`.
  * - `Check`: the keys are known to the server alone: `check` runs instead of the text, in a transaction. It returns one
  *   row a written row: the key columns as text, named `shardlayer_key_1`…; a foreign one rolls the statement back.
  *   `keyColumns` counts them.
@@ -109,6 +111,12 @@ export type PinnedPlan = {
   readonly verdict:
     | { readonly _tag: "Pass" }
     | { readonly _tag: "Keys"; readonly writes: ReadonlyArray<PinnedWrite> }
+    | {
+        readonly _tag: "OnlyOn"
+        readonly shard: ShardId
+        readonly refusal: UnsupportedQuery
+        readonly writes: ReadonlyArray<PinnedWrite>
+      }
     | {
         readonly _tag: "Check"
         readonly table: string

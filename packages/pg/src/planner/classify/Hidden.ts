@@ -109,7 +109,9 @@ const harm = (
   if (other?._tag !== "Sharded" || next._tag !== "Update") return undefined
   if (!other.columns.some((column) => next.columns.has(column))) return undefined
   const follows = action._tag === "Update" && key.onUpdate === "c" && isCoLocated(to, other, key)
-  return follows ? undefined : draft("SL7002", { statement: `the cascade of foreign key ${key.name}`, table: other.id }, location)
+  return follows
+    ? undefined
+    : draft("SL7002", { statement: `the cascade of foreign key ${key.name}`, table: other.id }, location)
 }
 
 /** The whole key of one is the whole key of the other. */
@@ -128,6 +130,4 @@ const tableOf = (
   view: SchemaView,
   relation: { readonly schema: string; readonly name: string }
 ): Table.Table | undefined =>
-  Object.values(view.topology.tables).find(
-    (table) => table.schema === relation.schema && table.name === relation.name
-  )
+  Object.values(view.topology.tables).find((table) => table.schema === relation.schema && table.name === relation.name)

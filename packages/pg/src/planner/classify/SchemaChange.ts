@@ -52,57 +52,56 @@ const taken = (
   statement: string,
   at: RangeVar | undefined
 ): Draft | undefined => {
-  const [table] = copied(view, schema, name)
-  return table === undefined ? undefined : draft("SL7002", { statement, table: table.id }, Ast.location(at))
+  const table = copied(view, schema, name)
+  return table === undefined ? undefined : ofTable(table, statement, at)
 }
 
-/** Listed tables of that name that live on more than one shard. */
+/** The listed table of that name, if it lives on more than one shard. */
 const copied = (
   view: SchemaView,
   schema: string | undefined,
   name: string | undefined
-): ReadonlyArray<Exclude<Table.Table, Table.Single>> =>
-  Target.listedNamed(view, schema, name ?? "").flatMap((table) => (table._tag === "Single" ? [] : [table]))
-
-const shardedAt = (view: SchemaView, relation: RangeVar | undefined): Table.Sharded | undefined =>
-  copied(view, relation?.schemaname, relation?.relname).flatMap((table) => (table._tag === "Sharded" ? [table] : []))[0]
+): Exclude<Table.Table, Table.Single> | undefined => {
+  const { table } = view.find(schema, name ?? "")
+  return table?._tag === "Single" ? undefined : table
+}
 
 const renamed = (view: SchemaView, statement: RenameStmt): Draft | undefined => {
   const { newname, relation, renameType } = statement
   if (renameType === "OBJECT_TABLE" || renameType === "OBJECT_FOREIGN_TABLE") {
     return taken(view, relation?.schemaname, newname, "ALTER TABLE … RENAME", relation)
   }
-  const table = renameType === "OBJECT_COLUMN" ? shardedAt(view, relation) : undefined
-  return table?.columns.includes(newname ?? "") === true
-    ? draft("SL7002", { statement: "ALTER TABLE … RENAME COLUMN", table: table.id }, Ast.location(relation))
-    : undefined
+  const table = renameType === "OBJECT_COLUMN" ? copied(view, relation?.schemaname, relation?.relname) : undefined
+  return isKey(table, newname) ? ofTable(table, "ALTER TABLE … RENAME COLUMN", relation) : undefined
 }
+
+const isKey = (table: Table.Table | undefined, name: string | undefined): table is Table.Sharded =>
+  table?._tag === "Sharded" && table.columns.includes(name ?? "")
 
 const altered = (view: SchemaView, statement: AlterTableStmt): Draft | undefined => {
   const { relation } = statement
-  const tables = copied(view, relation?.schemaname, relation?.relname)
-  const table = shardedAt(view, relation)
+  const table = copied(view, relation?.schemaname, relation?.relname)
   for (const node of statement.cmds ?? []) {
     const command = Ast.as("AlterTableCmd", node)
     const column = Ast.as("ColumnDef", command?.def)
-    const isKey = (name: string | undefined): boolean => table?.columns.includes(name ?? "") === true
     switch (command?.subtype) {
       // Existing rows get the default, or NULL, or what the expression says.
       case "AT_AddColumn":
-        if (isKey(column?.colname)) return ofTable(table, "ALTER TABLE … ADD COLUMN", relation)
+        if (isKey(table, column?.colname)) return ofTable(table, "ALTER TABLE … ADD COLUMN", relation)
         break
       case "AT_AlterColumnType":
-        if (isKey(command.name) && column?.raw_default !== undefined) return ofTable(table, "ALTER TABLE … USING", relation)
+        if (column?.raw_default !== undefined && isKey(table, command.name))
+          return ofTable(table, "ALTER TABLE … USING", relation)
         break
       case "AT_SetExpression":
-        if (isKey(command.name)) return ofTable(table, "ALTER TABLE … SET EXPRESSION", relation)
+        if (isKey(table, command.name)) return ofTable(table, "ALTER TABLE … SET EXPRESSION", relation)
         break
       case "AT_AttachPartition":
-        if (tables.length > 0) return ofTable(tables[0], "ALTER TABLE … ATTACH PARTITION", relation)
+        if (table !== undefined) return ofTable(table, "ALTER TABLE … ATTACH PARTITION", relation)
         break
       case "AT_AddInherit": {
         const parent = Ast.as("RangeVar", command.def)
-        const [above] = copied(view, parent?.schemaname, parent?.relname)
+        const above = copied(view, parent?.schemaname, parent?.relname)
         if (above !== undefined) return ofTable(above, "ALTER TABLE … INHERIT", relation)
         break
       }
@@ -111,5 +110,5 @@ const altered = (view: SchemaView, statement: AlterTableStmt): Draft | undefined
   return undefined
 }
 
-const ofTable = (table: Table.Table | undefined, statement: string, at: RangeVar | undefined): Draft =>
-  draft("SL7002", { statement, table: table?.id ?? "" }, Ast.location(at))
+const ofTable = (table: Table.Table, statement: string, at: RangeVar | undefined): Draft =>
+  draft("SL7002", { statement, table: table.id }, Ast.location(at))

@@ -1,9 +1,8 @@
 /**
  * The relation that a pinned statement writes to, as far as it matters for the place of its rows.
  *
- * Enters: a name of the text. Leaves: a `Target`. Holds: a table that the topology lists is never taken for another;
- * what cannot be looked into is `Opaque`. A name that only exists in other schemas of the topology counts as listed:
- * perhaps a refusal too many, never one too few.
+ * Enters: a name of the text. Leaves: a `Target`. Holds: a table that the topology lists is never taken for another, even
+ * if a temporary table hides it; what cannot be looked into is `Opaque`.
  *
  * @since 0.1.0
  */
@@ -41,6 +40,7 @@ export type Target =
   | { readonly _tag: "Opaque"; readonly what: string }
 
 const free: Target = { _tag: "Free", isUnknown: false }
+const unknown: Target = { _tag: "Free", isUnknown: true }
 
 /**
  * The table in which the stock Migrator of `@effect/sql` keeps its record, by its default name. Each database has its
@@ -54,99 +54,83 @@ export const of = (view: SchemaView, relation: RangeVar): Target => {
   const shown = Ast.relationName(relation)
   if (relation.catalogname !== undefined) return { _tag: "Opaque", what: `${shown}, with the name of a database` }
   if (isTemporary(relation) || name === migrationsTable) return free
-  const location = Ast.location(relation)
-  const named = stoppable(() => view.table(relation.schemaname, name, location))
-  return Either.isRight(named)
-    ? ofNamed(view, shown, named.right)
-    : ofStop(view, relation.schemaname, name, shown, named.left)
+  const known = view.find(relation.schemaname, name)
+  const named = stoppable(() => view.table(relation.schemaname, name, Ast.location(relation)))
+  return known.table === undefined
+    ? ofUnlisted(view, shown, known.relation, named)
+    : ofListed(known.table, shown, known.relation, named)
 }
 
 /** @since 0.1.0 @category guards */
 export const isTemporary = (relation: RangeVar | undefined): boolean =>
   relation?.relpersistence === "t" || relation?.schemaname === "pg_temp"
 
-const ofNamed = (view: SchemaView, shown: string, named: Named): Target => {
-  switch (named._tag) {
-    case "Sharded":
-    case "Reference":
-      return named
-    case "Single": {
-      const { listed, name, relation, shard } = named
-      if (listed) return { _tag: "Single", name, shard, relation }
-      if (relation === undefined) return { _tag: "Opaque", what: `system catalog ${name}` }
-      return hasTrees(view) && (relation.hasParent || relation.isPartition)
-        ? { _tag: "Opaque", what: `${shown}, part of a tree of tables,` }
-        : { _tag: "Single", name, shard, relation }
-    }
-  }
-}
-
-const ofStop = (
-  view: SchemaView,
-  schema: string | undefined,
-  name: string,
+const ofListed = (
+  table: Table.Table,
   shown: string,
-  stop: Stop
+  known: Catalog.Relation | undefined,
+  named: Either.Either<Named, Stop>
 ): Target => {
-  const listed = listedNamed(view, schema, name)
-  if (listed.length > 1) return { _tag: "Opaque", what: `${shown}, which several schemas have,` }
-  if (stop._tag === "Refused" && stop.refusal.code === "SL2003") return { _tag: "Opaque", what: `view ${shown}` }
-  const [table] = listed
-  if (table !== undefined) return ofListed(table)
-  if (stop._tag === "Unread") return { _tag: "Single", name: shown, shard: stop.shard, relation: undefined }
-  return stop._tag === "Refused" ? ofRefused(view, shown, stop.refusal.code) : free
-}
-
-const ofListed = (table: Table.Table): Target => {
+  const what = known === undefined ? undefined : indirection(known, shown)
+  if (what !== undefined) return { _tag: "Opaque", what }
   switch (table._tag) {
-    case "Sharded":
-      return { _tag: "Sharded", table, relation: undefined }
+    case "Sharded": {
+      // The relation, unless something is wrong with it that makes the planner refuse the table.
+      const relation = Either.isRight(named) && named.right._tag === "Sharded" ? named.right.relation : undefined
+      return { _tag: "Sharded", table, relation }
+    }
     case "Reference":
       return { _tag: "Reference", table }
     case "Single":
-      return { _tag: "Single", name: table.id, shard: table.shard, relation: undefined }
+      return { _tag: "Single", name: table.id, shard: table.shard, relation: known }
   }
 }
 
-/** A table that the topology does not list, by the reason why it may not be used off a pin. */
-const ofRefused = (view: SchemaView, shown: string, code: string): Target => {
-  switch (code) {
-    // Not listed: of such tables the catalog knows the name alone. It may be part of a listed table's tree.
-    case "SL2001":
-      return hasTrees(view) ? { _tag: "Opaque", what: `${shown}, which may be part of a listed table,` } : free
-    case "SL2002":
-      return { _tag: "Free", isUnknown: true }
-    case "SL2005":
-    case "SL2009":
-      return hasTrees(view) ? { _tag: "Opaque", what: `${shown}, part of a tree of tables,` } : onUnlisted(view, shown)
-    case "SL2007":
-      return { _tag: "Opaque", what: `system catalog ${shown}` }
-    default:
-      return { _tag: "Opaque", what: shown }
+const ofUnlisted = (
+  view: SchemaView,
+  shown: string,
+  known: Catalog.Relation | undefined,
+  named: Either.Either<Named, Stop>
+): Target => {
+  if (known === undefined) return isSystem(named) ? { _tag: "Opaque", what: `system catalog ${shown}` } : unknown
+  const what = indirection(known, shown)
+  if (what !== undefined) return { _tag: "Opaque", what }
+  if ((known.hasParent || known.isPartition) && hasTrees(view)) {
+    return { _tag: "Opaque", what: `${shown}, part of a tree of tables,` }
   }
-}
-
-const onUnlisted = (view: SchemaView, shown: string): Target => {
+  // A table that the unlisted ones' shard lacks is nowhere the router would look.
+  const isElsewhere = Either.isLeft(named) && named.left._tag === "Refused" && named.left.refusal.code === "SL2002"
   const shard = view.topology.unlisted
-  return shard === undefined ? free : { _tag: "Single", name: shown, shard, relation: undefined }
+  return shard === undefined || isElsewhere ? free : { _tag: "Single", name: shown, shard, relation: known }
 }
 
-/**
- * Listed tables of that name; without a schema those of all schemas, because the search path decides.
- *
- * @since 0.1.0
- * @category getters
- */
-export const listedNamed = (view: SchemaView, schema: string | undefined, name: string): ReadonlyArray<Table.Table> =>
-  Object.values(view.topology.tables).filter(
-    (table) => table.name === name && (schema === undefined || table.schema === schema)
-  )
+const isSystem = (named: Either.Either<Named, Stop>): boolean =>
+  Either.isRight(named) || (named.left._tag === "Refused" && named.left.refusal.code === "SL2007")
+
+/** What the relation is, if not a table. */
+const indirection = (relation: Catalog.Relation, shown: string): string | undefined => {
+  switch (relation.kind) {
+    case "r":
+    case "p":
+      return undefined
+    case "v":
+      return `view ${shown}`
+    case "m":
+      return `materialized view ${shown}`
+    case "f":
+      return `foreign table ${shown}`
+    case "S":
+      return `sequence ${shown}`
+    case "c":
+      return `composite type ${shown}`
+  }
+}
 
 /** Whether rows of a listed table may lie in tables that the topology does not list: partitions and children. */
 const hasTrees = (view: SchemaView): boolean =>
   Object.values(view.topology.tables).some((table) => {
-    const named = stoppable(() => view.table(table.schema, table.name, undefined))
-    return Either.isLeft(named) && named.left._tag === "Refused" && named.left.refusal.code === "SL2005"
+    const { relation } = view.find(table.schema, table.name)
+    return relation?.kind === "p" || relation?.hasChildren === true
   })
 
 /**

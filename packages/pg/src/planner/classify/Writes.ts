@@ -102,7 +102,8 @@ const onTarget = (
   const general = Target.finding(target, statement, location)
   const own = target._tag === "Sharded" ? rows(target.table, target.relation) : []
   const place = target._tag === "Sharded" ? target.table : target._tag === "Single" ? target.relation : undefined
-  const reached = action === undefined || place === undefined ? undefined : Hidden.cascade(view, place, action, location)
+  const reached =
+    action === undefined || place === undefined ? undefined : Hidden.cascade(view, place, action, location)
   return {
     found: [...(general === undefined ? [] : [general]), ...own, ...(reached === undefined ? [] : [refused(reached)])],
     isUnknown: target._tag === "Free" && target.isUnknown
@@ -122,12 +123,24 @@ const insert = (context: Context, statement: InsertStmt): Findings => {
   const updates = statement.onConflictClause?.action === "ONCONFLICT_UPDATE"
   const targets = updates ? statement.onConflictClause?.targetList : []
   const columns = WrittenKeys.assignedNames(targets)
-  return onTarget(context.view, relation, "INSERT", updates ? { _tag: "Update", columns } : undefined, (table, known) => {
-    const written = writtenTo(context, table, known)
-    const rows = written === undefined ? undefined : WrittenKeys.inserted(written, statement)
-    const moved = written === undefined ? undefined : WrittenKeys.assigned(written, targets, aliasOf(relation))
-    return judged("INSERT", relation, statement, { table, relation: known, kinds: updates ? ["insert", "update"] : ["insert"] }, both(rows, moved))
-  })
+  return onTarget(
+    context.view,
+    relation,
+    "INSERT",
+    updates ? { _tag: "Update", columns } : undefined,
+    (table, known) => {
+      const written = writtenTo(context, table, known)
+      const rows = written === undefined ? undefined : WrittenKeys.inserted(written, statement)
+      const moved = written === undefined ? undefined : WrittenKeys.assigned(written, targets, aliasOf(relation))
+      return judged(
+        "INSERT",
+        relation,
+        statement,
+        { table, relation: known, kinds: updates ? ["insert", "update"] : ["insert"] },
+        both(rows, moved)
+      )
+    }
+  )
 }
 
 const update = (context: Context, statement: UpdateStmt): Findings => {
@@ -137,7 +150,11 @@ const update = (context: Context, statement: UpdateStmt): Findings => {
     const target: Judged = { table, relation: known, kinds: ["update"] }
     const written = writtenTo(context, table, known)
     const isFarFromKey = written === undefined && !table.columns.some((column) => columns.has(column))
-    const moved = isFarFromKey ? kept : written === undefined ? undefined : WrittenKeys.assigned(written, statement.targetList, aliasOf(relation))
+    const moved = isFarFromKey
+      ? kept
+      : written === undefined
+        ? undefined
+        : WrittenKeys.assigned(written, statement.targetList, aliasOf(relation))
     return judged("UPDATE", relation, statement, target, both([], moved))
   })
 }
@@ -160,7 +177,8 @@ const writtenTo = (
   { hasParams, params, view }: Context,
   table: Table.Sharded,
   relation: Catalog.Relation | undefined
-): WrittenKeys.Written | undefined => (relation === undefined ? undefined : { view, table, relation, params, hasParams })
+): WrittenKeys.Written | undefined =>
+  relation === undefined ? undefined : { view, table, relation, params, hasParams }
 
 /** The rows of an INSERT and those its ON CONFLICT moves; an `excluded` key is one of the former. */
 const both = (rows: WrittenKeys.Rows | undefined, moved: WrittenKeys.Assigned): WrittenKeys.Rows | undefined => {

@@ -10,16 +10,14 @@
  */
 import type { Operand } from "@shardlayer/core/plan/Constraint"
 import * as KeyType from "@shardlayer/core/topology/KeyType"
-import * as KeyValue from "@shardlayer/core/topology/KeyValue"
 import type * as Table from "@shardlayer/core/topology/Table"
-import * as Either from "effect/Either"
 import type { InsertStmt, Node, ResTarget } from "libpg-query"
 import * as Builder from "../analysis/Builder.js"
 import * as Equality from "../analysis/Equality.js"
-import type { Scope } from "../analysis/Scope.js"
+import { nothingVisible, type Scope } from "../analysis/Scope.js"
+import * as StoredKey from "../analysis/StoredKey.js"
 import * as Ast from "../Ast.js"
 import type * as Catalog from "../Catalog.js"
-import * as KeyTypes from "../KeyTypes.js"
 import type { SchemaView } from "../SchemaView.js"
 import type { Param } from "./Contents.js"
 
@@ -52,7 +50,9 @@ export const inserted = (written: Written, statement: InsertStmt): Rows | undefi
     columnsOf(written).map((column) => {
       const node = row[names.indexOf(column.name)]
       const isDefault = node === undefined || "SetToDefault" in node || (isUserValueIgnored && column.identity !== "")
-      return isDefault ? { operand: defaultOf(written, column), node: undefined } : { operand: valueOf(written, column, node), node }
+      return isDefault
+        ? { operand: defaultOf(written, column), node: undefined }
+        : { operand: valueOf(written, column, node), node }
     })
   )
   return known(written, keys)
@@ -72,11 +72,7 @@ export type Assigned =
   | undefined
 
 /** @since 0.1.0 @category functions */
-export const assigned = (
-  written: Written,
-  targets: ReadonlyArray<Node> | undefined,
-  alias: string
-): Assigned => {
+export const assigned = (written: Written, targets: ReadonlyArray<Node> | undefined, alias: string): Assigned => {
   const parts = columnsOf(written).map((column) => assignedTo(written, column, targets, alias))
   if (parts.every((part) => part === "kept")) return { _tag: "Kept" }
   if (parts.every((part) => part === "excluded")) return { _tag: "Excluded" }
@@ -148,24 +144,16 @@ const valuesOf = (statement: InsertStmt): ReadonlyArray<ReadonlyArray<Node>> | u
   return isPlain ? lists.map((list) => Ast.as("List", list)?.items ?? []) : undefined
 }
 
-/** NULL where there is no default. A trigger could fill the column in, and a domain may have a default of its own. */
+/** NULL where there is no default, unless a trigger could fill the column in, or the server will refuse NULL anyway. */
 const defaultOf = ({ relation }: Written, column: Catalog.Column): Operand | undefined =>
-  column.default === null && column.identity === "" && column.generated === "" && !column.notNull && relation.triggers.length === 0
-    ? { _tag: "Constant", part: null }
-    : undefined
+  column.notNull || relation.triggers.length > 0 ? undefined : StoredKey.ofDefault(column)
 
 const valueOf = (written: Written, column: Catalog.Column, node: Node): Operand | undefined => {
   const { table, view } = written
-  const type = table.types[table.columns.indexOf(column.name)]
-  const family = view.familyOf(column)
-  const isKey = type !== undefined && family === KeyType.family(type) && column.generated === ""
-  if (!isKey || !isValue(node)) return undefined
+  if (!isValue(node)) return undefined
   const builder = Builder.make(view, { scalar: () => "pending", array: () => undefined })
-  const scope: Scope = { sources: [], columns: [], open: false, block: builder.newBlock(undefined), parent: undefined, ctes: undefined }
-  const term = Equality.termOf(builder, scope, node)
-  if (term._tag === "Literal" && term.literal._tag === "Null") return { _tag: "Constant", part: null }
-  const operand = Equality.operandIn(builder, family, term)
-  return operand === undefined || operand === "never" ? undefined : asStored(column, type, operand)
+  const scope: Scope = { ...nothingVisible, block: builder.newBlock(undefined), parent: undefined, ctes: undefined }
+  return StoredKey.ofTerm(builder, table, column, Equality.termOf(builder, scope, node))
 }
 
 /** A constant or parameter under any casts. Names are left to the server. */
@@ -177,18 +165,6 @@ const isValue = (node: Node): boolean => {
 
 const paramIn = (node: Node | undefined): { readonly location?: number } | undefined =>
   Ast.as("ParamRef", node) ?? (node === undefined || !("TypeCast" in node) ? undefined : paramIn(node.TypeCast.arg))
-
-/** `varchar(n)` drops blanks beyond n; `numeric(p, s)` and `timestamptz(p)` round as they store. */
-const asStored = (column: Catalog.Column, type: KeyType.KeyType, operand: Operand): Operand | undefined => {
-  const isVarchar = KeyTypes.ofOid(column.base) === "varchar"
-  if (column.modifier !== -1 && !isVarchar) return undefined
-  const charactersMax = column.modifier === -1 ? undefined : column.modifier - 4
-  if (operand._tag === "Param") return charactersMax === undefined ? operand : { ...operand, charactersMax }
-  if (operand.part === null) return operand
-  if (charactersMax !== undefined && [...operand.part].length > charactersMax) return undefined
-  const part = KeyValue.canonical(type, operand.part)
-  return Either.isRight(part) ? { _tag: "Constant", part: part.right } : undefined
-}
 
 const assignedTo = (
   written: Written,
