@@ -1,0 +1,152 @@
+/** Three shards and one database that holds all their rows: what is planned is run on both sides and compared. */
+import * as Bind from "@shardlayer/core/plan/Bind"
+import type { Plan } from "@shardlayer/core/plan/Plan"
+import type { QueryPlannerService } from "@shardlayer/core/QueryPlanner"
+import type { ShardError } from "@shardlayer/core/ShardError"
+import * as Resolver from "@shardlayer/core/topology/Resolver"
+import * as KeyValue from "@shardlayer/core/topology/KeyValue"
+import type * as Table from "@shardlayer/core/topology/Table"
+import type { Topology } from "@shardlayer/core/topology/Topology"
+import * as PgPlanner from "@shardlayer/pg/PgPlanner"
+import * as PgCluster from "@shardlayer/testing/PgCluster"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import pg from "pg"
+import { openShard } from "../shard.js"
+
+export type Params = ReadonlyArray<unknown>
+
+export interface Side {
+  readonly id: string
+  /** Rows as arrays of text; an error as its SQLSTATE. */
+  readonly run: (sql: string, params?: Params) => Promise<Answer>
+}
+
+export type Answer =
+  | { readonly _tag: "Rows"; readonly rows: ReadonlyArray<ReadonlyArray<string | null>>; readonly count: number | null }
+  | { readonly _tag: "Failed"; readonly code: string; readonly message: string }
+
+export interface World {
+  readonly topology: Topology
+  readonly planner: QueryPlannerService
+  readonly oracle: Side
+  readonly shards: ReadonlyArray<Side>
+  readonly shard: (id: string) => Side
+}
+
+/** Makes the schema everywhere. */
+export const make = (topology: Topology, schema: string, searchPath?: ReadonlyArray<string>) =>
+  Effect.gen(function* () {
+    const cluster = yield* PgCluster.make({ shards: topology.shards.length, oracle: true, mode: "databases" })
+    const sides = yield* Effect.forEach(cluster.nodes, (node) => side(node))
+    yield* Effect.promise(() => Promise.all(sides.map((each) => each.run(schema))))
+    const drivers = yield* Effect.forEach(topology.shards, (id, index) =>
+      Effect.map(openShard(nodeAt(cluster.shards, index)), ({ driver }) => ({ id, driver: Effect.succeed(driver) }))
+    )
+    const planner = yield* PgPlanner.make({ topology: () => topology, shards: () => drivers, searchPath })
+    const find = (id: string) => {
+      const found = sides.find((each) => each.id === id)
+      if (found === undefined) throw new Error(`no side is called ${id}`)
+      return found
+    }
+    const world: World = {
+      topology,
+      planner,
+      oracle: find("oracle"),
+      shards: topology.shards.map(find),
+      shard: find
+    }
+    return world
+  })
+
+const nodeAt = (nodes: ReadonlyArray<PgCluster.Node>, index: number): PgCluster.Node => {
+  const node = nodes[index]
+  if (node === undefined) throw new Error(`no node ${index}`)
+  return node
+}
+
+const side = (node: PgCluster.Node) =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.promise(async () => {
+        const client = new pg.Client({
+          host: node.host,
+          port: node.port,
+          database: node.database,
+          user: node.username,
+          types: { getTypeParser: () => (text: string) => text }
+        })
+        await client.connect()
+        return client
+      }),
+      (client) => Effect.promise(() => client.end())
+    ),
+    (client): Side => ({
+      id: node.id,
+      run: async (sql, params = []) => {
+        try {
+          const result = await client.query({ text: sql, values: [...params], rowMode: "array" })
+          const last = Array.isArray(result) ? result.at(-1) : result
+          return { _tag: "Rows", rows: last.rows, count: last.rowCount }
+        } catch (error) {
+          const { code = "", message } = error as { code?: string; message: string }
+          return { _tag: "Failed", code, message }
+        }
+      }
+    })
+  )
+
+/** The shard of a key; no resolver that asks is used here. */
+export const ownerOf = (topology: Topology, table: Table.Sharded, values: ReadonlyArray<unknown>): string => {
+  const keyspace = topology.keyspaces[table.keyspace]
+  if (keyspace === undefined) throw new Error(`no keyspace ${table.keyspace}`)
+  const key = Either.getOrThrowWith(KeyValue.decode(keyspace.key, values), (reason) => new Error(reason))
+  const owner = Resolver.owner(topology, keyspace, key)
+  if (owner._tag !== "Shard") throw new Error("a key without a shard")
+  return owner.shard
+}
+
+export type Outcome =
+  | { readonly _tag: "Refused"; readonly error: ShardError }
+  | { readonly _tag: "Ran"; readonly answer: Answer; readonly shards: number; readonly plan: Plan }
+
+/** Plans, binds and runs on the shards. */
+export const run = (world: World, sql: string, params: Params): Effect.Effect<Outcome> =>
+  Effect.gen(function* () {
+    const planned = yield* Effect.either(world.planner.plan(sql))
+    if (Either.isLeft(planned)) return { _tag: "Refused" as const, error: planned.left }
+    const bound = Bind.bind(planned.right, params, world.topology, () => undefined)
+    if (Either.isLeft(bound)) return { _tag: "Refused" as const, error: bound.left }
+    if (bound.right._tag === "Ask") return yield* Effect.dieMessage("no resolver asks here")
+    const ids = shardsOf(world, bound.right)
+    const answers = yield* Effect.promise(() => Promise.all(ids.map((id) => world.shard(id).run(sql, params))))
+    return { _tag: "Ran" as const, answer: together(answers), shards: ids.length, plan: planned.right }
+  })
+
+const shardsOf = (world: World, bound: Bind.BoundPlan): ReadonlyArray<string> => {
+  switch (bound._tag) {
+    case "AnyShard":
+      return [world.topology.shards[sql_turn++ % world.topology.shards.length] ?? ""]
+    case "OneShard":
+      return [bound.shard]
+    case "Concatenated":
+      return bound.shards
+  }
+}
+
+let sql_turn = 0
+
+const together = (answers: ReadonlyArray<Answer>): Answer => {
+  const failed = answers.find((answer) => answer._tag === "Failed")
+  if (failed !== undefined) return failed
+  const all = answers.flatMap((answer) => (answer._tag === "Rows" ? [answer] : []))
+  return {
+    _tag: "Rows",
+    rows: all.flatMap((answer) => answer.rows),
+    count: all.reduce((sum, answer) => sum + (answer.count ?? 0), 0)
+  }
+}
+
+/** Rows in no order. */
+export const multiset = (answer: Answer): ReadonlyArray<string> =>
+  answer._tag === "Failed" ? [`${answer.code} ${answer.message}`] : answer.rows.map((row) => JSON.stringify(row)).sort()
