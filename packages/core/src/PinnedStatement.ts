@@ -81,17 +81,19 @@ export const make = (stages: Stages): PinnedStatements => {
       }
     })
 
-  /** After a statement that changed the schema, plans made before may be wrong: for others once it is committed. */
+  /**
+   * After a statement that changed the schema, plans made before may be wrong. In a transaction the change is nobody
+   * else's before its end, and reading the catalog beside it would wait for the very locks that it holds.
+   */
   const settled = <A>(
     plan: PinnedPlan,
     transaction: LocalTransaction.Level | undefined,
     answer: Effect.Effect<A, ShardError>
   ): Effect.Effect<A, ShardError> => {
     if (!plan.changesSchema) return answer
-    const invalidated = Effect.ensuring(answer, planner.invalidate)
     return transaction === undefined
-      ? invalidated
-      : Effect.zipRight(transaction.afterEnd(planner.invalidate), invalidated)
+      ? Effect.ensuring(answer, planner.invalidate)
+      : Effect.zipRight(transaction.afterEnd(planner.invalidate), answer)
   }
 
   const runPlain = (
