@@ -117,10 +117,17 @@ export const make = (
 export const fromClient = <E, R>(
   client: Layer.Layer<Client.SqlClient, E, R>
 ): Layer.Layer<Client.SqlClient | CurrentShardDriver, E, R> =>
-  Layer.map(client, (context) => {
-    const driver = adapt(Context.get(context, Client.SqlClient), "stock")
-    return Context.make(Client.SqlClient, driver.client).pipe(Context.add(CurrentShardDriver, driver))
-  })
+  Layer.flatMap(client, (context) =>
+    Layer.effectContext(
+      Effect.map(Effect.serviceOption(CurrentShardId), (shard) => {
+        const driver = adapt(
+          Context.get(context, Client.SqlClient),
+          Option.getOrElse(shard, () => "stock")
+        )
+        return Context.make(Client.SqlClient, driver.client).pipe(Context.add(CurrentShardDriver, driver))
+      })
+    )
+  )
 
 /**
  * The driver of a stock client, with the limits of `fromClient`. `shard` is what errors call it.

@@ -58,11 +58,11 @@ export const makeClient = (
       services,
       undefined
     )
-  const transforms = options.transformQueryNames !== undefined || transformRows !== undefined
   return clientOf(
     LightStatement.makeConstructor({ ...shared, compiler, transformRows }),
     services,
-    transforms ? plain() : undefined
+    // As in `@effect/sql`: without a transform of results the client is its own twin.
+    transformRows === undefined ? undefined : plain()
   )
 }
 
