@@ -89,12 +89,11 @@ const refused = (stage: Stage, scene: Extract<Scene, { _tag: "Refused" }>): Perf
       return yield* new AnswersDiffer({ scene: scene.title, reason: `failed with ${error._tag}: ${error.message}` })
     }
     const { line, paint } = stage.screen
-    if (error._tag === "UnsupportedQuery" && error.offset !== undefined) {
-      for (const shown of Render.place(paint, text, error.offset)) line(shown)
-    } else {
-      for (const shown of Render.statement(paint, text, params)) line(shown)
-    }
-    line(`     ${paint.yellow(error._tag)} ${error.message}`)
+    const shown =
+      error._tag === "UnsupportedQuery"
+        ? Render.refusal(paint, error)
+        : [...Render.statement(paint, text, params), `     ${paint.yellow(error._tag)} ${error.message}`]
+    for (const row of shown) line(row)
     line(paint.dim(`     ${Render.millis(here)}, no shard touched`))
     return 0
   })

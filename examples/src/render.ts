@@ -3,6 +3,7 @@
  * anywhere else, or when NO_COLOR is set.
  */
 import type { Explanation } from "@shardlayer/core/plan/Explain"
+import type { UnsupportedQuery } from "@shardlayer/core/ShardError"
 import type { Row } from "./scenes.js"
 
 export interface Screen {
@@ -113,8 +114,15 @@ export const table = (paint: Paint, rows: ReadonlyArray<Row>): ReadonlyArray<str
   ]
 }
 
-/** The line of the statement that an offset points into, and a mark below it. */
-export const place = (paint: Paint, sql: string, offset: number): ReadonlyArray<string> => {
+/** A refusal: the place in the statement, the reason, the way forward. */
+export const refusal = (paint: Paint, { code, hint, offset, reason, sql }: UnsupportedQuery): ReadonlyArray<string> => [
+  ...(offset === undefined ? statement(paint, sql, []) : place(paint, sql, offset)),
+  `     ${paint.yellow(code)} ${reason}`,
+  paint.dim(`     ${hint}`)
+]
+
+/** The line that an offset points into, and a mark below it. */
+const place = (paint: Paint, sql: string, offset: number): ReadonlyArray<string> => {
   const start = sql.lastIndexOf("\n", offset - 1) + 1
   const end = sql.indexOf("\n", offset)
   const line = sql.slice(start, end === -1 ? undefined : end)

@@ -140,7 +140,7 @@ export const scenes: ReadonlyArray<Scene> = [
     _tag: "Refused",
     title: "An order over all shards: not answered wrongly, refused",
     error: "UnsupportedQuery",
-    statement: (sql) => sql`SELECT name, population FROM places ORDER BY population DESC LIMIT 5`
+    statement: (sql) => sql`SELECT name, population FROM places ORDER BY population DESC`
   },
   {
     _tag: "Refused",
