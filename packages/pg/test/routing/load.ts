@@ -68,7 +68,7 @@ const rows = (sql: SqlClient) =>
       }
     }
     for (const slug of slugs) yield* sql`insert into notes (slug, body) values (${slug}, ${`about ${slug}`})`
-    for (const hall of [1, 2])
+    for (const hall of [1, 2, 3, 4, 5, 6])
       for (const name of ["A1", "A2", "B1"])
         yield* sql`insert into seats (hall, name, holder) values (${hall}, ${name}, ${hall})`
     for (const region of ["eu", "us"])

@@ -11,6 +11,7 @@ import {
   UnknownShard
 } from "@shardlayer/core/ShardError"
 import * as ShardRouter from "@shardlayer/core/ShardRouter"
+import type { ShardId } from "@shardlayer/core/topology/ShardId"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { describe, expect } from "vitest"
@@ -115,8 +116,9 @@ export const pins = (it: It): void => {
         ])}`,
       "INSERT … SELECT": (sql) =>
         sql`insert into notes (slug, body) select 'slug-' || g, 'x' from generate_series(1, 50) g`,
-      "INSERT … SELECT of another table": (sql) => sql`insert into notes (slug) select name from users`,
-      "UPDATE of the key": (sql) => sql`update notes set slug = ${"moved"} where slug = ${"hello"} or true`,
+      "INSERT … SELECT of another table": (sql) => sql`insert into notes (slug) select 'user-' || id from users`,
+      "UPDATE of the key": (sql) =>
+        sql`update notes set slug = ${slugOn(shard2)} where slug = (select min(slug) from notes)`,
       "UPDATE of the key, computed": (sql) => sql`update seats set hall = hall + 100`,
       "a CTE that writes": (sql) =>
         sql`with x as (insert into users (id, name) values (${userOn(shard2, 5000)}, 'foreign')) select 1`,
@@ -180,7 +182,7 @@ export const pins = (it: It): void => {
         const error = yield* failsOn("shard_1", (sql) =>
           sql.withTransaction(
             Effect.zipRight(
-              sql`insert into notes (slug) values (${slugOn1})`,
+              sql`insert into notes (slug) values (${slugOn(shard1)})`,
               sql`insert into notes (slug) select 'astray-' || g from generate_series(1, 20) g`
             )
           )
@@ -353,7 +355,6 @@ export const pins = (it: It): void => {
   )
 }
 
-/** A text key that lives on shard_1. */
-const slugOn1 = Array.from({ length: 100 }, (_, index) => `here-${index}`).find(
-  (slug) => ownerOf("slug", slug) === shard1
-)!
+/** A text key that lives there. */
+const slugOn = (shard: ShardId) =>
+  Array.from({ length: 100 }, (_, index) => `here-${index}`).find((slug) => ownerOf("slug", slug) === shard)!
