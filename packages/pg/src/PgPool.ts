@@ -66,6 +66,7 @@ export class PgPool {
   private opening = 0
   private closed = false
   private deadline: NodeJS.Timeout | undefined
+  private retry: NodeJS.Timeout | undefined
   private sweeper: NodeJS.Timeout | undefined
 
   constructor(readonly settings: Settings) {
@@ -123,6 +124,7 @@ export class PgPool {
   close(done: () => void): void {
     this.closed = true
     clearTimeout(this.deadline)
+    clearTimeout(this.retry)
     clearInterval(this.sweeper)
     for (let waiter = this.waiting.shift(); waiter !== undefined; waiter = this.waiting.shift()) {
       waiter.onError(this.closedError())
@@ -160,6 +162,7 @@ export class PgPool {
   }
 
   private openForWaiting(): void {
+    if (this.retry !== undefined) return
     while (!this.closed && this.opening < this.waiting.size && this.all.size < this.settings.connectionsMax) {
       this.open(() => {})
     }
@@ -190,11 +193,15 @@ export class PgPool {
   }
 
   /**
-   * With other connections alive, those who wait will get theirs (a server may refuse the eleventh connection and serve
-   * ten well). With none, nobody would come to serve them.
+   * With other connections alive, those who wait will get theirs: a server may refuse the eleventh connection and serve
+   * ten well, if it is not asked for the eleventh all the time. With none, nobody would come to serve them.
    */
   private onOpenFailed(error: AcquireError): void {
-    if (this.all.size === this.opening) this.failWaiting(error)
+    if (this.all.size === this.opening) return this.failWaiting(error)
+    this.retry ??= setTimeout(() => {
+      this.retry = undefined
+      this.openForWaiting()
+    }, retryMillis)
   }
 
   private failWaiting(error: AcquireError): void {
@@ -252,6 +259,9 @@ export class PgPool {
     }
   }
 }
+
+/** How long a server that refused a further connection is left alone. */
+const retryMillis = 250
 
 interface Place {
   readonly waiter: Waiter

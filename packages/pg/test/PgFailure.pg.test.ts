@@ -3,6 +3,7 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
+import { Socket } from "node:net"
 import { eventually, freshDatabase, freshServer, openShard } from "./shard.js"
 
 describe("PgFailure", () => {
@@ -190,13 +191,20 @@ describe("PgFailure", () => {
     Effect.gen(function* () {
       const { node, query } = yield* freshDatabase
       yield* Effect.acquireRelease(query("create role few login connection limit 2"), () => query("drop role few"))
-      const { sql, stats } = yield* openShard({ ...node, username: "few" }, { maxConnections: 8 })
+      let attempts = 0
+      const stream = () => {
+        attempts += 1
+        return new Socket()
+      }
+      const { sql, stats } = yield* openShard({ ...node, username: "few" }, { maxConnections: 8, stream })
       yield* sql`select 1`
       const rows = yield* Effect.all(
-        Array.from({ length: 50 }, () => sql`select pg_sleep(0.002), 1 as one`),
+        Array.from({ length: 100 }, () => sql`select pg_sleep(0.01), 1 as one`),
         { concurrency: "unbounded" }
       )
-      expect(rows).toHaveLength(50)
+      expect(rows).toHaveLength(100)
+      // A refused connection is not asked for again at once.
+      expect(attempts).toBeLessThan(40)
       yield* eventually(Effect.sync(() => expect(stats()).toMatchObject({ total: 2, idle: 2, opening: 0 })))
     })
   )

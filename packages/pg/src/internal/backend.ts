@@ -21,6 +21,8 @@ export class PgBackend {
   readonly prepared = new Set<string>()
   readonly openedAt = Date.now()
   idleSince = 0
+  /** The transaction status of the last ReadyForQuery: idle, in a transaction, in a failed one. */
+  status: "I" | "T" | "E" = "I"
   dead = false
   /** Something was done to the session that the next user must not meet. */
   tainted = false
@@ -59,7 +61,7 @@ export class PgBackend {
     this.wire.on("parameterStatus", (message: ParameterStatus) => this.noteParameter(message))
     this.client.connect((error: Error | null) => {
       if (error) return opened(error)
-      this.wire.on("readyForQuery", () => this.onReady())
+      this.wire.on("readyForQuery", (message: ReadyForQuery) => this.onReady(message))
       this.started = true
       this.pin(opened)
     })
@@ -117,11 +119,6 @@ export class PgBackend {
     leaving.done()
   }
 
-  /** The transaction status of the last ReadyForQuery: idle, in a transaction, in a failed one. */
-  get status(): "I" | "T" | "E" {
-    return this.client.getTransactionStatus() ?? "I"
-  }
-
   get reusable(): boolean {
     return !this.dead && !this.tainted && this.drifted.size === 0 && this.query === undefined && this.status === "I"
   }
@@ -137,10 +134,7 @@ export class PgBackend {
       return
     }
     // PostgreSQL notices a closed socket only when it next writes to it: without a cancel it would go on for nothing.
-    if (this.started) {
-      const abort = this.leaving?.abort ?? this.cancel(() => {})
-      setTimeout(abort, this.settings.cancelTimeoutMillis).unref()
-    }
+    if (this.started && this.leaving?.abort === undefined) this.abortLater(this.cancel(() => {}))
     this.lose(new Error("Connection destroyed"))
     this.wire.stream.destroy()
   }
@@ -150,7 +144,8 @@ export class PgBackend {
     return sendCancel({ config: this.settings.client, host, port, ssl }, keysOf(this.client), done)
   }
 
-  private onReady(): void {
+  private onReady({ status }: ReadyForQuery): void {
+    this.status = status
     const query = this.query
     if (query === undefined) return
     this.query = undefined
@@ -174,9 +169,15 @@ export class PgBackend {
     query?.handleError(error, this.wire)
     if (leaving !== undefined) {
       clearTimeout(leaving.timer)
+      if (leaving.abort !== undefined) this.abortLater(leaving.abort)
       leaving.done()
     }
     done?.()
+  }
+
+  /** A cancel that nobody waits for any more may still arrive, but it does not keep its socket for long. */
+  private abortLater(abort: () => void): void {
+    setTimeout(abort, this.settings.cancelTimeoutMillis).unref()
   }
 
   private noteParameter({ parameterName: name, parameterValue: value }: ParameterStatus): void {
@@ -210,6 +211,10 @@ interface Leaving {
   cancelled: boolean
   abort: (() => void) | undefined
   readonly timer: NodeJS.Timeout
+}
+
+interface ReadyForQuery {
+  readonly status: "I" | "T" | "E"
 }
 
 interface ParameterStatus {
