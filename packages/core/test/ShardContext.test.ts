@@ -169,6 +169,27 @@ describe("ShardContext", () => {
     })
   )
 
+  it.effect("each pin has a request cache of its own", () =>
+    Effect.gen(function* () {
+      class Where extends Request.TaggedClass("Where")<string, never, { readonly id: number }> {}
+      let asked = 0
+      const where = RequestResolver.fromEffect((_: Where) =>
+        Effect.map(pin, (pin) => `${++asked} on ${pin === undefined ? "none" : ShardContext.describe(pin)}`)
+      )
+      const ask = Effect.request(new Where({ id: 1 }), where)
+      const seen = yield* Effect.all([
+        ask,
+        ShardContext.pinned(
+          Effect.flatMap(ShardContext.bindResolver(where), (bound) => Effect.request(new Where({ id: 1 }), bound)),
+          to(shard1)
+        ),
+        ShardContext.pinned(Effect.all([ask, ask]), to(shard2)),
+        ask
+      ]).pipe(Effect.withRequestCaching(true))
+      expect(seen).toEqual(["1 on none", "2 on shard_1", ["3 on shard_2", "3 on shard_2"], "1 on none"])
+    })
+  )
+
   it.effect("a bound resolver runs under the pin of the fiber that bound it", () =>
     Effect.gen(function* () {
       class Where extends Request.TaggedClass("Where")<Pin | undefined, never, { readonly id: number }> {}

@@ -4,6 +4,7 @@
 import type { SqlClient } from "@effect/sql/SqlClient"
 import * as Client from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
+import * as Model from "@effect/sql/Model"
 import * as SqlResolver from "@effect/sql/SqlResolver"
 import * as SqlSchema from "@effect/sql/SqlSchema"
 import type { Statement } from "@effect/sql/Statement"
@@ -13,6 +14,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { describe, expect } from "vitest"
@@ -262,6 +264,32 @@ export const forms = (it: It): void => {
         expect(seen).toEqual(["inside", neighbour?.name])
         expect(yield* sql`select * from users where id = ${key}`).toEqual([])
       })
+    )
+
+    it.effect("Model.makeRepository", () =>
+      Effect.gen(function* () {
+        class Note extends Model.Class<Note>("Note")({
+          slug: Model.GeneratedByApp(Schema.String),
+          body: Schema.NullOr(Schema.String)
+        }) {}
+        const { over } = yield* Routing
+        const { context } = yield* over(topology)
+        const notes = yield* Model.makeRepository(Note, {
+          tableName: "notes",
+          spanPrefix: "Note",
+          idColumn: "slug"
+        }).pipe(Effect.provide(context))
+        const slug = "from a repository"
+        expect(yield* notes.insert(Note.insert.make({ slug, body: "first" }))).toEqual(
+          new Note({ slug, body: "first" })
+        )
+        expect(yield* notes.update(Note.update.make({ slug, body: "second" }))).toEqual(
+          new Note({ slug, body: "second" })
+        )
+        expect(yield* notes.findById(slug)).toEqual(Option.some(new Note({ slug, body: "second" })))
+        yield* notes.delete(slug)
+        expect(yield* notes.findById(slug)).toEqual(Option.none())
+      }).pipe(Effect.scoped)
     )
 
     it.effect("reactive queries", () =>

@@ -11,7 +11,7 @@ import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import { describe, expect } from "vitest"
 import { both, failureOf, Routing } from "./Routing.js"
-import { shard1, shard2, userOn } from "./schema.js"
+import { shard1, shard2, topology, userOn } from "./schema.js"
 import type { It } from "./suite.js"
 import { expectInPlace } from "./writes.js"
 
@@ -315,6 +315,27 @@ export const transactions = (it: It): void => {
         expect(seen).toEqual([{ name: "streamed" }])
         expect(yield* names(sql, mine)).toEqual([])
       })
+    )
+
+    it.effect("new texts are planned while the only connection is taken", () =>
+      Effect.gen(function* () {
+        const { over } = yield* Routing
+        const { sql } = yield* over(topology, {}, { maxConnections: 1, acquireTimeout: "2 seconds" })
+        const { mine } = fresh()
+        const seen = yield* Effect.flip(
+          sql.withTransaction(
+            Effect.gen(function* () {
+              yield* sql`insert into users (id, name, balance) values (${mine}, ${"alone"}, ${1})`
+              yield* sql`update users set balance = balance + ${2}::numeric, name = ${"still"} where id = ${mine}`
+              yield* sql`insert into orders ${sql.insert({ user_id: mine, id: 1, status: "x" })}`
+              yield* sql`delete from orders where user_id = ${mine} and id = any(${[1, 2]})`
+              const rows = yield* sql`select u.name, u.balance from users u where u.id in (${mine})`
+              return yield* Effect.fail(rows)
+            })
+          )
+        )
+        expect(seen).toEqual([{ name: "still", balance: "3.00" }])
+      }).pipe(Effect.scoped)
     )
 
     it.effect("the plain twin of the client shares its transaction", () =>
