@@ -1,0 +1,231 @@
+/**
+ * The two sides of one set: a database that holds everything, and the router over databases that share it.
+ *
+ * Enters: a server, a set, a layout. Leaves: the oracle's session, the router, and the means to compare and to start
+ * anew. Holds: shards are copies of the oracle's database with what they do not own taken away, so `rebuild` brings both
+ * sides together again, whatever went wrong between them.
+ */
+import type { ShardLayer } from "@shardlayer/core/LazyShard"
+import { ShardRouter, type ShardRouterService } from "@shardlayer/core/ShardRouter"
+import * as PgRouter from "@shardlayer/pg/PgRouter"
+import * as PgShard from "@shardlayer/pg/PgShard"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
+import { escapeIdentifier } from "pg"
+import type { CaseSet, Layout } from "./Cases.js"
+import * as Placement from "./Placement.js"
+import * as Session from "./Session.js"
+
+export interface Cluster {
+  readonly notes: ReadonlyArray<string>
+  /** Both change with `rebuild`. */
+  readonly oracle: () => Session.Session
+  readonly router: () => ShardRouterService
+  /** Makes the shards anew from what the oracle holds now. Sessions end on both sides. */
+  readonly rebuild: Effect.Effect<void>
+  /** The tables of which the shards do not hold what the oracle holds, and how so; all tables, or these. */
+  readonly drift: (tables?: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<string>>
+  /** `pg_type` names of types that one of the databases defines itself. */
+  readonly typeName: (oid: string) => Effect.Effect<string>
+}
+
+export interface Options {
+  readonly address: Session.Address
+  readonly set: CaseSet
+  readonly layout: Layout
+  readonly shards: number
+  readonly families: boolean
+}
+
+const oracleName = "case_oracle"
+const shardName = (id: string) => `case_${id}`
+
+export const make = (options: Options): Effect.Effect<Cluster, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { address, layout, set } = options
+    const ids = Array.from({ length: options.shards }, (_, index) => `shard_${index + 1}`)
+    const admin = yield* Session.open(address, "postgres")
+    yield* Effect.addFinalizer(() => Effect.forEach([oracleName, ...ids.map(shardName)], (name) => drop(admin, name)))
+    yield* loadOracle(admin, address, set)
+
+    const opened = yield* Scope.make()
+    const first = yield* Scope.extend(openOracle(address, set), opened)
+    const { notes, topology } = yield* Placement.make(layout, ids, first, options.families)
+    yield* Scope.close(opened, Exit.void)
+
+    const copy = Effect.gen(function* () {
+      for (const id of ids) {
+        yield* createFrom(admin, shardName(id), oracleName)
+        yield* Effect.scoped(
+          Effect.flatMap(Session.open(address, shardName(id)), (shard) => takeAway(shard, topology, id))
+        )
+      }
+      const scope = yield* Scope.make()
+      const oracle = yield* Scope.extend(openOracle(address, set), scope)
+      const shards = yield* Effect.forEach(ids, (id) =>
+        Effect.map(Scope.extend(Session.open(address, shardName(id)), scope), (session) => [id, session] as const)
+      )
+      const router = yield* Scope.extend(openRouter(options, topology), scope)
+      return { scope, oracle, router, shards: new Map(shards) }
+    })
+
+    let sides = yield* copy
+    yield* Effect.addFinalizer(() => Scope.close(sides.scope, Exit.void))
+    return {
+      notes,
+      oracle: () => sides.oracle,
+      router: () => sides.router,
+      rebuild: Effect.gen(function* () {
+        yield* Scope.close(sides.scope, Exit.void)
+        sides = yield* copy
+      }),
+      drift: (tables) => Effect.suspend(() => drift(topology, sides.oracle, sides.shards, tables)),
+      typeName: (oid) => Effect.suspend(() => typeName(oid, [sides.oracle, ...sides.shards.values()]))
+    }
+  })
+
+const drop = (admin: Session.Session, name: string) => admin.run(`drop database if exists ${name} with (force)`)
+
+const createFrom = (admin: Session.Session, name: string, template: string): Effect.Effect<void> =>
+  Effect.zipRight(
+    drop(admin, name),
+    Effect.asVoid(admin.run(`create database ${name} template ${template} strategy file_copy`))
+  )
+
+/** What several sets share is loaded once and stays, for this server, under a name of its own. */
+const loadOracle = (admin: Session.Session, address: Session.Address, set: CaseSet): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    let template = "template0"
+    if (set.base !== undefined) {
+      template = `base_${set.base.id.replace(/\W+/g, "_")}`
+      const [there] = yield* admin.run(`select from pg_database where datname = '${template}'`)
+      if (there === undefined) {
+        yield* createFrom(admin, template, "template0")
+        yield* load(address, template, set.session, set.base.sql())
+      }
+    }
+    yield* createFrom(admin, oracleName, template)
+    yield* load(address, oracleName, set.session, set.setup())
+  })
+
+const load = (address: Session.Address, database: string, session: ReadonlyArray<string>, sql: string) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const opened = yield* Session.open(address, database)
+      for (const setting of session) yield* opened.run(setting)
+      if (sql.trim() !== "") yield* opened.run(sql)
+    })
+  )
+
+const openOracle = (address: Session.Address, set: CaseSet): Effect.Effect<Session.Session, never, Scope.Scope> =>
+  Effect.tap(Session.open(address, oracleName), (session) =>
+    Effect.forEach(["set search_path = public", "set statement_timeout = '60s'", ...set.session], session.run)
+  )
+
+/** The set's session settings that shards take as their own. Those that the router pins anyway are left out. */
+const openRouter = (
+  { address, set }: Options,
+  topology: Placement.Placement["topology"]
+): Effect.Effect<ShardRouterService, never, Scope.Scope> => {
+  const timeZone = set.session.map((setting) => /^set\s+timezone\s*(?:=|to)\s*'(.+)'/i.exec(setting)?.[1]).find(Boolean)
+  const shards: Record<string, ShardLayer> = {}
+  for (const id of topology.shards) {
+    shards[id] = PgShard.layer({
+      host: address.host,
+      port: address.port,
+      username: address.username,
+      database: shardName(id),
+      maxConnections: 4,
+      types: Session.textTypes,
+      ...(timeZone === undefined ? {} : { timeZone })
+    })
+  }
+  const layer = PgRouter.layer({ topology, shards })
+  return Effect.orDie(Effect.map(Layer.build(layer), (context) => Context.get(context, ShardRouter)))
+}
+
+const plainTables = (session: Session.Session): Effect.Effect<ReadonlyArray<string>> =>
+  Effect.map(
+    session.run(
+      "select relname from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace order by relname"
+    ),
+    (rows) => rows.map(([name]) => name ?? "")
+  )
+
+const takeAway = (shard: Session.Session, topology: Placement.Placement["topology"], id: string) =>
+  Effect.gen(function* () {
+    // Without triggers, rules and foreign keys: the rows are only put in their place.
+    yield* shard.run("set session_replication_role = replica")
+    const statements = Placement.takeAway(topology, id, yield* plainTables(shard))
+    if (statements.length > 0) yield* shard.run(statements.join(";\n"))
+  })
+
+/** Count, and the sum of the rows' hashes, which adds up over shards. */
+const fingerprint = (session: Session.Session, tables: ReadonlyArray<string>) =>
+  Effect.map(
+    session.run(
+      tables
+        .map(
+          (name, index) =>
+            `select ${index}, count(*), coalesce(sum(hashtextextended(case_row::text, 0)::numeric), 0)
+             from only ${escapeIdentifier(name)} as case_row`
+        )
+        .join(" union all ")
+    ),
+    (rows) =>
+      new Map(
+        rows.map(([index, count, sum]) => [
+          tables[Number(index)] ?? "",
+          { count: BigInt(count ?? 0), sum: BigInt(sum ?? 0) }
+        ])
+      )
+  )
+
+const drift = (
+  topology: Placement.Placement["topology"],
+  oracle: Session.Session,
+  shards: ReadonlyMap<string, Session.Session>,
+  only: ReadonlyArray<string> | undefined
+): Effect.Effect<ReadonlyArray<string>> =>
+  Effect.gen(function* () {
+    const tables = (yield* plainTables(oracle)).filter((name) => only === undefined || only.includes(name))
+    if (tables.length === 0) return []
+    const expected = yield* fingerprint(oracle, tables)
+    const found: Array<string> = []
+    const prints = new Map<string, ReadonlyMap<string, { readonly count: bigint; readonly sum: bigint }>>()
+    for (const [id, session] of shards) {
+      const there = new Set(yield* plainTables(session))
+      prints.set(
+        id,
+        yield* fingerprint(
+          session,
+          tables.filter((name) => there.has(name))
+        )
+      )
+    }
+    for (const table of tables) {
+      const whole = expected.get(table)
+      const holders = Placement.holders(topology, table)
+      const parts = holders.shards.map((id) => prints.get(id)?.get(table))
+      const add = (of: "count" | "sum") => parts.reduce((total, part) => total + (part?.[of] ?? 0n), 0n)
+      const same = holders.copies
+        ? parts.every((part) => part?.count === whole?.count && part?.sum === whole?.sum)
+        : add("count") === whole?.count && add("sum") === whole.sum
+      const counts = parts.map((part) => String(part?.count ?? "none")).join(" + ")
+      if (!same)
+        found.push(`table ${table} holds ${counts} rows, the oracle ${whole?.count}: they are not the same rows`)
+    }
+    return found
+  })
+
+const typeName = (oid: string, sessions: ReadonlyArray<Session.Session>): Effect.Effect<string> =>
+  Effect.gen(function* () {
+    for (const session of sessions) {
+      const answer = yield* session.ask(`select format_type(${oid}, null) from pg_type where oid = ${oid}`)
+      if (answer._tag === "Rows" && answer.rows[0]?.[0] !== undefined) return answer.rows[0][0] ?? oid
+    }
+    return oid
+  })

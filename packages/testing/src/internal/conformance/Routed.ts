@@ -1,0 +1,124 @@
+/**
+ * The router's side: one statement in, an `Answer` out, whatever happens.
+ *
+ * Holds: a typed error of the router itself is `Refused`, what PostgreSQL reported is `Failed`, and everything that
+ * nobody should see (defects, time-outs, unreachable shards) is `Broken`.
+ */
+import type { ShardRouterService } from "@shardlayer/core/ShardRouter"
+import { isShardError, type ShardError } from "@shardlayer/core/ShardError"
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Predicate from "effect/Predicate"
+import type { Answer, Row } from "./Answer.js"
+
+/** Longer than any statement of the cases takes on one server; the router gets no more than this. */
+const timeoutMillis = 30_000
+
+/** Runs a statement. With `repeatable`, one whose columns share a name runs twice, to see all of their values. */
+export const ask = (router: ShardRouterService, sql: string, repeatable: boolean): Effect.Effect<Answer> =>
+  answered(
+    Effect.gen(function* () {
+      const statement = router.client.unsafe(sql)
+      const raw = yield* statement.raw
+      const answer = rowsOf(raw)
+      if (answer._tag !== "Rows") return answer
+      const names = new Set(answer.columns.map((column) => column.name))
+      if (names.size === answer.columns.length || !repeatable) return answer
+      const rows = yield* statement.values
+      return { ...answer, rows: rows.map((row) => row.map(textOf)) }
+    })
+  )
+
+/** Schema changes go to every shard. */
+export const onAllShards = (router: ShardRouterService, sql: string): Effect.Effect<Answer> =>
+  answered(
+    Effect.map(router.onAllShards(router.client.unsafe(sql).raw), (results): Answer => {
+      const [first] = results.values()
+      return rowsOf(first)
+    })
+  )
+
+/** How the router says it would run a statement. */
+export const strategy = (router: ShardRouterService, sql: string): Effect.Effect<string> =>
+  router.explain(router.client.unsafe(sql)).pipe(
+    Effect.map((explanation) => explanation.strategy),
+    Effect.catchAllCause(() => Effect.succeed("unexplained"))
+  )
+
+/** Bounds one statement's time. */
+const answered = <E extends ShardError | SqlError>(effect: Effect.Effect<Answer, E>): Effect.Effect<Answer> =>
+  settled(
+    Effect.timeoutTo(effect, {
+      duration: timeoutMillis,
+      onTimeout: (): Answer => ({ _tag: "Broken", message: `no answer within ${timeoutMillis} ms` }),
+      onSuccess: (answer) => answer
+    })
+  )
+
+/** The answer that an effect's end stands for. */
+export const settled = <E extends ShardError | SqlError>(effect: Effect.Effect<Answer, E>): Effect.Effect<Answer> =>
+  Effect.map(Effect.exit(effect), (exit) => (Exit.isSuccess(exit) ? exit.value : fromCause(exit.cause)))
+
+const fromCause = (cause: Cause.Cause<ShardError | SqlError>): Answer => {
+  const failure = Cause.failureOption(cause)
+  if (failure._tag === "None") return { _tag: "Broken", message: Cause.pretty(cause, { renderErrorCause: true }) }
+  const error = failure.value
+  if (isShardError(error)) return fromError(error)
+  return isShardError(error.cause)
+    ? fromError(error.cause)
+    : { _tag: "Broken", message: Cause.pretty(cause, { renderErrorCause: true }) }
+}
+
+/** A typed error as an answer. */
+const fromError = (error: ShardError): Answer => {
+  switch (error._tag) {
+    case "UnsupportedQuery":
+      return { _tag: "Refused", code: error.code, message: error.message }
+    case "StatementInvalid":
+    case "StatementFailed":
+      return { _tag: "Failed", code: error.code, message: error.message }
+    case "CrossShardTransaction":
+    case "KeyInvalid":
+    case "KeyNotPinned":
+    case "KeyUnassigned":
+    case "RowBelongsElsewhere":
+    case "SchemaMismatch":
+    case "ShardNotPinned":
+      return { _tag: "Refused", code: error._tag, message: error.message }
+    case "TransactionRolledBack":
+      return { _tag: "Rows", command: "ROLLBACK", count: null, columns: [], rows: [] }
+    case "AcquireTimeout":
+    case "CommitUnknown":
+    case "NotInstalled":
+    case "ResolveFailed":
+    case "ShardInUse":
+    case "ShardLocked":
+    case "ShardUnavailable":
+    case "StaleTopology":
+    case "TransactionEnded":
+    case "UnknownShard":
+      return { _tag: "Broken", message: `${error._tag}: ${error.message}` }
+  }
+}
+
+const textOf = (value: unknown): string | null => (value === null ? null : String(value))
+
+/** A driver's result as it is; objects as rows, because that is what `.raw` gives. */
+const rowsOf = (raw: unknown): Answer => {
+  if (!isResult(raw)) return { _tag: "Broken", message: `no result of one statement: ${String(raw)}` }
+  const rows = raw.rows.map((row): Row => raw.fields.map((field) => textOf(row[field.name])))
+  const columns = raw.fields.map((field) => ({ name: field.name, type: String(field.dataTypeID) }))
+  return { _tag: "Rows", command: raw.command, count: raw.rowCount, columns, rows }
+}
+
+interface Result {
+  readonly command: string
+  readonly rowCount: number | null
+  readonly fields: ReadonlyArray<{ readonly name: string; readonly dataTypeID: number }>
+  readonly rows: ReadonlyArray<Readonly<Record<string, unknown>>>
+}
+
+const isResult = (raw: unknown): raw is Result =>
+  Predicate.hasProperty(raw, "command") && Predicate.hasProperty(raw, "fields") && Predicate.hasProperty(raw, "rows")

@@ -1,0 +1,72 @@
+/**
+ * One session on a PostgreSQL server, for the oracle and for what is done to databases by hand.
+ *
+ * Holds: every value leaves as the text the server wrote, NULL as null; columns of one name keep their places.
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import pg from "pg"
+import type { Answer } from "./Answer.js"
+
+export interface Address {
+  readonly host: string
+  readonly port: number
+  readonly username: string
+}
+
+export interface Session {
+  /** The last statement's answer, where the text holds several. */
+  readonly ask: (sql: string) => Effect.Effect<Answer>
+  /** The same for statements that must succeed: failure is a defect. */
+  readonly run: (sql: string) => Effect.Effect<ReadonlyArray<ReadonlyArray<string | null>>>
+  /** Idle, in a transaction, or in one that failed. */
+  readonly status: () => "I" | "T" | "E" | null
+}
+
+/** A connection without type parsers, so that nothing is lost between the server's text and the comparison. */
+export const textTypes = { getTypeParser: () => (text: string) => text }
+
+export const open = (address: Address, database: string): Effect.Effect<Session, never, Scope.Scope> =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.promise(async () => {
+        const { host, port, username: user } = address
+        const client = new pg.Client({ host, port, user, database, types: textTypes })
+        client.on("error", () => {})
+        await client.connect()
+        return client
+      }),
+      (client) => Effect.ignore(Effect.tryPromise(() => client.end()))
+    ),
+    sessionOf
+  )
+
+const sessionOf = (client: pg.Client): Session => {
+  const ask = (sql: string): Effect.Effect<Answer> =>
+    Effect.promise(() =>
+      client.query<Array<string | null>>({ text: sql, rowMode: "array" }).then(
+        (result) => rowsOf(Array.isArray(result) ? result.at(-1) : result),
+        (error: unknown): Answer =>
+          error instanceof pg.DatabaseError
+            ? { _tag: "Failed", code: error.code ?? "", message: error.message }
+            : { _tag: "Broken", message: String(error) }
+      )
+    )
+  return {
+    ask,
+    run: (sql) =>
+      Effect.map(ask(sql), (answer) => {
+        if (answer._tag === "Rows") return answer.rows
+        throw new Error(`${answer.message}: ${sql.slice(0, 200)}`)
+      }),
+    status: () => client.getTransactionStatus()
+  }
+}
+
+const rowsOf = (result: pg.QueryArrayResult<Array<string | null>> | undefined): Answer => ({
+  _tag: "Rows",
+  command: result?.command ?? "",
+  count: result?.rowCount ?? null,
+  columns: (result?.fields ?? []).map((field) => ({ name: field.name, type: String(field.dataTypeID) })),
+  rows: result?.rows ?? []
+})
