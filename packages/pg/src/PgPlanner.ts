@@ -33,7 +33,10 @@ export interface Options {
   /** The topology as it is now. */
   readonly topology: () => Topology
   /** Its shards; a driver may have to be opened first. */
-  readonly shards: () => ReadonlyArray<{ readonly id: ShardId; readonly driver: Effect.Effect<ShardDriver, ShardError> }>
+  readonly shards: () => ReadonlyArray<{
+    readonly id: ShardId
+    readonly driver: Effect.Effect<ShardDriver, ShardError>
+  }>
   /** Where unqualified names are looked for, as the shards' sessions have it. Default: `public`. */
   readonly searchPath?: ReadonlyArray<string> | undefined
   /** The shortest time between two readings of the catalog that an unknown name or a missing shard asks for. */
@@ -206,7 +209,11 @@ const readAll = (options: Options): Effect.Effect<Loaded, ShardError> =>
           Effect.timeoutFail({
             duration: Duration.millis(timeoutMillis),
             onTimeout: () =>
-              new ShardUnavailable({ shard: id, reason: `its catalog did not come within ${timeoutMillis} ms`, sent: false })
+              new ShardUnavailable({
+                shard: id,
+                reason: `its catalog did not come within ${timeoutMillis} ms`,
+                sent: false
+              })
           }),
           Effect.either,
           Effect.map((result) => ({ id, result }))
@@ -214,7 +221,9 @@ const readAll = (options: Options): Effect.Effect<Loaded, ShardError> =>
       { concurrency: "unbounded" }
     )
     const catalogs = answers.flatMap(({ result }) => (Either.isRight(result) ? [result.right] : []))
-    const missing = answers.flatMap(({ id, result }) => (Either.isLeft(result) ? [{ shard: id, error: result.left }] : []))
+    const missing = answers.flatMap(({ id, result }) =>
+      Either.isLeft(result) ? [{ shard: id, error: result.left }] : []
+    )
     if (catalogs.length === 0) {
       const [first] = missing
       return yield* first === undefined ? Effect.dieMessage("the topology has no shards") : Effect.fail(first.error)
@@ -271,8 +280,14 @@ const errorOf = (loaded: Loaded, sql: string, stop: SchemaView.Stop): ShardError
       return new SchemaMismatch({ problems: stop.problems })
     case "Unread": {
       const missing = loaded.missing.find(({ shard }) => shard === stop.shard)
-      return missing?.error ??
-        new ShardUnavailable({ shard: stop.shard, reason: `its catalog, with table ${stop.table}, was not read`, sent: false })
+      return (
+        missing?.error ??
+        new ShardUnavailable({
+          shard: stop.shard,
+          reason: `its catalog, with table ${stop.table}, was not read`,
+          sent: false
+        })
+      )
     }
   }
 }
@@ -281,12 +296,7 @@ const errorOf = (loaded: Loaded, sql: string, stop: SchemaView.Stop): ShardError
  * The parameters' types, asked of a shard that has the statement's tables: the one it is fixed to, or the first that
  * answers.
  */
-const describe = (
-  options: Options,
-  loaded: Loaded,
-  sql: string,
-  plan: Plan
-): Effect.Effect<ParamTypes, ShardError> => {
+const describe = (options: Options, loaded: Loaded, sql: string, plan: Plan): Effect.Effect<ParamTypes, ShardError> => {
   const singles = plan._tag === "Fixed" ? [plan.shard] : plan._tag === "Routed" ? plan.singles : []
   const answered = new Set(loaded.catalogs.map((catalog) => catalog.shard))
   const candidates = options.shards().filter(({ id }) => (singles.length > 0 ? singles.includes(id) : answered.has(id)))
@@ -297,7 +307,9 @@ const describe = (
     )
   )
   if (first === undefined) {
-    return Effect.fail(new ShardUnavailable({ shard: singles[0] ?? "", reason: "no shard can describe the statement", sent: false }))
+    return Effect.fail(
+      new ShardUnavailable({ shard: singles[0] ?? "", reason: "no shard can describe the statement", sent: false })
+    )
   }
   return rest.reduce<Effect.Effect<ParamTypes, ShardError>>(
     (before, next) => Effect.catchTag(before, "ShardUnavailable", () => next),

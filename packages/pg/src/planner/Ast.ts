@@ -77,9 +77,8 @@ const firstLocation = (value: unknown): number | undefined => {
   if (typeof value !== "object" || value === null) return undefined
   let least: number | undefined
   for (const [key, child] of Object.entries(value)) {
-    const found = key === "location" && typeof child === "number"
-      ? (child < 0 ? undefined : child)
-      : firstLocation(child)
+    const found =
+      key === "location" && typeof child === "number" ? (child < 0 ? undefined : child) : firstLocation(child)
     if (found !== undefined && (least === undefined || found < least)) least = found
   }
   return least

@@ -42,9 +42,12 @@ export const check = (topology: Topology, catalogs: ReadonlyArray<Catalog.ShardC
 const serverProblems = (catalog: Catalog.ShardCatalog, first: Catalog.ShardCatalog): ReadonlyArray<string> => {
   const problems: Array<string> = []
   if (catalog.version < versionMin) {
-    problems.push(`shard ${catalog.shard} runs PostgreSQL ${Math.floor(catalog.version / 10000)}; 15 or later is needed`)
+    problems.push(
+      `shard ${catalog.shard} runs PostgreSQL ${Math.floor(catalog.version / 10000)}; 15 or later is needed`
+    )
   }
-  if (catalog.encoding !== "UTF8") problems.push(`shard ${catalog.shard} has encoding ${catalog.encoding}; UTF8 is needed`)
+  if (catalog.encoding !== "UTF8")
+    problems.push(`shard ${catalog.shard} has encoding ${catalog.encoding}; UTF8 is needed`)
   for (const [name, value] of Object.entries(first.settings)) {
     const other = catalog.settings[name]
     if (other !== value) {
@@ -96,10 +99,16 @@ const differences = (id: string, one: Found, other: Found): ReadonlyArray<string
 
 /** What must be equal, by name: column places too, for `SELECT *` and INSERT without a column list. */
 const aspects = ({ catalog, relation }: Found): ReadonlyMap<string, string> => {
-  const all = new Map<string, string>([["the kind", relation.kind], ["row security", String(relation.rowSecurity)]])
+  const all = new Map<string, string>([
+    ["the kind", relation.kind],
+    ["row security", String(relation.rowSecurity)]
+  ])
   for (const [index, column] of relation.columns.entries()) {
     const { default: value, name, ...rest } = column
-    all.set(`column ${name}`, JSON.stringify({ place: index + 1, ...typeText(catalog, column), ...rest, base: undefined, default: value }))
+    all.set(
+      `column ${name}`,
+      JSON.stringify({ place: index + 1, ...typeText(catalog, column), ...rest, base: undefined, default: value })
+    )
   }
   for (const index of relation.indexes) {
     if (index.unique || index.exclusion) all.set(`index ${index.name}`, JSON.stringify(index))
@@ -134,7 +143,9 @@ const keyColumnProblems = (what: string, column: Catalog.Column, type: KeyType.K
   }
   if (found !== KeyType.family(type)) return [`${what} has type ${column.type}, the topology says ${type}`]
   if (!column.deterministic) {
-    return [`${what} has collation ${column.collation ?? ""}, which is not deterministic: it calls texts equal that hash apart`]
+    return [
+      `${what} has collation ${column.collation ?? ""}, which is not deterministic: it calls texts equal that hash apart`
+    ]
   }
   if (column.generated !== "") return [`${what} is generated: its value is not known before it is stored`]
   const rounds = column.modifier !== -1 && (found === "numeric" || found === "timestamptz")

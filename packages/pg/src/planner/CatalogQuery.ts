@@ -146,9 +146,10 @@ const types = `(
         select string_agg(' ' || pg_get_constraintdef(con.oid), '' order by con.conname) from pg_constraint con where con.contypid = t.oid), '')
       else '' end,
     'functions', (
-      select coalesce(json_agg(fx), '[]'::json) from pg_constraint con, json_array_elements_text(${
-  callees("pg_constraint", "con.oid")
-}) fx where con.contypid = t.oid))), '[]'::json)
+      select coalesce(json_agg(fx), '[]'::json) from pg_constraint con, json_array_elements_text(${callees(
+        "pg_constraint",
+        "con.oid"
+      )}) fx where con.contypid = t.oid))), '[]'::json)
   from pg_type t
   join pg_namespace n on n.oid = t.typnamespace
   join bases b on b.oid = t.oid

@@ -58,7 +58,9 @@ export const decode = (shard: ShardId, text: string): Catalog.ShardCatalog => {
     version: json.version,
     encoding: json.encoding,
     settings: json.settings,
-    relations: new Map(json.relations.map((relation) => [Catalog.key(relation.schema, relation.name), complete(relation)])),
+    relations: new Map(
+      json.relations.map((relation) => [Catalog.key(relation.schema, relation.name), complete(relation)])
+    ),
     functions: json.functions,
     operators: json.operators,
     casts: json.casts,

@@ -14,7 +14,8 @@ import type { Stability } from "./analysis/Model.js"
  * Their value depends on settings only (time zone, date style, locale, text search configuration), which are pinned or
  * compared, so it is the same on all shards. Those that print values of any type are stable for that reason alone.
  */
-const settings = new Set(words(`
+const settings = new Set(
+  words(`
   array_to_json array_to_string concat concat_ws format quote_literal quote_nullable
   json_agg json_agg_strict json_build_array json_build_object json_object_agg json_object_agg_strict
   json_object_agg_unique json_object_agg_unique_strict json_populate_record json_populate_recordset json_to_record
@@ -31,22 +32,27 @@ const settings = new Set(words(`
   phraseto_tsquery plainto_tsquery to_tsquery to_tsvector ts_headline websearch_to_tsquery
   pg_typeof pg_collation_for pg_client_encoding getdatabaseencoding pg_input_is_valid pg_input_error_info
   xml xml_is_well_formed
-`))
+`)
+)
 
 /** One statement on one shard may use them; on several shards each would give a value of its own. */
-const shard = new Set(words(`
+const shard = new Set(
+  words(`
   clock_timestamp now statement_timestamp timeofday transaction_timestamp
   random random_normal gen_random_uuid uuidv4 uuidv7 array_sample array_shuffle
   pg_sleep pg_sleep_for pg_sleep_until
   pg_column_size
-`))
+`)
+)
 
 /**
  * Functions that do more than their volatility says, or that take apart a name: refused although immutable.
  */
-const hidden = new Set(words(`
+const hidden = new Set(
+  words(`
   currtid2
-`))
+`)
+)
 
 /** @since 0.1.0 @category functions */
 export const stabilityOf = (name: string, builtin: Builtin, args: number): Stability | undefined => {
@@ -66,9 +72,11 @@ export const stabilityOf = (name: string, builtin: Builtin, args: number): Stabi
  */
 export const isOrderFree = (name: string): boolean => orderFree.has(name)
 
-const orderFree = new Set(words(`
+const orderFree = new Set(
+  words(`
   bit_and bit_or bit_xor bool_and bool_or count every max min
-`))
+`)
+)
 
 /**
  * Functions that look up the name of a database object.
@@ -76,8 +84,7 @@ const orderFree = new Set(words(`
  * @since 0.1.0
  * @category guards
  */
-export const isNameLookup = (name: string): boolean =>
-  name === "to_regclass"
+export const isNameLookup = (name: string): boolean => name === "to_regclass"
 
 function words(text: string): ReadonlyArray<string> {
   return text.trim().split(/\s+/)

@@ -34,18 +34,18 @@ export interface Planned {
 }
 
 /** @since 0.1.0 @category functions */
-export const planStatement = (
-  parsed: Parsed,
-  view: SchemaView,
-  params: ParamTypes
-): Either.Either<Planned, Stop> => {
+export const planStatement = (parsed: Parsed, view: SchemaView, params: ParamTypes): Either.Either<Planned, Stop> => {
   const [first] = parsed.statements
   if (first === undefined) return Either.right({ plan: { _tag: "AnyShard", tables: [] }, paramsNeeded: new Set() })
-  if (parsed.statements.length > 1) return refused(draft("SL1001", { count: String(parsed.statements.length) }, undefined))
+  if (parsed.statements.length > 1)
+    return refused(draft("SL1001", { count: String(parsed.statements.length) }, undefined))
   const { kind, words } = StatementKind.of(first.tree)
   if (kind === "query") {
     return Either.flatMap(analyze(first.tree, view, params), (analyzed) =>
-      Either.map(stoppable(() => planOf(parsed.sql, analyzed)), (plan) => ({ plan, paramsNeeded: analyzed.paramsNeeded }))
+      Either.map(
+        stoppable(() => planOf(parsed.sql, analyzed)),
+        (plan) => ({ plan, paramsNeeded: analyzed.paramsNeeded })
+      )
     )
   }
   const unlisted = onUnlisted(first.tree, view)
@@ -65,7 +65,10 @@ const planOf = (sql: string, analyzed: Analyzed): Plan => {
     const [shard] = singles
     return shard === undefined ? { _tag: "AnyShard", tables } : { _tag: "Fixed", shard, access, tables }
   }
-  const references = [...analyzed.leaves.map((leaf) => leafReference(analyzed, leaf)), ...analyzed.writes.map((write) => writeReference(analyzed, write))]
+  const references = [
+    ...analyzed.leaves.map((leaf) => leafReference(analyzed, leaf)),
+    ...analyzed.writes.map((write) => writeReference(analyzed, write))
+  ]
   const scatter = scatterOf(sql, analyzed, access)
   return { _tag: "Routed", access, references, singles, scatter, tables, notes: notesOf(scatter) }
 }
@@ -95,17 +98,20 @@ const leafReference = (analyzed: Analyzed, leaf: Analyzed["leaves"][number]): Sh
   return referenceTo(leaf.table, leaf.alias, constraint)
 }
 
-const referenceTo = (
-  table: Write["table"],
-  alias: string,
-  constraint: Constraint.Constraint
-): ShardedReference => ({ table: table.id, alias, keyspace: table.keyspace, columns: table.columns, constraint })
+const referenceTo = (table: Write["table"], alias: string, constraint: Constraint.Constraint): ShardedReference => ({
+  table: table.id,
+  alias,
+  keyspace: table.keyspace,
+  columns: table.columns,
+  constraint
+})
 
 const writeReference = (analyzed: Analyzed, write: Write): ShardedReference => {
   const { keys } = write
-  const constraints = keys._tag === "Rows"
-    ? keys.rows.map(Constraint.stored)
-    : keys.branches.map((branch) => branchConstraint(analyzed, branch, write.table.types))
+  const constraints =
+    keys._tag === "Rows"
+      ? keys.rows.map(Constraint.stored)
+      : keys.branches.map((branch) => branchConstraint(analyzed, branch, write.table.types))
   return referenceTo(write.table, write.alias, Constraint.or(constraints))
 }
 
@@ -122,7 +128,9 @@ const branchConstraint = (
   if (operands.length === 0) return constraintOf(closed, columns, types)
   const mixed = branch.key.map((part) => {
     if (typeof part !== "number") return part
-    const known = closed.choices(part).flatMap((choice) => (choice._tag === "Operands" && choice.operands.length === 1 ? choice.operands : []))
+    const known = closed
+      .choices(part)
+      .flatMap((choice) => (choice._tag === "Operands" && choice.operands.length === 1 ? choice.operands : []))
     return known[0]
   })
   return mixed.every((part) => part !== undefined) ? Constraint.stored(mixed) : Constraint.unknown
@@ -153,7 +161,8 @@ const onUnlisted = (tree: Node, view: SchemaView): Either.Either<Plan, Stop> | u
   const opened = Ast.open(tree)
   if (opened._tag === "CreateStmt") {
     const { relation } = opened.node
-    if (relation === undefined || relation.relpersistence === "t" || relation.catalogname !== undefined) return undefined
+    if (relation === undefined || relation.relpersistence === "t" || relation.catalogname !== undefined)
+      return undefined
     const isListed = Object.values(view.topology.tables).some(
       (table) => table.name === relation.relname && table.schema === (relation.schemaname ?? "public")
     )

@@ -20,8 +20,10 @@ export interface Entry {
 
 const pin = "Run it on one shard with ShardRouter.onShard, or on each with ShardRouter.onAllShards"
 const transaction = "Use sql.withTransaction: nested calls are savepoints"
-const narrow = "Limit every sharded table to one key with equality on its key columns (a constant, a parameter, or a join on the key)"
-const acknowledge = "Name it in the table's `acknowledge` if the program can do without it, or run the statement with ShardRouter.onShard"
+const narrow =
+  "Limit every sharded table to one key with equality on its key columns (a constant, a parameter, or a join on the key)"
+const acknowledge =
+  "Name it in the table's `acknowledge` if the program can do without it, or run the statement with ShardRouter.onShard"
 
 /** @since 0.1.0 @category constants */
 export const entries = {

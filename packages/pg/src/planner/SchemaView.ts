@@ -23,7 +23,11 @@ import { draft, type Draft } from "./Refusal.js"
  * @category models
  */
 export type Stop =
-  | { readonly _tag: "Refused"; readonly refusal: Draft; /** A newer catalog could know the name. */ readonly unknownName: boolean }
+  | {
+      readonly _tag: "Refused"
+      readonly refusal: Draft
+      /** A newer catalog could know the name. */ readonly unknownName: boolean
+    }
   | { readonly _tag: "Mismatch"; readonly problems: ReadonlyArray<string> }
   | { readonly _tag: "Unread"; readonly table: string; readonly shard: ShardId }
 
@@ -52,12 +56,12 @@ export type Named =
   | { readonly _tag: "Sharded"; readonly table: Table.Sharded; readonly relation: Catalog.Relation }
   | { readonly _tag: "Reference"; readonly table: Table.Reference; readonly relation: Catalog.Relation }
   | {
-    readonly _tag: "Single"
-    readonly name: string
-    readonly shard: ShardId
-    readonly listed: boolean
-    readonly relation: Catalog.Relation | undefined
-  }
+      readonly _tag: "Single"
+      readonly name: string
+      readonly shard: ShardId
+      readonly listed: boolean
+      readonly relation: Catalog.Relation | undefined
+    }
 
 /** @since 0.1.0 @category models */
 export interface Found {
@@ -97,7 +101,10 @@ export interface SchemaView {
   readonly familyOf: (column: Catalog.Column) => ReturnType<typeof KeyTypes.familyOf>
   readonly isPure: (qualified: string) => boolean
   /** The relations that reference this one. */
-  readonly referencing: (schema: string, name: string) => ReadonlyArray<{ readonly from: Catalog.Relation; readonly key: Catalog.ForeignKey }>
+  readonly referencing: (
+    schema: string,
+    name: string
+  ) => ReadonlyArray<{ readonly from: Catalog.Relation; readonly key: Catalog.ForeignKey }>
 }
 
 /** @since 0.1.0 @category models */
@@ -122,7 +129,9 @@ export const make = (sources: Sources): SchemaView => {
   const operators = byName(catalogs.flatMap((catalog) => catalog.operators))
   const types = byName(catalogs.flatMap((catalog) => catalog.types))
   const userEquality = new Set((operators.get("=") ?? []).flatMap((operator) => [operator.left, operator.right]))
-  const oidOf = new Map(catalogs.flatMap((catalog) => catalog.types).map((type) => [`${type.schema}.${type.name}`, type.oid]))
+  const oidOf = new Map(
+    catalogs.flatMap((catalog) => catalog.types).map((type) => [`${type.schema}.${type.name}`, type.oid])
+  )
   const hasUserEquality = (column: Catalog.Column) =>
     userEquality.has(column.base) || (column.userType !== null && userEquality.has(oidOf.get(column.userType) ?? -1))
   return {
@@ -131,7 +140,9 @@ export const make = (sources: Sources): SchemaView => {
     table: (schema, name, location) => tableOf(sources, tables, schema, name, location),
     find: (schema, name) => {
       const keys = (schema === undefined ? searchPath : [schema]).map((candidate) => Catalog.key(candidate, name))
-      const key = keys.find((candidate) => tables.has(candidate) || catalogs.some((catalog) => catalog.relations.has(candidate)))
+      const key = keys.find(
+        (candidate) => tables.has(candidate) || catalogs.some((catalog) => catalog.relations.has(candidate))
+      )
       if (key === undefined) return { table: undefined, relation: undefined }
       const relations = catalogs.flatMap((catalog) => catalog.relations.get(key) ?? [])
       return { table: tables.get(key), relation: relations.find((relation) => relation.detailed) ?? relations[0] }
@@ -142,8 +153,10 @@ export const make = (sources: Sources): SchemaView => {
     type: (names, location) => typeOf({ catalogs, types, isPure, searchPath }, names, location),
     isAggregate: (names) => {
       const name = names[names.length - 1] ?? ""
-      return first.builtins.get(name)?.aggregate === true ||
+      return (
+        first.builtins.get(name)?.aggregate === true ||
         (functions.get(name) ?? []).some((candidate) => candidate.aggregate)
+      )
     },
     isFunctionName: (name) => first.builtins.has(name) || functions.has(name),
     familyOf: (column) =>
@@ -164,7 +177,8 @@ const byName = <A extends { readonly name: string }>(all: ReadonlyArray<A>): Rea
 
 const pureIn = (topology: Topology) => {
   const pure = new Set(topology.pureFunctions)
-  return (qualified: string): boolean => pure.has(qualified) || pure.has(`${qualified.slice(0, qualified.indexOf("."))}.*`)
+  return (qualified: string): boolean =>
+    pure.has(qualified) || pure.has(`${qualified.slice(0, qualified.indexOf("."))}.*`)
 }
 
 const systemSchemas = ["pg_catalog", "information_schema"]
@@ -188,7 +202,8 @@ const tableOf = (
     const key = Catalog.key(candidate, name)
     const table = tables.get(key)
     if (table !== undefined) return listedTable(sources, table, key, location)
-    if (sources.catalogs.some((catalog) => catalog.relations.has(key))) return unlistedTable(sources, key, shown, location)
+    if (sources.catalogs.some((catalog) => catalog.relations.has(key)))
+      return unlistedTable(sources, key, shown, location)
   }
   return refuse(draft("SL2002", { table: shown }, location), true)
 }
@@ -317,7 +332,10 @@ const typeOf = (
   const builtin = (schema === undefined || schema === "pg_catalog") && isBuiltinType(name)
   const shown = names.join(".")
   for (const cast of known.catalogs.flatMap((catalog) => catalog.casts)) {
-    if (!known.isPure(cast.function) && (cast.target === name || cast.source === name || cast.target.endsWith(`.${name}`))) {
+    if (
+      !known.isPure(cast.function) &&
+      (cast.target === name || cast.source === name || cast.target.endsWith(`.${name}`))
+    ) {
       refuse(draft("SL5005", { type: shown, function: cast.function }, location))
     }
   }
@@ -347,8 +365,9 @@ const builtinTypes = new Set(
   timestamp time timetz interval money bit varbit inet cidr macaddr macaddr8 point line lseg box path polygon circle
   tsvector tsquery xml oid xid xid8 cid tid pg_lsn int4range int8range numrange tsrange tstzrange daterange int4multirange
   int8multirange nummultirange tsmultirange tstzmultirange datemultirange record unknown
-  regclass regtype regproc regprocedure regoper regoperator regconfig regdictionary regnamespace regrole regcollation`
-    .split(/\s+/)
+  regclass regtype regproc regprocedure regoper regoperator regconfig regdictionary regnamespace regrole regcollation`.split(
+    /\s+/
+  )
 )
 
 const referencingIn = (catalogs: ReadonlyArray<Catalog.ShardCatalog>): SchemaView["referencing"] => {

@@ -141,7 +141,11 @@ const schemaWords =
   /^(Create(?!db)|Alter(?!Database|System|Role)|Drop(?!db|Role|TableSpace)|Rename|Comment|Grant|Rule|View|Index|Define|CompositeType|ImportForeignSchema|SecLabel|RefreshMatView|Reassign)/
 
 const schemaName = (tag: string): string =>
-  schemaNames.get(tag) ?? tag.replace(/Stmt$/, "").replace(/([a-z])([A-Z])/g, "$1 $2").toUpperCase()
+  schemaNames.get(tag) ??
+  tag
+    .replace(/Stmt$/, "")
+    .replace(/([a-z])([A-Z])/g, "$1 $2")
+    .toUpperCase()
 
 const codes: { readonly [K in Exclude<Kind, "query">]: Code } = {
   schema: "SL1010",

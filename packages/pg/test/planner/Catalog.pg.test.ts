@@ -7,7 +7,11 @@ import { fileUrl, schemaSql } from "./world.js"
 
 /** Oids are each server's own; everything else is the schema's. */
 const withoutOids = (text: string): unknown => {
-  const catalog: { types: ReadonlyArray<{ oid: number; base: number }>; relations: ReadonlyArray<{ columns: ReadonlyArray<{ base: number }> }>; operators: ReadonlyArray<object> } = JSON.parse(text)
+  const catalog: {
+    types: ReadonlyArray<{ oid: number; base: number }>
+    relations: ReadonlyArray<{ columns: ReadonlyArray<{ base: number }> }>
+    operators: ReadonlyArray<object>
+  } = JSON.parse(text)
   const builtin = (oid: number) => (oid < 16384 ? oid : 0)
   return {
     ...catalog,
@@ -22,7 +26,11 @@ const withoutOids = (text: string): unknown => {
 const sorted = (value: unknown): unknown => {
   if (Array.isArray(value)) return value.map(sorted).sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1))
   if (typeof value === "object" && value !== null) {
-    return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, child]) => [key, sorted(child)]))
+    return Object.fromEntries(
+      Object.entries(value)
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([key, child]) => [key, sorted(child)])
+    )
   }
   return value
 }

@@ -6,7 +6,7 @@ import * as Corpus from "./corpus.js"
 const parser = await Effect.runPromise(Parser.make)
 
 for (const folder of ["plans", "refusals"]) {
-  describe(folder, () => {
+  describe(`${folder} corpus`, () => {
     for (const file of Corpus.files(folder)) {
       const cases = Corpus.read(folder, file)
       const found = cases.map(({ sql }) => ({ sql, expected: Corpus.explain(parser, sql) }))

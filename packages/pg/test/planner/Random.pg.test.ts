@@ -25,7 +25,8 @@ const topology: Topology.Topology = Topology.make({
 const seed = Number(process.env["SEED"] ?? 1)
 const count = Number(process.env["COUNT"] ?? 1_500)
 
-const literal = (value: number | string | null) => (value === null ? "null" : typeof value === "number" ? String(value) : `'${value}'`)
+const literal = (value: number | string | null) =>
+  value === null ? "null" : typeof value === "number" ? String(value) : `'${value}'`
 
 /** The same rows on both sides, each on the shard of its key. */
 const load = (world: Cluster.World, r: Generator.Random) =>
@@ -36,7 +37,8 @@ const load = (world: Cluster.World, r: Generator.Random) =>
         const sql = `insert into ${name} values (${row.map(literal).join(", ")})`
         await world.oracle.run(sql)
         const table = topology.tables[name]
-        const homes = table?._tag === "Sharded" ? [world.shard(Cluster.ownerOf(topology, table, [row[0]]))] : world.shards
+        const homes =
+          table?._tag === "Sharded" ? [world.shard(Cluster.ownerOf(topology, table, [row[0]]))] : world.shards
         for (const home of homes) await home.run(sql)
       }
     }
@@ -70,68 +72,80 @@ const misplaced = (world: Cluster.World) =>
     return wrong
   })
 
+/** Longer runs tell what they saw. */
+const report = (...words: ReadonlyArray<unknown>) => process.stderr.write(`${words.join(" ")}\n`)
+
 const everywhere = (world: Cluster.World, sql: string) =>
   Effect.promise(() => Promise.all([world.oracle, ...world.shards].map((side) => side.run(sql))))
 
 describe("random statements", () => {
-  it.scopedLive(`${count} reads answer as one PostgreSQL does`, () =>
-    Effect.gen(function* () {
-      const world = yield* Cluster.make(topology, Generator.schema)
-      yield* load(world, Generator.random(seed))
-      const seen = { ran: 0, many: 0, refused: 0, failed: 0 }
-      for (let i = 0; i < count; i++) {
-        const { params, sql } = Generator.select(Generator.random(seed * 1_000_003 + i))
-        const expected = yield* Effect.promise(() => world.oracle.run(sql, params))
-        if (expected._tag === "Failed") {
-          if (process.env["FAILURES"] !== undefined) console.error(expected.message, sql)
-          seen.failed++
-          continue
+  it.scopedLive(
+    `${count} reads answer as one PostgreSQL does`,
+    () =>
+      Effect.gen(function* () {
+        const world = yield* Cluster.make(topology, Generator.schema)
+        yield* load(world, Generator.random(seed))
+        const seen = { ran: 0, many: 0, refused: 0, failed: 0 }
+        for (let i = 0; i < count; i++) {
+          const { params, sql } = Generator.select(Generator.random(seed * 1_000_003 + i))
+          const expected = yield* Effect.promise(() => world.oracle.run(sql, params))
+          if (expected._tag === "Failed") {
+            if (process.env["FAILURES"] !== undefined) report(expected.message, sql)
+            seen.failed++
+            continue
+          }
+          const outcome = yield* Cluster.run(world, sql, params)
+          if (outcome._tag === "Refused") {
+            if (outcome.error._tag !== "UnsupportedQuery") throw new Error(`${outcome.error.message}\n${sql}`)
+            seen.refused++
+            continue
+          }
+          seen.ran++
+          if (outcome.shards > 1) seen.many++
+          expect(
+            Cluster.multiset(outcome.answer),
+            `${sql}\n-- ${JSON.stringify(params)}\n${JSON.stringify(outcome.plan, undefined, 1)}`
+          ).toEqual(Cluster.multiset(expected))
         }
-        const outcome = yield* Cluster.run(world, sql, params)
-        if (outcome._tag === "Refused") {
-          if (outcome.error._tag !== "UnsupportedQuery") throw new Error(`${outcome.error.message}\n${sql}`)
-          seen.refused++
-          continue
-        }
-        seen.ran++
-        if (outcome.shards > 1) seen.many++
-        expect(Cluster.multiset(outcome.answer), `${sql}\n-- ${JSON.stringify(params)}\n${JSON.stringify(outcome.plan, undefined, 1)}`).toEqual(Cluster.multiset(expected))
-      }
-      if (process.env["COUNT"] !== undefined) console.error(JSON.stringify(seen))
-      expect(seen.ran).toBeGreaterThan(count / 4)
-      expect(seen.many).toBeGreaterThan(count / 20)
-      expect(seen.failed).toBeLessThan(count / 4)
-    }), 600_000
+        if (process.env["COUNT"] !== undefined) report(JSON.stringify(seen))
+        expect(seen.ran).toBeGreaterThan(count / 4)
+        expect(seen.many).toBeGreaterThan(count / 20)
+        expect(seen.failed).toBeLessThan(count / 4)
+      }),
+    600_000
   )
 
-  it.scopedLive(`${Math.ceil(count / 3)} writes do what one PostgreSQL does, and put each row where it belongs`, () =>
-    Effect.gen(function* () {
-      const world = yield* Cluster.make(topology, Generator.schema)
-      yield* load(world, Generator.random(seed))
-      const seen = { ran: 0, refused: 0, failed: 0 }
-      for (let i = 0; i < count / 3; i++) {
-        const r = Generator.random(seed * 1_000_033 + i)
-        const { params, sql } = r.chance(0.35) ? Generator.insert(r) : Generator.write(r)
-        yield* everywhere(world, "begin")
-        const expected = yield* Effect.promise(() => world.oracle.run(sql, params))
-        const outcome = expected._tag === "Failed" ? undefined : yield* Cluster.run(world, sql, params)
-        if (outcome === undefined) {
-          if (process.env["FAILURES"] !== undefined) console.error(expected._tag === "Failed" && expected.message, sql)
-          seen.failed++
-        } else if (outcome._tag === "Refused") {
-          if (outcome.error._tag !== "UnsupportedQuery") throw new Error(`${outcome.error.message}\n${sql}`)
-          seen.refused++
-        } else {
-          seen.ran++
-          const label = `${sql}\n-- ${JSON.stringify(params)}\n${JSON.stringify(outcome.plan, undefined, 1)}`
-          expect(outcome.answer, label).toEqual(expected)
-          expect(yield* tables(world.shards), label).toEqual(yield* tables([world.oracle]))
-          expect(yield* misplaced(world), label).toEqual([])
+  it.scopedLive(
+    `${Math.ceil(count / 3)} writes do what one PostgreSQL does, and put each row where it belongs`,
+    () =>
+      Effect.gen(function* () {
+        const world = yield* Cluster.make(topology, Generator.schema)
+        yield* load(world, Generator.random(seed))
+        const seen = { ran: 0, refused: 0, failed: 0 }
+        for (let i = 0; i < count / 3; i++) {
+          const r = Generator.random(seed * 1_000_033 + i)
+          const { params, sql } = r.chance(0.35) ? Generator.insert(r) : Generator.write(r)
+          yield* everywhere(world, "begin")
+          const expected = yield* Effect.promise(() => world.oracle.run(sql, params))
+          const outcome = expected._tag === "Failed" ? undefined : yield* Cluster.run(world, sql, params)
+          if (outcome === undefined) {
+            if (process.env["FAILURES"] !== undefined) report(expected._tag === "Failed" && expected.message, sql)
+            seen.failed++
+          } else if (outcome._tag === "Refused") {
+            if (outcome.error._tag !== "UnsupportedQuery") throw new Error(`${outcome.error.message}\n${sql}`)
+            seen.refused++
+          } else {
+            seen.ran++
+            const label = `${sql}\n-- ${JSON.stringify(params)}\n${JSON.stringify(outcome.plan, undefined, 1)}`
+            expect(outcome.answer, label).toEqual(expected)
+            expect(yield* tables(world.shards), label).toEqual(yield* tables([world.oracle]))
+            expect(yield* misplaced(world), label).toEqual([])
+          }
+          yield* everywhere(world, "rollback")
         }
-        yield* everywhere(world, "rollback")
-      }
-      if (process.env["COUNT"] !== undefined) console.error(JSON.stringify(seen))
-      expect(seen.ran).toBeGreaterThan(count / 20)
-    }), 600_000
+        if (process.env["COUNT"] !== undefined) report(JSON.stringify(seen))
+        expect(seen.ran).toBeGreaterThan(count / 20)
+      }),
+    600_000
   )
 })

@@ -33,7 +33,15 @@ export const read = (folder: string, file: string): ReadonlyArray<Case> =>
 export const accept = (folder: string, file: string, cases: ReadonlyArray<Case>): void =>
   writeFileSync(
     fileUrl(`${folder}/${file}`),
-    cases.map(({ expected, sql }) => `${sql}\n${expected.split("\n").map((line) => `=> ${line}`).join("\n")}\n`).join("\n")
+    cases
+      .map(
+        ({ expected, sql }) =>
+          `${sql}\n${expected
+            .split("\n")
+            .map((line) => `=> ${line}`)
+            .join("\n")}\n`
+      )
+      .join("\n")
   )
 
 const views = new Map<Topology, SchemaView>()
@@ -48,7 +56,8 @@ const view = (of: Topology): SchemaView => {
 const paramsOf = (sql: string): ParamTypes => {
   const names = /^-- params: (.*)$/m.exec(sql)?.[1]?.split(/,\s*/)
   if (names === undefined) return { scalar: () => "pending", array: () => "pending" }
-  const family = (name: string | undefined) => KeyTypes.familyOf(name !== undefined && KeyType.is(name) ? name : undefined)
+  const family = (name: string | undefined) =>
+    KeyTypes.familyOf(name !== undefined && KeyType.is(name) ? name : undefined)
   return {
     scalar: (index) => family(names[index - 1]),
     array: (index) => (names[index - 1]?.endsWith("[]") === true ? family(names[index - 1]?.slice(0, -2)) : undefined)
@@ -58,7 +67,11 @@ const paramsOf = (sql: string): ParamTypes => {
 export const explain = (parser: Parser.Parser, sql: string): string => {
   const parsed = parser.parse(sql)
   if (Either.isLeft(parsed)) return `StatementInvalid ${parsed.left.message}`
-  const planned = planStatement(parsed.right, view(sql.includes("-- unlisted") ? topologyUnlisted : topology), paramsOf(sql))
+  const planned = planStatement(
+    parsed.right,
+    view(sql.includes("-- unlisted") ? topologyUnlisted : topology),
+    paramsOf(sql)
+  )
   if (Either.isRight(planned)) return print(planned.right.plan)
   const stop = planned.left
   if (stop._tag !== "Refused") return JSON.stringify(stop)
@@ -74,14 +87,15 @@ const print = (plan: Plan): string => {
       return `${plan.access} on ${plan.shard}`
     case "Routed": {
       const { scatter } = plan
-      const many = scatter._tag === "Concatenate"
-        ? "concatenate"
-        : `${scatter.refusal.code}${scatter.refusal.offset === undefined ? "" : ` at "${scatter.refusal.sql.slice(scatter.refusal.offset, scatter.refusal.offset + 12)}"`}: ${scatter.refusal.reason}`
+      const many =
+        scatter._tag === "Concatenate"
+          ? "concatenate"
+          : `${scatter.refusal.code}${scatter.refusal.offset === undefined ? "" : ` at "${scatter.refusal.sql.slice(scatter.refusal.offset, scatter.refusal.offset + 12)}"`}: ${scatter.refusal.reason}`
       const singles = plan.singles.length === 0 ? "" : ` with ${plan.singles.join(", ")}`
       return [
         `${plan.access} by key${singles}, else ${many}`,
-        ...plan.references.map((reference) =>
-          `  ${reference.alias}: ${Explain.formatConstraint(reference.columns, reference.constraint)}`
+        ...plan.references.map(
+          (reference) => `  ${reference.alias}: ${Explain.formatConstraint(reference.columns, reference.constraint)}`
         )
       ].join("\n")
     }

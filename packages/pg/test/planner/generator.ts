@@ -145,7 +145,10 @@ const derivedLevel = (state: State, visible: ReadonlyArray<Visible>, body: strin
     case 0:
       return { sql: `select ${key} as k, count(*)::int4 as x${body} group by ${key}`, columns }
     case 1:
-      return { sql: `select ${key} as k, max(${x})::int8 as x${body} group by 1 having count(*) > ${r.int(2)}`, columns }
+      return {
+        sql: `select ${key} as k, max(${x})::int8 as x${body} group by 1 having count(*) > ${r.int(2)}`,
+        columns
+      }
     case 2:
       return { sql: `select max(${x})::int8 as k, count(*)::int4 as x${body}`, columns }
     case 3:
@@ -200,9 +203,16 @@ const joined = (state: State, outer: ReadonlyArray<Visible>, depth: number, size
   const kind = r.pick(["join", "join", "left join", "left join", "right join", "full join", "cross join"])
   const visible = [...left.visible, ...right.visible]
   if (kind === "cross join") return { sql: `${left.sql} cross join ${right.sql}`, visible }
-  const on = kind === "full join"
-    ? equalities(state, left.visible, right.visible)
-    : [...(r.chance(0.9) ? [keyEquality(state, left.visible, right.visible)] : []), ...(r.chance(0.5) ? [condition(state, visible, [], depth - 1, 1)] : []), "true"].slice(0, 2).join(" and ")
+  const on =
+    kind === "full join"
+      ? equalities(state, left.visible, right.visible)
+      : [
+          ...(r.chance(0.9) ? [keyEquality(state, left.visible, right.visible)] : []),
+          ...(r.chance(0.5) ? [condition(state, visible, [], depth - 1, 1)] : []),
+          "true"
+        ]
+          .slice(0, 2)
+          .join(" and ")
   return { sql: `${left.sql} ${kind} ${right.sql} on ${on}`, visible }
 }
 
@@ -222,12 +232,7 @@ const keyOf = (state: State, visible: ReadonlyArray<Visible>): string => {
   return `${one.alias}.${r.chance(0.95) ? "k" : r.pick(one.columns.filter((column) => column !== "s"))}`
 }
 
-const item = (
-  state: State,
-  siblings: ReadonlyArray<Visible>,
-  outer: ReadonlyArray<Visible>,
-  depth: number
-): From => {
+const item = (state: State, siblings: ReadonlyArray<Visible>, outer: ReadonlyArray<Visible>, depth: number): From => {
   const { r } = state
   const alias = newAlias(state)
   const kind = r.int(20)
@@ -361,7 +366,12 @@ const subquery = (
 }
 
 /** One value whatever the rows. */
-const scalar = (state: State, visible: ReadonlyArray<Visible>, outer: ReadonlyArray<Visible>, depth: number): string => {
+const scalar = (
+  state: State,
+  visible: ReadonlyArray<Visible>,
+  outer: ReadonlyArray<Visible>,
+  depth: number
+): string => {
   const inner = query(state, [...visible, ...outer], Math.max(0, Math.min(1, depth)))
   return `select ${state.r.pick(["max", "min", "count", "sum"])}(q.x) from (${inner.sql}) q`
 }
@@ -376,7 +386,11 @@ export const write = (r: Random): Statement => {
   const key = r.chance(0.7) ? `t.k = ${constant(state)} and ` : ""
   const link = others === undefined || r.chance(0.3) ? "" : `${keyEquality(state, [target], others.visible)} and `
   const where = `where ${key}${link}${condition(state, visible, [], 1, 1)}`
-  if (r.chance(0.4)) return { sql: `delete from ${table} t${others === undefined ? "" : ` using ${others.sql}`} ${where}`, params: state.params }
+  if (r.chance(0.4))
+    return {
+      sql: `delete from ${table} t${others === undefined ? "" : ` using ${others.sql}`} ${where}`,
+      params: state.params
+    }
   const set = r.pick([
     () => "x = t.x + 1",
     () => "y = 9, x = null",
@@ -384,7 +398,10 @@ export const write = (r: Random): Statement => {
     () => `k = ${constant(state)}`,
     () => `x = (${scalar(state, [target], [], 1)})`
   ])()
-  return { sql: `update ${table} t set ${set}${others === undefined ? "" : ` from ${others.sql}`} ${where}`, params: state.params }
+  return {
+    sql: `update ${table} t set ${set}${others === undefined ? "" : ` from ${others.sql}`} ${where}`,
+    params: state.params
+  }
 }
 
 /** INSERT … SELECT into one table from others. */

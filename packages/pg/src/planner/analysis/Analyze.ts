@@ -19,11 +19,7 @@ import type { Walk } from "./Walk.js"
 import * as Write from "./Write.js"
 
 /** @since 0.1.0 @category functions */
-export const analyze = (
-  tree: Node,
-  view: SchemaView,
-  params: Builder.ParamTypes
-): Either.Either<Analyzed, Stop> => {
+export const analyze = (tree: Node, view: SchemaView, params: Builder.ParamTypes): Either.Either<Analyzed, Stop> => {
   const builder = Builder.make(view, params)
   return stoppable(() => {
     Select.query(makeWalk(builder), tree, undefined, undefined, undefined)
@@ -44,7 +40,11 @@ export const stoppable = <A>(run: () => A): Either.Either<A, Stop> => {
     if (error instanceof Stopped) return Either.left(error.stop)
     // The tree is deeper than the stack: nothing of ours recurses without it.
     if (error instanceof RangeError) {
-      return Either.left({ _tag: "Refused", refusal: draft("SL1102", { limit: "nested too deeply" }, undefined), unknownName: false })
+      return Either.left({
+        _tag: "Refused",
+        refusal: draft("SL1102", { limit: "nested too deeply" }, undefined),
+        unknownName: false
+      })
     }
     throw error
   }

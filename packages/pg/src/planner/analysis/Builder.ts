@@ -18,7 +18,6 @@ import type {
   ColumnInfo,
   Fact,
   FunctionUse,
-  Guard,
   GuardId,
   Leaf,
   Lock,
@@ -91,11 +90,74 @@ interface MutableBlock {
 
 /** @since 0.1.0 @category constructors */
 export const make = (view: SchemaView, params: ParamTypes): Builder => {
+  const graph = makeGraph()
+  const uses = makeUses()
+  const paramsNeeded = new Set<number>()
+  return {
+    view,
+    ...graph.methods,
+    ...uses.methods,
+    isParam: (kind, index, family) => {
+      paramsNeeded.add(index)
+      const found = params[kind](index)
+      return found === "pending" || found === family
+    },
+    finish: () => ({ ...graph.finish(), ...uses.finish(), paramsNeeded })
+  }
+}
+
+/** Blocks, relations, columns, guards, and the facts about them. */
+const makeGraph = () => {
   const columns: Array<ColumnInfo> = []
   const relations: Array<Relation> = []
   const blocks: Array<MutableBlock> = []
   const guards: Array<{ readonly relations: Set<RelationId> }> = []
   const facts: Array<Fact> = []
+  const blockAt = (id: BlockId): MutableBlock => known(blocks[id])
+  const parentOf = (id: BlockId): BlockId | undefined => blockAt(id).parent?.block
+  const methods = {
+    newBlock: (parent: { readonly place: Place; readonly position: RelationId } | undefined): BlockId =>
+      blocks.push({
+        parent:
+          parent === undefined
+            ? undefined
+            : { block: parent.place.block, position: parent.position, sees: parent.place.sees },
+        exports: true,
+        correlated: false,
+        traits: []
+      }) - 1,
+    newRelation: (block: BlockId, around: ReadonlyArray<GuardId>): RelationId => {
+      if (relations.length >= relationsMax) refuse(draft("SL1102", { limit: `${relationsMax} relations` }, undefined))
+      const id = relations.push({ block }) - 1
+      for (const guard of around) known(guards[guard]).relations.add(id)
+      return id
+    },
+    newColumn: (relation: RelationId, name: string, family: Family | undefined): ColumnId =>
+      columns.push({ relation, name, family }) - 1,
+    newGuard: (): GuardId => guards.push({ relations: new Set() }) - 1,
+    column: (column: ColumnId) => known(columns[column]),
+    blockOf: (column: ColumnId) => known(relations[known(columns[column]).relation]).block,
+    isAbove: (above: BlockId, block: BlockId): boolean => {
+      let at = parentOf(block)
+      while (at !== undefined && at !== above) at = parentOf(at)
+      return at === above
+    },
+    claim: (place: Place, claim: Claim) => void facts.push({ block: place.block, guards: place.guards, claim }),
+    trait: (block: BlockId, trait: Trait) => void blockAt(block).traits.push(trait),
+    setExports: (block: BlockId, exports: boolean) => {
+      blockAt(block).exports = exports
+    },
+    correlate: (from: BlockId, to: BlockId) => {
+      for (let at: BlockId | undefined = from; at !== undefined && at !== to; at = parentOf(at)) {
+        blockAt(at).correlated = true
+      }
+    }
+  }
+  return { methods, finish: () => ({ columns, relations, blocks, guards, facts }) }
+}
+
+/** The tables, functions and the like that the statement uses. */
+const makeUses = () => {
   const leaves: Array<Leaf> = []
   const references = new Set<string>()
   const singles: Array<SingleUse> = []
@@ -103,83 +165,35 @@ export const make = (view: SchemaView, params: ParamTypes): Builder => {
   const locks: Array<Lock> = []
   const movingDates: Array<Analyzed["movingDates"][number]> = []
   const writes: Array<Write> = []
-  const paramsNeeded = new Set<number>()
   let isWrite = false
-
-  const blockAt = (id: BlockId): MutableBlock => known(blocks[id])
-  const isAbove = (above: BlockId, block: BlockId): boolean => {
-    for (let parent = blockAt(block).parent; parent !== undefined; parent = blockAt(parent.block).parent) {
-      if (parent.block === above) return true
-    }
-    return false
-  }
-
-  return {
-    view,
-    newBlock: (parent) =>
-      blocks.push({
-        parent: parent === undefined
-          ? undefined
-          : { block: parent.place.block, position: parent.position, sees: parent.place.sees },
-        exports: true,
-        correlated: false,
-        traits: []
-      }) - 1,
-    newRelation: (block, around) => {
-      if (relations.length >= relationsMax) refuse(draft("SL1102", { limit: `${relationsMax} relations` }, undefined))
-      const id = relations.push({ block }) - 1
-      for (const guard of around) known(guards[guard]).relations.add(id)
-      return id
-    },
-    newColumn: (relation, name, family) => columns.push({ relation, name, family }) - 1,
-    newGuard: () => guards.push({ relations: new Set() }) - 1,
-    column: (column) => known(columns[column]),
-    blockOf: (column) => known(relations[known(columns[column]).relation]).block,
-    isAbove,
-    claim: (place, claim) => void facts.push({ block: place.block, guards: place.guards, claim }),
-    trait: (block, trait) => void blockAt(block).traits.push(trait),
-    setExports: (block, exports) => {
-      blockAt(block).exports = exports
-    },
-    correlate: (from, to) => {
-      for (let block = from; block !== to;) {
-        blockAt(block).correlated = true
-        const parent = blockAt(block).parent
-        if (parent === undefined) return
-        block = parent.block
-      }
-    },
-    addLeaf: (leaf) => void leaves.push(leaf),
-    addReference: (name) => void references.add(name),
-    addSingle: (use) => void singles.push(use),
-    addLock: (lock) => void locks.push(lock),
-    addFunction: (use) => void functions.push(use),
-    addMovingDate: (text, location) => void movingDates.push({ text, location }),
+  const methods = {
+    addLeaf: (leaf: Leaf) => void leaves.push(leaf),
+    addReference: (name: string) => void references.add(name),
+    addSingle: (use: SingleUse) => void singles.push(use),
+    addLock: (lock: Lock) => void locks.push(lock),
+    addFunction: (use: FunctionUse) => void functions.push(use),
+    addMovingDate: (text: string, location: number | undefined) => void movingDates.push({ text, location }),
+    addWrite: (write: Write) => void writes.push(write),
     markWrite: () => {
       isWrite = true
-    },
-    addWrite: (write) => void writes.push(write),
-    isParam: (kind, index, family) => {
-      paramsNeeded.add(index)
-      const found = params[kind](index)
-      return found === "pending" || found === family
-    },
+    }
+  }
+  const tables = () => {
+    const sharded = [...leaves, ...writes].map(({ table }) => table.id)
+    return [...new Set([...sharded, ...references, ...singles.map((use) => use.table)])].sort()
+  }
+  return {
+    methods,
     finish: () => ({
-      columns,
-      relations,
-      blocks,
-      guards: guards satisfies ReadonlyArray<Guard>,
-      facts,
       leaves,
       references: [...references].sort(),
       singles,
       functions,
       locks,
       movingDates,
-      tables: [...new Set([...leaves.map((leaf) => leaf.table.id), ...references, ...singles.map((use) => use.table), ...writes.map((write) => write.table.id)])].sort(),
+      tables: tables(),
       writes,
-      isWrite,
-      paramsNeeded
+      isWrite
     })
   }
 }

@@ -23,9 +23,10 @@
  * - CTEs are copied to each reference: a row matters if it matters for one of the copies, and each copy is a leaf.
  * All of these facts hold for one common assignment of rows, so their closure under equality holds too.
  *
- * Concatenation. Let A be a relation of the outermost FROM that is real in every row combination, with key columns. The
- * statement is the concatenation over shards s of "the statement, and A's key lives on s". If for every leaf X the
- * active facts say X.key = A.key, then rows of X on other shards do not matter for that, and it can run on s alone.
+ * Concatenation. Let A be a leaf that is real in every row of the answer, and whose key the outermost FROM list sees
+ * (through derived tables that hand it on both ways). The statement is the concatenation over shards s of "the
+ * statement, and A's key lives on s". If for every leaf X the active facts say X.key = A.key, then rows of X on other
+ * shards do not matter for that, and it can run on s alone.
  *
  * @since 0.1.0
  */
@@ -264,8 +265,9 @@ const tuplesConstraint = (
 ): ReadonlyArray<Constraint.Constraint> => {
   const places = key.map((column) => tuples.columns.findIndex((named) => closed.same(named, column)))
   if (places.every((place) => place < 0)) return []
-  const fixed = lists.map((list) =>
-    list.flatMap((choice) => (choice._tag === "Operands" && choice.operands.length === 1 ? choice.operands : []))[0]
+  const fixed = lists.map(
+    (list) =>
+      list.flatMap((choice) => (choice._tag === "Operands" && choice.operands.length === 1 ? choice.operands : []))[0]
   )
   const rows = tuples.rows.map((row) =>
     key.map((_, index) => {
@@ -284,12 +286,12 @@ const inType = (choice: Choice, type: KeyType | undefined): Choice =>
   choice._tag === "Elements"
     ? choice
     : {
-      _tag: "Operands",
-      operands: choice.operands.flatMap((operand) => {
-        const typed = operandIn(operand, type)
-        return typed === undefined ? [] : [typed]
-      })
-    }
+        _tag: "Operands",
+        operands: choice.operands.flatMap((operand) => {
+          const typed = operandIn(operand, type)
+          return typed === undefined ? [] : [typed]
+        })
+      }
 
 /** The operand as a value of the key's own type; a constant outside of its range equals no key. */
 const operandIn = (operand: Operand, type: KeyType | undefined): Operand | undefined => {

@@ -11,10 +11,9 @@ import * as Ast from "../Ast.js"
 import { draft } from "../Refusal.js"
 import { refuse } from "../SchemaView.js"
 import type { Place } from "./Builder.js"
-import type { derived, FromContext } from "./From.js"
 import * as OutputName from "./OutputName.js"
 import type { Cte, Ctes, Scope, Source } from "./Scope.js"
-import { isWrite, type Shape, type Walk } from "./Walk.js"
+import { type Derive, type FromContext, isWrite, type Shape, type Walk } from "./Walk.js"
 
 /**
  * The CTEs of a WITH clause, in front of those visible already. Writes among them are analyzed here.
@@ -61,7 +60,10 @@ export const declare = (
 const written = (walk: Walk, cte: Cte, place: Place): NonNullable<Cte["written"]> => {
   const relation = walk.builder.newRelation(place.block, [])
   const { ctes, outer } = cte.scope()
-  const shape = walk.write(cte.query, outer, ctes, { place: { block: place.block, guards: [], sees: "nothing" }, relation })
+  const shape = walk.write(cte.query, outer, ctes, {
+    place: { block: place.block, guards: [], sees: "nothing" },
+    relation
+  })
   walk.builder.setExports(shape.block, false)
   return { columns: outputNames(shape, cte), open: shape.open }
 }
@@ -87,7 +89,7 @@ export const reference = (
   cte: Cte,
   alias: Alias | undefined,
   place: Place,
-  derive: typeof derived
+  derive: Derive
 ): Source => {
   const { walk } = context
   const relation = walk.builder.newRelation(place.block, place.guards)
@@ -143,7 +145,12 @@ const recursive = (context: FromContext, cte: Cte, relation: number, place: Plac
   const inside: Ctes = { entries: new Map([[cte.name, self]]), parent: ctes }
   const shape = walk.query(cte.query, outer, inside, { place: { ...place, sees: "all" }, relation })
   walk.builder.setExports(shape.block, false)
-  walk.builder.trait(shape.block, { kind: "recursive", clause: "WITH RECURSIVE", location: cte.location, orderFree: true })
+  walk.builder.trait(shape.block, {
+    kind: "recursive",
+    clause: "WITH RECURSIVE",
+    location: cte.location,
+    orderFree: true
+  })
   return {
     ...shape,
     outputs: shape.outputs.map((output) => ({ ...output, family: undefined, links: [], operands: undefined }))

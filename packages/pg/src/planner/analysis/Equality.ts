@@ -265,7 +265,9 @@ const comparisonClaims = (builder: Builder, scope: Scope, expression: A_Expr): R
     case "AEXPR_OP":
       return operator === "="
         ? equalityClaims(builder, scope, expression.lexpr, expression.rexpr)
-        : comparisons.has(operator) ? realColumns(builder, scope, [expression.lexpr, expression.rexpr]) : []
+        : comparisons.has(operator)
+          ? realColumns(builder, scope, [expression.lexpr, expression.rexpr])
+          : []
     case "AEXPR_IN":
       return operator === "=" ? listClaims(builder, scope, expression) : realColumns(builder, scope, [expression.lexpr])
     case "AEXPR_OP_ANY":
@@ -288,7 +290,10 @@ const ownOperator = (expression: A_Expr): string | undefined => {
 }
 
 const realColumns = (builder: Builder, scope: Scope, nodes: ReadonlyArray<Node | undefined>): ReadonlyArray<Claim> =>
-  real(builder, nodes.flatMap((node) => (isColumn(node) ? [termOf(builder, scope, node)] : [])))
+  real(
+    builder,
+    nodes.flatMap((node) => (isColumn(node) ? [termOf(builder, scope, node)] : []))
+  )
 
 const equalityClaims = (
   builder: Builder,
@@ -309,7 +314,11 @@ const listClaims = (builder: Builder, scope: Scope, expression: A_Expr): Readonl
   if (row !== undefined) return tupleClaims(builder, scope, row, items)
   const column = termOf(builder, scope, expression.lexpr)
   if (column._tag !== "Column") return []
-  return membership(builder, column.column, items.map((item) => termOf(builder, scope, item)))
+  return membership(
+    builder,
+    column.column,
+    items.map((item) => termOf(builder, scope, item))
+  )
 }
 
 /** `(a, b) IN ((1, 2), …)`, where all of it is known. */
@@ -348,10 +357,15 @@ const anyClaims = (builder: Builder, scope: Scope, expression: A_Expr): Readonly
     case "Elements":
       return array.cast !== undefined && array.cast !== family
         ? real(builder, [column])
-        : membership(builder, column.column, array.nodes.map((node) => termOf(builder, scope, node)))
+        : membership(
+            builder,
+            column.column,
+            array.nodes.map((node) => termOf(builder, scope, node))
+          )
     case "Param":
-      return family !== undefined && (array.cast === undefined || array.cast === family) &&
-          builder.isParam("array", array.index, family)
+      return family !== undefined &&
+        (array.cast === undefined || array.cast === family) &&
+        builder.isParam("array", array.index, family)
         ? [{ _tag: "AnyOf", column: column.column, param: array.index }]
         : real(builder, [column])
     case "Other":
@@ -394,14 +408,19 @@ const disjunctionClaims = (builder: Builder, scope: Scope, arms: ReadonlyArray<N
     const claims = conjuncts(arm).flatMap((node) => claimsOf(builder, scope, node))
     // An arm that is never true adds nothing.
     if (claims.some((claim) => claim._tag === "Never")) continue
-    const found = new Map(claims.flatMap((claim) => (claim._tag === "Is" ? [[claim.column, claim.operands] as const] : [])))
+    const found = new Map(
+      claims.flatMap((claim) => (claim._tag === "Is" ? [[claim.column, claim.operands] as const] : []))
+    )
     const before: ReadonlyMap<ColumnId, ReadonlyArray<Operand>> | undefined = common
-    common = before === undefined
-      ? found
-      : new Map([...before].flatMap(([column, operands]) => {
-        const more = found.get(column)
-        return more === undefined ? [] : [[column, [...operands, ...more]] as const]
-      }))
+    common =
+      before === undefined
+        ? found
+        : new Map(
+            [...before].flatMap(([column, operands]) => {
+              const more = found.get(column)
+              return more === undefined ? [] : [[column, [...operands, ...more]] as const]
+            })
+          )
   }
   if (common === undefined) return [{ _tag: "Never" }]
   return [...common].map(([column, operands]) => ({ _tag: "Is", column, operands }))

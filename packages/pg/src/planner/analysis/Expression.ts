@@ -6,7 +6,17 @@
  *
  * @since 0.1.0
  */
-import type { A_Expr, A_Indirection, FuncCall, Node, SQLValueFunction, SubLink, TypeCast, TypeName, WindowDef } from "libpg-query"
+import type {
+  A_Expr,
+  A_Indirection,
+  FuncCall,
+  Node,
+  SQLValueFunction,
+  SubLink,
+  TypeCast,
+  TypeName,
+  WindowDef
+} from "libpg-query"
 import * as Ast from "../Ast.js"
 import * as Functions from "../Functions.js"
 import { draft } from "../Refusal.js"
@@ -64,7 +74,8 @@ export const expression = (walk: Walk, node: Node | undefined, scope: Scope, pla
     case "ResTarget":
       return all([opened.node.val, ...(opened.node.indirection ?? [])])
     case "SortBy":
-      if ((opened.node.useOp ?? []).length > 0) walk.builder.view.operator(Ast.names(opened.node.useOp), Ast.location(opened.node))
+      if ((opened.node.useOp ?? []).length > 0)
+        walk.builder.view.operator(Ast.names(opened.node.useOp), Ast.location(opened.node))
       return all([opened.node.node])
     case "FuncCall":
       return call(walk, opened.node, scope, place)
@@ -85,7 +96,12 @@ export const expression = (walk: Walk, node: Node | undefined, scope: Scope, pla
       return within(walk, opened.node, scope, place)
     case "JsonObjectAgg":
     case "JsonArrayAgg":
-      walk.builder.trait(place.block, { kind: "aggregate", clause: opened._tag, location: Ast.locationOf(node), orderFree: false })
+      walk.builder.trait(place.block, {
+        kind: "aggregate",
+        clause: opened._tag,
+        location: Ast.locationOf(node),
+        orderFree: false
+      })
       return aggregated(walk, place, () => within(walk, opened.node, scope, place))
     default:
       return refuse(draft("SL1101", { construct: opened._tag }, Ast.locationOf(node)))
@@ -108,7 +124,10 @@ const within = (walk: Walk, value: unknown, scope: Scope, place: Place): void =>
       if (key === "typeName") checkType(walk, child as TypeName)
       else if (isNode(child)) expression(walk, child, scope, place)
       else if (Array.isArray(child)) {
-        for (const item of child) isNode(item) ? jsonItem(walk, item, scope, place) : within(walk, item, scope, place)
+        for (const item of child) {
+          if (isNode(item)) jsonItem(walk, item, scope, place)
+          else within(walk, item, scope, place)
+        }
       } else within(walk, child, scope, place)
     }
   }
@@ -143,7 +162,9 @@ const columnReference = (
   const isStar = fields.some((field) => "A_Star" in field)
   const names = Ast.names(isStar ? fields.slice(0, -1) : fields)
   if (isStar && names.length === 0) return refuse(draft("SL1101", { construct: "* as a value" }, location))
-  const found = isStar ? { ...findSource(scope, names, location), guessed: false } : resolve(walk.builder, scope, names, location)
+  const found = isStar
+    ? { ...findSource(scope, names, location), guessed: false }
+    : resolve(walk.builder, scope, names, location)
   mention(walk, place, found.block, "guessed" in found && found.guessed, location)
 }
 
@@ -155,7 +176,13 @@ const mention = (walk: Walk, place: Place, block: number, guessed: boolean, loca
     else if (walk.builder.isAbove(block, frame.block)) frame.outer = true
   }
   if (guessed && walk.frames.length > 0) {
-    refuse(draft("SL2010", { column: "a column inside an aggregate", problem: "could belong to more than one query level" }, location))
+    refuse(
+      draft(
+        "SL2010",
+        { column: "a column inside an aggregate", problem: "could belong to more than one query level" },
+        location
+      )
+    )
   }
 }
 
@@ -193,7 +220,8 @@ const cast = (walk: Walk, node: TypeCast, scope: Scope, place: Place): void => {
 export const checkType = (walk: Walk, type: TypeName | undefined): void => {
   if (type === undefined) return
   const location = Ast.location(type)
-  if (type.pct_type === true || type.setof === true) return refuse(draft("SL1101", { construct: "%TYPE and SETOF" }, location))
+  if (type.pct_type === true || type.setof === true)
+    return refuse(draft("SL1101", { construct: "%TYPE and SETOF" }, location))
   walk.builder.view.type(Ast.names(type.names), location)
 }
 
@@ -250,8 +278,11 @@ const call = (walk: Walk, node: FuncCall, scope: Scope, place: Place): void => {
 
 /** Only aggregates are written like this. */
 const isAggregateCall = (node: FuncCall): boolean =>
-  node.agg_star === true || node.agg_distinct === true || node.agg_within_group === true ||
-  node.agg_filter !== undefined || (node.agg_order ?? []).length > 0
+  node.agg_star === true ||
+  node.agg_distinct === true ||
+  node.agg_within_group === true ||
+  node.agg_filter !== undefined ||
+  (node.agg_order ?? []).length > 0
 
 /** An aggregate whose arguments belong to a query further out is that query's: its rows are not where it stands. */
 const aggregated = (walk: Walk, place: Place, parts: () => void): void => {
@@ -269,7 +300,12 @@ const aggregated = (walk: Walk, place: Place, parts: () => void): void => {
  * @category functions
  */
 export const window = (walk: Walk, node: WindowDef, scope: Scope, place: Place): void => {
-  for (const child of [...(node.partitionClause ?? []), ...(node.orderClause ?? []), node.startOffset, node.endOffset]) {
+  for (const child of [
+    ...(node.partitionClause ?? []),
+    ...(node.orderClause ?? []),
+    node.startOffset,
+    node.endOffset
+  ]) {
     expression(walk, child, scope, place)
   }
 }
@@ -341,7 +377,14 @@ const semiJoin = (walk: Walk, link: SubLink, scope: Scope, place: Place): void =
     if (output === undefined) return
     const column = builder.newColumn(relation, output.name ?? "", output.family)
     for (const inner of output.links) {
-      builder.claim(place, { _tag: "Link", outer: column, inner: inner.column, inside: inner.inside, imports: inner.imports, exports: inner.exports })
+      builder.claim(place, {
+        _tag: "Link",
+        outer: column,
+        inner: inner.column,
+        inside: inner.inside,
+        imports: inner.imports,
+        exports: inner.exports
+      })
     }
     if (output.operands !== undefined) builder.claim(place, { _tag: "Is", column, operands: output.operands })
     const term = Equality.termOf(builder, scope, node)

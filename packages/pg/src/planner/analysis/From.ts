@@ -18,20 +18,7 @@ import * as Equality from "./Equality.js"
 import { checkType } from "./Expression.js"
 import type { ColumnId, GuardId } from "./Model.js"
 import { findCte, type NamedColumn, nothingVisible, type Scope, type Source, type Visible } from "./Scope.js"
-import type { Shape, Walk } from "./Walk.js"
-
-/**
- * What stays the same for all items of one FROM list.
- *
- * @since 0.1.0
- * @category models
- */
-export interface FromContext {
-  readonly walk: Walk
-  /** Of the query whose FROM this is, without its own relations. */
-  readonly outer: Scope | undefined
-  readonly ctes: Scope["ctes"]
-}
+import type { FromContext, Shape, Walk } from "./Walk.js"
 
 /** @since 0.1.0 @category functions */
 export const from = (context: FromContext, items: ReadonlyArray<Node> | undefined, place: Place): Visible =>
@@ -65,7 +52,9 @@ const item = (context: FromContext, node: Node, place: Place, left: Visible): Vi
       return rangeFunction(context, opened.node, place, left)
     case "RangeTableSample": {
       const table = Ast.as("RangeVar", opened.node.relation)
-      return refuse(draft("SL2012", { table: table === undefined ? "a table" : Ast.relationName(table) }, Ast.location(opened.node)))
+      return refuse(
+        draft("SL2012", { table: table === undefined ? "a table" : Ast.relationName(table) }, Ast.location(opened.node))
+      )
     }
     default:
       return refuse(draft("SL1101", { construct: opened._tag }, Ast.locationOf(node)))
@@ -78,7 +67,9 @@ const rangeVariable = (context: FromContext, node: RangeVar, place: Place): Visi
   const name = node.relname ?? ""
   const cte = node.schemaname === undefined ? findCte(context.ctes, name) : undefined
   return single(
-    cte === undefined ? table(context.walk, node, place, true).source : Cte.reference(context, cte, node.alias, place, derived)
+    cte === undefined
+      ? table(context.walk, node, place, true).source
+      : Cte.reference(context, cte, node.alias, place, derived)
   )
 }
 
@@ -109,7 +100,11 @@ const tableSource = (walk: Walk, named: Named, node: RangeVar, place: Place, isR
   const alias = node.alias?.aliasname ?? node.relname ?? ""
   const columns = (named.relation?.columns ?? []).map((column) => ({
     name: column.name,
-    column: builder.newColumn(relation, column.name, named._tag === "Single" ? undefined : builder.view.familyOf(column))
+    column: builder.newColumn(
+      relation,
+      column.name,
+      named._tag === "Single" ? undefined : builder.view.familyOf(column)
+    )
   }))
   const source: Source = {
     alias,
@@ -140,7 +135,8 @@ const tableSource = (walk: Walk, named: Named, node: RangeVar, place: Place, isR
 
 const keyColumn = (relation: Catalog.Relation, columns: ReadonlyArray<NamedColumn>, name: string): ColumnId => {
   const found = columns.find((column) => column.name === name)
-  if (found === undefined) throw new Error(`${relation.schema}.${relation.name} passed the catalog check without its key column ${name}`)
+  if (found === undefined)
+    throw new Error(`${relation.schema}.${relation.name} passed the catalog check without its key column ${name}`)
   return found.column
 }
 
@@ -166,7 +162,12 @@ export const derived = (walk: Walk, shape: Shape, relation: number, alias: Alias
     const column = builder.newColumn(relation, name, output.family)
     for (const link of output.links) {
       builder.claim(place, {
-        _tag: "Link", outer: column, inner: link.column, inside: link.inside, imports: link.imports, exports: link.exports
+        _tag: "Link",
+        outer: column,
+        inner: link.column,
+        inside: link.inside,
+        imports: link.imports,
+        exports: link.exports
       })
     }
     if (output.operands !== undefined) builder.claim(place, { _tag: "Is", column, operands: output.operands })
@@ -214,9 +215,21 @@ const rangeFunction = (context: FromContext, node: RangeFunction, place: Place, 
   const known = columns.map((name) => ({ name, column: walk.builder.newColumn(relation, name, undefined) }))
   const open = known.length === 0
   const renamedColumns = open
-    ? Ast.names(node.alias?.colnames).map((name) => ({ name, column: walk.builder.newColumn(relation, name, undefined) }))
+    ? Ast.names(node.alias?.colnames).map((name) => ({
+        name,
+        column: walk.builder.newColumn(relation, name, undefined)
+      }))
     : known
-  return single({ alias, schema: undefined, relation, columns: renamedColumns, open, system: "none", isTable: false, reference: undefined })
+  return single({
+    alias,
+    schema: undefined,
+    relation,
+    columns: renamedColumns,
+    open,
+    system: "none",
+    isTable: false,
+    reference: undefined
+  })
 }
 
 const definitionNames = (walk: Walk, definitions: ReadonlyArray<Node> | undefined): ReadonlyArray<string> =>
@@ -234,7 +247,8 @@ const join = (context: FromContext, node: JoinExpr, place: Place, siblings: Visi
   const right = item(context, node.rarg, { ...place, guards: guards.right }, beside(siblings, left))
   const both = { ...place, guards: guards.on }
   const names = node.isNatural === true ? commonNames(left, right) : Ast.names(node.usingClause)
-  if (names === undefined) return refuse(draft("SL1101", { construct: "NATURAL JOIN with columns that are not known" }, undefined))
+  if (names === undefined)
+    return refuse(draft("SL1101", { construct: "NATURAL JOIN with columns that are not known" }, undefined))
   const merged = names.map((name) => mergedColumn(context.walk, node, name, left, right, both))
   context.walk.condition(node.quals, scopeOf(context, beside(left, right), both), { ...both, sees: "all" })
   const rest = (side: Visible) => side.columns.filter((column) => !names.includes(column.name))

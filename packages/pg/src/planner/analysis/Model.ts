@@ -48,7 +48,17 @@ export interface Block {
 
 /** @since 0.1.0 @category models */
 export interface Trait {
-  readonly kind: "order" | "limit" | "aggregate" | "distinct" | "distinctOn" | "window" | "setOperation" | "lock" | "recursive" | "array"
+  readonly kind:
+    | "order"
+    | "limit"
+    | "aggregate"
+    | "distinct"
+    | "distinctOn"
+    | "window"
+    | "setOperation"
+    | "lock"
+    | "recursive"
+    | "array"
   readonly clause: string
   readonly location: number | undefined
   /** The same rows in another order give the same value. */
@@ -81,20 +91,20 @@ export interface Guard {
 export type Claim =
   | { readonly _tag: "Same"; readonly left: ColumnId; readonly right: ColumnId }
   | {
-    readonly _tag: "Link"
-    readonly outer: ColumnId
-    readonly inner: ColumnId
-    readonly inside: BlockId
-    readonly imports: boolean
-    readonly exports: boolean
-  }
+      readonly _tag: "Link"
+      readonly outer: ColumnId
+      readonly inner: ColumnId
+      readonly inside: BlockId
+      readonly imports: boolean
+      readonly exports: boolean
+    }
   | { readonly _tag: "Is"; readonly column: ColumnId; readonly operands: ReadonlyArray<Operand> }
   | { readonly _tag: "AnyOf"; readonly column: ColumnId; readonly param: number }
   | {
-    readonly _tag: "Tuples"
-    readonly columns: ReadonlyArray<ColumnId>
-    readonly rows: ReadonlyArray<ReadonlyArray<Operand>>
-  }
+      readonly _tag: "Tuples"
+      readonly columns: ReadonlyArray<ColumnId>
+      readonly rows: ReadonlyArray<ReadonlyArray<Operand>>
+    }
   | { readonly _tag: "Real"; readonly relations: ReadonlyArray<RelationId> }
   | { readonly _tag: "Never" }
 
@@ -191,7 +201,7 @@ export interface Write {
 export type WrittenKeys =
   | { readonly _tag: "Rows"; readonly rows: ReadonlyArray<ReadonlyArray<Operand>> }
   | {
-    readonly _tag: "Query"
-    /** The blocks that the rows come from: one, or the branches of a set operation. */
-    readonly branches: ReadonlyArray<{ readonly block: BlockId; readonly key: ReadonlyArray<ColumnId | Operand> }>
-  }
+      readonly _tag: "Query"
+      /** The blocks that the rows come from: one, or the branches of a set operation. */
+      readonly branches: ReadonlyArray<{ readonly block: BlockId; readonly key: ReadonlyArray<ColumnId | Operand> }>
+    }

@@ -13,8 +13,17 @@ import { refuse, Stopped } from "../SchemaView.js"
 import type { Builder } from "./Builder.js"
 
 const lookupTypes = new Set([
-  "regclass", "regtype", "regproc", "regprocedure", "regoper", "regoperator", "regconfig", "regdictionary",
-  "regnamespace", "regrole", "regcollation"
+  "regclass",
+  "regtype",
+  "regproc",
+  "regprocedure",
+  "regoper",
+  "regoperator",
+  "regconfig",
+  "regdictionary",
+  "regnamespace",
+  "regrole",
+  "regcollation"
 ])
 
 /** @since 0.1.0 @category guards */
@@ -27,7 +36,8 @@ export const cast = (builder: Builder, type: string, node: TypeCast): void => {
   builder.addFunction({ name: type, stability: "shard", location })
   if (type === "regclass" && text !== undefined) return relation(builder, text, location)
   // A parameter may name anything; a name that is not found is an error, not another answer.
-  if (text !== undefined || (node.arg !== undefined && "ParamRef" in node.arg)) return elsewhere(builder, type, location)
+  if (text !== undefined || (node.arg !== undefined && "ParamRef" in node.arg))
+    return elsewhere(builder, type, location)
   return refuse(draft("SL5007", { construct: `a cast to ${type}` }, location))
 }
 
@@ -48,7 +58,8 @@ const relation = (builder: Builder, text: string, location: number | undefined):
     if (found._tag === "Single") builder.addSingle({ shard: found.shard, table: found.name, location })
   } catch (error) {
     // Not a table that may be queried, but its name may still be looked up where unlisted tables live.
-    if (!(error instanceof Stopped) || error.stop._tag !== "Refused" || builder.view.topology.unlisted === undefined) throw error
+    if (!(error instanceof Stopped) || error.stop._tag !== "Refused" || builder.view.topology.unlisted === undefined)
+      throw error
     elsewhere(builder, `'${text}'::regclass`, location)
   }
 }
@@ -61,9 +72,12 @@ const elsewhere = (builder: Builder, construct: string, location: number | undef
 
 /** `schema.name` as text: unquoted parts are folded to lower case. */
 const identifiers = (text: string): ReadonlyArray<string> | undefined => {
-  const parts = /^\s*(?:("(?:[^"]|"")+"|[a-zA-Z_\u0080-\uffff][\w$\u0080-\uffff]*)\s*\.\s*)?("(?:[^"]|"")+"|[a-zA-Z_\u0080-\uffff][\w$\u0080-\uffff]*)\s*$/.exec(text)
+  const parts =
+    /^\s*(?:("(?:[^"]|"")+"|[a-zA-Z_\u0080-\uffff][\w$\u0080-\uffff]*)\s*\.\s*)?("(?:[^"]|"")+"|[a-zA-Z_\u0080-\uffff][\w$\u0080-\uffff]*)\s*$/.exec(
+      text
+    )
   if (parts === null) return undefined
   return [parts[1], parts[2]].flatMap((part) =>
-    part === undefined ? [] : [part.startsWith("\"") ? part.slice(1, -1).replaceAll("\"\"", "\"") : part.toLowerCase()]
+    part === undefined ? [] : [part.startsWith('"') ? part.slice(1, -1).replaceAll('""', '"') : part.toLowerCase()]
   )
 }

@@ -19,7 +19,9 @@ const ofExpression = (node: Node | undefined): string | undefined => {
     case "ColumnRef":
       return lastName(opened.node.fields)
     case "A_Indirection":
-      return lastName((opened.node.indirection ?? []).filter((step) => "String" in step)) ?? ofExpression(opened.node.arg)
+      return (
+        lastName((opened.node.indirection ?? []).filter((step) => "String" in step)) ?? ofExpression(opened.node.arg)
+      )
     case "FuncCall":
       return lastName(opened.node.funcname)
     case "A_Expr":

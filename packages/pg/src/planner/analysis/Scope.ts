@@ -112,12 +112,12 @@ export const findCte = (ctes: Ctes | undefined, name: string): Cte | undefined =
  */
 export type Resolved =
   | {
-    readonly _tag: "Column"
-    readonly column: ColumnId
-    readonly block: BlockId
-    /** The name could also be a column of a level further out: this relation's columns are not known. */
-    readonly guessed: boolean
-  }
+      readonly _tag: "Column"
+      readonly column: ColumnId
+      readonly block: BlockId
+      /** The name could also be a column of a level further out: this relation's columns are not known. */
+      readonly guessed: boolean
+    }
   | { readonly _tag: "Row"; readonly source: Source; readonly block: BlockId }
 
 const systemColumns = new Set(["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"])
@@ -164,7 +164,10 @@ export const findSource = (
     }
     if (source !== undefined) return { source, block: level.block }
   }
-  return refuse(draft("SL2010", { column: names.join("."), problem: "names no relation of the FROM list" }, location), true)
+  return refuse(
+    draft("SL2010", { column: names.join("."), problem: "names no relation of the FROM list" }, location),
+    true
+  )
 }
 
 const resolveIn = (
@@ -179,7 +182,8 @@ const resolveIn = (
   const [first] = found
   if (found.length > 1) return refuse(draft("SL2010", { column: shown, problem: "is ambiguous" }, location))
   if (first !== undefined) return { _tag: "Column", column: first.column, block, guessed: false }
-  if (systemColumns.has(name) && source.system === "refused") return refuse(draft("SL2006", { column: shown }, location))
+  if (systemColumns.has(name) && source.system === "refused")
+    return refuse(draft("SL2006", { column: shown }, location))
   if (source.open || (systemColumns.has(name) && source.system === "opaque")) {
     return { _tag: "Column", column: builder.newColumn(source.relation, name, undefined), block, guessed: false }
   }

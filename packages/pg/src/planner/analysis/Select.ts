@@ -21,7 +21,7 @@ import * as From from "./From.js"
 import type { BlockId, ColumnId } from "./Model.js"
 import * as OutputName from "./OutputName.js"
 import { findSource, type NamedColumn, type Scope } from "./Scope.js"
-import { isWrite, type Output, type Position, type Shape, type Walk } from "./Walk.js"
+import { type FromContext, isWrite, type Output, type Position, type Shape, type Walk } from "./Walk.js"
 
 /** @since 0.1.0 @category functions */
 export const query = (
@@ -44,11 +44,13 @@ const selectQuery = (
   before: Scope["ctes"],
   position: Position | undefined
 ): Shape => {
-  const block = walk.builder.newBlock(position === undefined ? undefined : { place: position.place, position: position.relation })
+  const block = walk.builder.newBlock(
+    position === undefined ? undefined : { place: position.place, position: position.relation }
+  )
   const place: Place = { block, guards: position?.place.guards ?? [], sees: "all" }
   if (select.intoClause !== undefined) return refuse(draft("SL1023", { statement: "SELECT INTO" }, undefined))
   const ctes = Cte.declare(walk, select.withClause, outer, before, place)
-  const context: From.FromContext = { walk, outer, ctes }
+  const context: FromContext = { walk, outer, ctes }
   if (select.op !== undefined && select.op !== "SETOP_NONE") return setOperation(context, select, place)
   if ((select.valuesLists ?? []).length > 0) return values(context, select, place)
   return plain(context, select, place)
@@ -69,7 +71,8 @@ const traitsOf = (walk: Walk, select: SelectStmt): Traits => {
   const grouped = (select.groupClause ?? []).length > 0
   return {
     grouped,
-    aggregated: grouped || select.havingClause !== undefined || finds(outputs, (key, value) => isAggregate(walk, key, value)),
+    aggregated:
+      grouped || select.havingClause !== undefined || finds(outputs, (key, value) => isAggregate(walk, key, value)),
     groupingSets: (select.groupClause ?? []).some((node) => "GroupingSet" in node),
     windows: (select.windowClause ?? []).length > 0 || finds(outputs, (key) => key === "over"),
     distinctOn: (select.distinctClause ?? []).some((node) => Object.keys(node).length > 0),
@@ -86,12 +89,13 @@ const finds = (value: unknown, test: (key: string, value: unknown) => boolean): 
 const isAggregate = (walk: Walk, key: string, value: unknown): boolean => {
   if (key === "JsonObjectAgg" || key === "JsonArrayAgg") return true
   if (key !== "FuncCall" || typeof value !== "object" || value === null || "over" in value) return false
-  if (["agg_star", "agg_distinct", "agg_filter", "agg_order", "agg_within_group"].some((mark) => mark in value)) return true
+  if (["agg_star", "agg_distinct", "agg_filter", "agg_order", "agg_within_group"].some((mark) => mark in value))
+    return true
   const call: Ast.Body<"FuncCall"> = value
   return walk.builder.view.isAggregate(Ast.names(call.funcname))
 }
 
-const plain = (context: From.FromContext, select: SelectStmt, place: Place): Shape => {
+const plain = (context: FromContext, select: SelectStmt, place: Place): Shape => {
   const { walk } = context
   const traits = traitsOf(walk, select)
   const scope = From.scopeOf(context, From.from(context, select.fromClause, place), place)
@@ -144,7 +148,7 @@ const bareName = (node: Node | undefined): string | undefined => {
 }
 
 /** LIMIT and OFFSET are computed once, whatever the rows. */
-const walkLimits = (context: From.FromContext, select: SelectStmt, place: Place): void => {
+const walkLimits = (context: FromContext, select: SelectStmt, place: Place): void => {
   const scope = From.scopeOf(context, { sources: [], columns: [], open: false }, place)
   context.walk.expression(select.limitCount, scope, { ...place, sees: "above" })
   context.walk.expression(select.limitOffset, scope, { ...place, sees: "above" })
@@ -189,8 +193,17 @@ const targetAt = (select: SelectStmt, index: number): Node | undefined => {
 }
 
 const recordTraits = (walk: Walk, select: SelectStmt, traits: Traits, block: BlockId): void => {
-  const add = (kind: "order" | "limit" | "aggregate" | "distinct" | "distinctOn" | "window" | "lock", clause: string, node: Node | undefined) =>
-    walk.builder.trait(block, { kind, clause, location: Ast.locationOf(node), orderFree: kind === "distinct" || kind === "aggregate" })
+  const add = (
+    kind: "order" | "limit" | "aggregate" | "distinct" | "distinctOn" | "window" | "lock",
+    clause: string,
+    node: Node | undefined
+  ) =>
+    walk.builder.trait(block, {
+      kind,
+      clause,
+      location: Ast.locationOf(node),
+      orderFree: kind === "distinct" || kind === "aggregate"
+    })
   if (select.limitCount !== undefined) add("limit", "LIMIT", select.limitCount)
   if (select.limitOffset !== undefined) add("limit", "OFFSET", select.limitOffset)
   if (traits.grouped) add("aggregate", "GROUP BY", (select.groupClause ?? [])[0])
@@ -226,9 +239,16 @@ const shapeOf = (
 ): Shape => {
   const imports = !traits.limited && !traits.windows && !traits.distinctOn && !traits.groupingSets
   const output = (name: string | undefined, column: ColumnId): Output => {
-    const isOwn = walk.builder.blockOf(column) === block && (!traits.aggregated || (keys.has(column) && !traits.groupingSets))
+    const isOwn =
+      walk.builder.blockOf(column) === block && (!traits.aggregated || (keys.has(column) && !traits.groupingSets))
     const links = isOwn ? [{ column, inside: block, imports, exports: true }] : []
-    return { name, family: isOwn ? walk.builder.column(column).family : undefined, links, operands: undefined, term: undefined }
+    return {
+      name,
+      family: isOwn ? walk.builder.column(column).family : undefined,
+      links,
+      operands: undefined,
+      term: undefined
+    }
   }
   const outputs: Array<Output> = []
   let open = false
@@ -306,7 +326,7 @@ const isInt8 = (text: string): boolean => {
   return value >= -(2n ** 63n) && value < 2n ** 63n
 }
 
-const values = (context: From.FromContext, select: SelectStmt, place: Place): Shape => {
+const values = (context: FromContext, select: SelectStmt, place: Place): Shape => {
   const { walk } = context
   const scope = From.scopeOf(context, { sources: [], columns: [], open: false }, place)
   const rows = (select.valuesLists ?? []).map((row) => Ast.as("List", row)?.items ?? [])
@@ -329,7 +349,7 @@ const values = (context: From.FromContext, select: SelectStmt, place: Place): Sh
 }
 
 /** UNION, INTERSECT, EXCEPT: what the outside says of a column holds for that column of each branch. */
-const setOperation = (context: From.FromContext, select: SelectStmt, place: Place): Shape => {
+const setOperation = (context: FromContext, select: SelectStmt, place: Place): Shape => {
   const { walk } = context
   const { builder } = walk
   builder.setExports(place.block, false)
@@ -341,7 +361,12 @@ const setOperation = (context: From.FromContext, select: SelectStmt, place: Plac
   const [left, right] = [side(select.larg), side(select.rarg)]
   walkSetOrdering(context, select, left, place)
   walkLimits(context, select, place)
-  builder.trait(place.block, { kind: "setOperation", clause: (select.op ?? "").replace("SETOP_", ""), location: undefined, orderFree: true })
+  builder.trait(place.block, {
+    kind: "setOperation",
+    clause: (select.op ?? "").replace("SETOP_", ""),
+    location: undefined,
+    orderFree: true
+  })
   const limited = select.limitCount !== undefined || select.limitOffset !== undefined
   recordTraits(walk, select, { ...traitsOf(walk, { ...select, targetList: [] }), aggregated: false }, place.block)
   const outputs = left.outputs.map((output, index): Output => {
@@ -361,7 +386,7 @@ const setOperation = (context: From.FromContext, select: SelectStmt, place: Plac
 }
 
 /** ORDER BY of a set operation sees output columns only. */
-const walkSetOrdering = (context: From.FromContext, select: SelectStmt, left: Shape, place: Place): void => {
+const walkSetOrdering = (context: FromContext, select: SelectStmt, left: Shape, place: Place): void => {
   const { walk } = context
   const relation = walk.builder.newRelation(place.block, place.guards)
   const columns = left.outputs.map((output) => ({

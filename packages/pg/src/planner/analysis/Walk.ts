@@ -3,13 +3,13 @@
  *
  * @since 0.1.0
  */
-import type { Node } from "libpg-query"
+import type { Alias, Node } from "libpg-query"
 import type { Operand } from "@shardlayer/core/plan/Constraint"
 import type { Family } from "@shardlayer/core/topology/KeyType"
 import type { Builder, Place } from "./Builder.js"
 import type { Term } from "./Equality.js"
 import type { BlockId, ColumnId, RelationId } from "./Model.js"
-import type { Ctes, Scope } from "./Scope.js"
+import type { Ctes, Scope, Source } from "./Scope.js"
 
 /**
  * An output column of a query, as far as the outside may rely on it.
@@ -95,6 +95,27 @@ export interface Walk {
     position: Position | undefined
   ) => Shape
 }
+
+/**
+ * What stays the same for all items of one FROM list.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface FromContext {
+  readonly walk: Walk
+  /** Of the query whose FROM this is, without its own relations. */
+  readonly outer: Scope | undefined
+  readonly ctes: Ctes | undefined
+}
+
+/**
+ * Makes a query's outputs the columns of a relation.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Derive = (walk: Walk, shape: Shape, relation: RelationId, alias: Alias | undefined, place: Place) => Source
 
 /** @since 0.1.0 @category guards */
 export const isWrite = (node: Node): boolean =>

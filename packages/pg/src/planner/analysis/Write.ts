@@ -6,7 +6,16 @@
  *
  * @since 0.1.0
  */
-import type { InsertStmt, Node, OnConflictClause, ResTarget, ReturningClause, SelectStmt, UpdateStmt, DeleteStmt } from "libpg-query"
+import type {
+  InsertStmt,
+  Node,
+  OnConflictClause,
+  ResTarget,
+  ReturningClause,
+  SelectStmt,
+  UpdateStmt,
+  DeleteStmt
+} from "libpg-query"
 import type { Operand } from "@shardlayer/core/plan/Constraint"
 import type * as Table from "@shardlayer/core/topology/Table"
 import * as Ast from "../Ast.js"
@@ -21,7 +30,7 @@ import type { ColumnId } from "./Model.js"
 import * as OutputName from "./OutputName.js"
 import type { Scope, Source } from "./Scope.js"
 import * as StoredKey from "./StoredKey.js"
-import type { Output, Position, Shape, Walk } from "./Walk.js"
+import type { FromContext, Output, Position, Shape, Walk } from "./Walk.js"
 import * as WriteRules from "./WriteRules.js"
 
 /** @since 0.1.0 @category functions */
@@ -32,7 +41,9 @@ export const write = (
   before: Scope["ctes"],
   position: Position | undefined
 ): Shape => {
-  const block = walk.builder.newBlock(position === undefined ? undefined : { place: position.place, position: position.relation })
+  const block = walk.builder.newBlock(
+    position === undefined ? undefined : { place: position.place, position: position.relation }
+  )
   const place: Place = { block, guards: [], sees: "all" }
   walk.builder.markWrite()
   const opened = Ast.open(node)
@@ -56,16 +67,21 @@ const contextOf = (
   outer: Scope | undefined,
   before: Scope["ctes"],
   place: Place
-): From.FromContext => ({ walk, outer, ctes: Cte.declare(walk, statement.withClause, outer, before, place) })
+): FromContext => ({ walk, outer, ctes: Cte.declare(walk, statement.withClause, outer, before, place) })
 
-const targetOf = (context: From.FromContext, statement: { readonly relation?: InsertStmt["relation"] }, place: Place, isRead: boolean) => {
+const targetOf = (
+  context: FromContext,
+  statement: { readonly relation?: InsertStmt["relation"] },
+  place: Place,
+  isRead: boolean
+) => {
   if (statement.relation === undefined) throw new Error("a write without its table")
   return From.table(context.walk, statement.relation, place, isRead)
 }
 
 const visible = (source: Source) => ({ sources: [source], columns: source.columns, open: source.open })
 
-const insert = (context: From.FromContext, statement: InsertStmt, place: Place): Shape => {
+const insert = (context: FromContext, statement: InsertStmt, place: Place): Shape => {
   const { walk } = context
   const location = Ast.location(statement.relation)
   const { named, source } = targetOf(context, statement, place, false)
@@ -78,7 +94,8 @@ const insert = (context: From.FromContext, statement: InsertStmt, place: Place):
   if (rows !== undefined) insertRows(context, named, names, rows, place, location)
   else if (select === undefined) insertRows(context, named, [], [[]], place, location)
   else insertQuery(context, named, names, { SelectStmt: select }, place, location)
-  if (statement.onConflictClause !== undefined) onConflict(context, named, source, statement.onConflictClause, place, location)
+  if (statement.onConflictClause !== undefined)
+    onConflict(context, named, source, statement.onConflictClause, place, location)
   return returning(context, statement.returningClause, visible(source), place)
 }
 
@@ -92,8 +109,12 @@ const insertedNames = (named: Named, statement: InsertStmt): ReadonlyArray<strin
 /** The rows of a VALUES list that is nothing else. */
 const plainRows = (select: SelectStmt): ReadonlyArray<ReadonlyArray<Node>> | undefined => {
   const lists = select.valuesLists ?? []
-  const isPlain = lists.length > 0 && select.withClause === undefined && (select.sortClause ?? []).length === 0 &&
-    select.limitCount === undefined && select.limitOffset === undefined
+  const isPlain =
+    lists.length > 0 &&
+    select.withClause === undefined &&
+    (select.sortClause ?? []).length === 0 &&
+    select.limitCount === undefined &&
+    select.limitOffset === undefined
   return isPlain ? lists.map((list) => Ast.as("List", list)?.items ?? []) : undefined
 }
 
@@ -111,7 +132,8 @@ const givenNames = (
       : []
   )
   const isGiven = (index: number) =>
-    rows === undefined || rows.every((row) => {
+    rows === undefined ||
+    rows.every((row) => {
       const value = row[index]
       return value !== undefined && !("SetToDefault" in value)
     })
@@ -129,11 +151,11 @@ const checkOverriding = (
   if (key !== undefined) refuse(draft("SL3001", { table: table.id, column: key.name }, location))
 }
 
-const emptyScope = (context: From.FromContext, place: Place): Scope =>
+const emptyScope = (context: FromContext, place: Place): Scope =>
   From.scopeOf(context, { sources: [], columns: [], open: false }, place)
 
 const insertRows = (
-  context: From.FromContext,
+  context: FromContext,
   named: Named,
   names: ReadonlyArray<string>,
   rows: ReadonlyArray<ReadonlyArray<Node>>,
@@ -151,8 +173,10 @@ const insertRows = (
       const column = columnOf(relation, name)
       if (node === undefined || "SetToDefault" in node) return defaultKey(table, column, location)
       const term = Equality.termOf(walk.builder, scope, node)
-      return StoredKey.ofTerm(walk.builder, table, column, term) ??
+      return (
+        StoredKey.ofTerm(walk.builder, table, column, term) ??
         refuse(draft("SL3002", { table: table.id, column: name }, Ast.locationOf(node)))
+      )
     })
   )
   walk.builder.addWrite({ table, alias: table.name, location, keys: { _tag: "Rows", rows: keys } })
@@ -168,7 +192,7 @@ const defaultKey = (table: Table.Sharded, column: Catalog.Column, location: numb
   StoredKey.ofDefault(column) ?? refuse(draft("SL3001", { table: table.id, column: column.name }, location))
 
 const insertQuery = (
-  context: From.FromContext,
+  context: FromContext,
   named: Named,
   names: ReadonlyArray<string>,
   select: Node,
@@ -186,8 +210,9 @@ const insertQuery = (
       const column = columnOf(relation, name)
       const output = shape.open ? undefined : branch.outputs[names.indexOf(name)]
       if (output === undefined && !names.includes(name)) return defaultKey(table, column, location)
-      return selectedKey(walk, table, column, output) ??
-        refuse(draft("SL3004", { table: table.id, column: name }, location))
+      return (
+        selectedKey(walk, table, column, output) ?? refuse(draft("SL3004", { table: table.id, column: name }, location))
+      )
     })
   }))
   walk.builder.addWrite({ table, alias: table.name, location, keys: { _tag: "Query", branches } })
@@ -203,12 +228,13 @@ const selectedKey = (
   if (output.term !== undefined) return StoredKey.ofTerm(walk.builder, table, column, output.term)
   const family = walk.builder.view.familyOf(column)
   const link = output.links[0]
-  if (family === undefined || output.family !== family || StoredKey.charactersMax(column) !== undefined) return undefined
+  if (family === undefined || output.family !== family || StoredKey.charactersMax(column) !== undefined)
+    return undefined
   return link?.column
 }
 
 const onConflict = (
-  context: From.FromContext,
+  context: FromContext,
   named: Named,
   target: Source,
   clause: OnConflictClause,
@@ -259,11 +285,12 @@ const checkArbiter = (
   const { infer } = clause
   const named = infer?.conname
   const inferred = (infer?.indexElems ?? []).map((node) => Ast.as("IndexElem", node)?.name)
-  const isKept = infer === undefined
-    ? relation.indexes.every((index) => WriteRules.isKept(index, table))
-    : named !== undefined
-    ? relation.indexes.some((index) => index.constraint === named && WriteRules.isKept(index, table))
-    : table.columns.every((column) => inferred.includes(column))
+  const isKept =
+    infer === undefined
+      ? relation.indexes.every((index) => WriteRules.isKept(index, table))
+      : named !== undefined
+        ? relation.indexes.some((index) => index.constraint === named && WriteRules.isKept(index, table))
+        : table.columns.every((column) => inferred.includes(column))
   if (!isKept) refuse(draft("SL6008", { table: table.id }, Ast.location(infer) ?? location))
 }
 
@@ -312,7 +339,7 @@ const assignedValue = (walk: Walk, target: ResTarget, scope: Scope, place: Place
   return Ast.as("RowExpr", part.source)?.args?.[number - 1]
 }
 
-const update = (context: From.FromContext, statement: UpdateStmt, place: Place): Shape => {
+const update = (context: FromContext, statement: UpdateStmt, place: Place): Shape => {
   const { walk } = context
   const location = Ast.location(statement.relation)
   const { named, source } = targetOf(context, statement, place, true)
@@ -342,14 +369,21 @@ const movedKey = (
     if (before === undefined) throw new Error(`key column ${name} is missing in a table that passed the catalog check`)
     if (assignment === undefined) return before
     if (assignment.term._tag === "Column" && assignment.term.column === before) return before
-    return StoredKey.ofTerm(walk.builder, table, columnOf(relation, name), assignment.term) ??
+    return (
+      StoredKey.ofTerm(walk.builder, table, columnOf(relation, name), assignment.term) ??
       refuse(draft("SL3003", { table: table.id, column: name }, Ast.locationOf(assignment.value) ?? location))
+    )
   })
   if (key.every((part) => typeof part === "number")) return
-  walk.builder.addWrite({ table, alias: source.alias, location, keys: { _tag: "Query", branches: [{ block: place.block, key }] } })
+  walk.builder.addWrite({
+    table,
+    alias: source.alias,
+    location,
+    keys: { _tag: "Query", branches: [{ block: place.block, key }] }
+  })
 }
 
-const remove = (context: From.FromContext, statement: DeleteStmt, place: Place): Shape => {
+const remove = (context: FromContext, statement: DeleteStmt, place: Place): Shape => {
   const { walk } = context
   const { named, source } = targetOf(context, statement, place, true)
   WriteRules.check(walk.builder.view, named, { kind: "delete", columns: new Set() }, Ast.location(statement.relation))
@@ -360,14 +394,18 @@ const remove = (context: From.FromContext, statement: DeleteStmt, place: Place):
 
 /** RETURNING: its columns are named, but say nothing to the outside; `old` and `new` are the target's row. */
 const returning = (
-  context: From.FromContext,
+  context: FromContext,
   clause: ReturningClause | undefined,
   all: { readonly sources: ReadonlyArray<Source>; readonly columns: Scope["columns"]; readonly open: boolean },
   place: Place
 ): Shape => {
   const { walk } = context
   const target = all.sources[0]
-  const names = ["old", "new", ...(clause?.options ?? []).flatMap((node) => Ast.as("ReturningOption", node)?.value ?? [])]
+  const names = [
+    "old",
+    "new",
+    ...(clause?.options ?? []).flatMap((node) => Ast.as("ReturningOption", node)?.value ?? [])
+  ]
   const versions = target === undefined ? [] : names.map((alias) => ({ ...target, alias, schema: undefined }))
   const outer: Scope = {
     ...From.scopeOf(context, { sources: versions, columns: [], open: false }, place)
@@ -388,4 +426,10 @@ const returning = (
   return { block: place.block, outputs, open, branches: [] }
 }
 
-const opaque = (name: string | undefined): Output => ({ name, family: undefined, links: [], operands: undefined, term: undefined })
+const opaque = (name: string | undefined): Output => ({
+  name,
+  family: undefined,
+  links: [],
+  operands: undefined,
+  term: undefined
+})

@@ -28,7 +28,8 @@ export interface Operation {
 export const check = (view: SchemaView, named: Named, operation: Operation, location: number | undefined): void => {
   const { relation } = named
   if (named._tag === "Reference") return refuse(draft("SL6002", { table: named.table.id }, location))
-  if (relation === undefined) return refuse(draft("SL2007", { table: named._tag === "Single" ? named.name : "" }, location))
+  if (relation === undefined)
+    return refuse(draft("SL2007", { table: named._tag === "Single" ? named.name : "" }, location))
   checkRelation({ view, location, visited: new Set() }, placed(view, relation), relation, operation)
 }
 
@@ -123,8 +124,8 @@ const checkUnique = (
   operation: Operation,
   acknowledged: ReadonlySet<string>
 ): void => {
-  const broken = relation.indexes.find((index) =>
-    !isKept(index, table) && isTouched(index, operation) && !acknowledged.has(index.name)
+  const broken = relation.indexes.find(
+    (index) => !isKept(index, table) && isTouched(index, operation) && !acknowledged.has(index.name)
   )
   if (broken !== undefined) refuse(draft("SL6006", { constraint: broken.name, table: table.id }, location))
 }
@@ -140,7 +141,8 @@ export const isKept = (index: Catalog.Index, table: Table.Sharded): boolean =>
   !index.exclusion && table.columns.every((column) => index.columns.includes(column))
 
 const isTouched = (index: Catalog.Index, operation: Operation): boolean =>
-  operation.kind === "insert" || index.partial ||
+  operation.kind === "insert" ||
+  index.partial ||
   index.columns.some((column) => column === null || operation.columns.has(column))
 
 const checkSequences = (
@@ -150,8 +152,8 @@ const checkSequences = (
   operation: Operation,
   acknowledged: ReadonlySet<string>
 ): void => {
-  const column = relation.columns.find((candidate) =>
-    candidate.sequence && isOmitted(operation, candidate) && !acknowledged.has(candidate.name)
+  const column = relation.columns.find(
+    (candidate) => candidate.sequence && isOmitted(operation, candidate) && !acknowledged.has(candidate.name)
   )
   if (column !== undefined) refuse(draft("SL6007", { column: column.name, table: table.id }, location))
 }
@@ -203,7 +205,8 @@ const checkReferencing = (
     if (!isTouchedBy || isAcknowledged) continue
     const action = operation.kind === "delete" ? key.onDelete : key.onUpdate
     const clears = action === "n" || action === "d"
-    const movesRow = clears && other._tag === "Sharded" && other.table.columns.some((column) => key.columns.includes(column))
+    const movesRow =
+      clears && other._tag === "Sharded" && other.table.columns.some((column) => key.columns.includes(column))
     if (!isLocal(other, key.columns, place, key.references) || movesRow) {
       refuse(draft("SL6011", { constraint: key.name, other: other.id, table: place.id }, context.location))
     }

@@ -16,8 +16,12 @@ const top: BlockId = 0
 
 /** @since 0.1.0 @category functions */
 export const refusal = (analyzed: Analyzed): Draft | undefined =>
-  singleTable(analyzed) ?? wholeAnswer(analyzed) ?? locks(analyzed) ?? values(analyzed) ?? subqueries(analyzed) ??
-    alignment(analyzed)
+  singleTable(analyzed) ??
+  wholeAnswer(analyzed) ??
+  locks(analyzed) ??
+  values(analyzed) ??
+  subqueries(analyzed) ??
+  alignment(analyzed)
 
 const singleTable = (analyzed: Analyzed): Draft | undefined => {
   const [single] = analyzed.singles
@@ -107,19 +111,25 @@ const blocksAround = (analyzed: Analyzed, block: BlockId): ReadonlyArray<BlockId
   return around
 }
 
-/** A relation of the outermost FROM list, and its columns that are a leaf's key. */
+/** A leaf, and the columns of the outermost FROM list that are its key. */
 interface Driver {
   readonly leaf: Leaf
-  readonly relation: RelationId
   readonly key: ReadonlyArray<ColumnId>
 }
 
 const alignment = (analyzed: Analyzed): Draft | undefined => {
   const drivers = analyzed.leaves.flatMap((leaf) => driverOf(analyzed, leaf) ?? [])
   const row = closure(analyzed, { block: top })
-  const real = drivers.filter(({ relation }) =>
-    analyzed.guards.every((guard, id) => !guard.relations.has(relation) || row.isGuardActive(id))
-  )
+  // Real at every level on the way out: a NULL-extended row inside a derived table would come out on each shard.
+  const real = drivers.filter(({ leaf }) => {
+    const around = [
+      leaf.relation,
+      ...blocksAround(analyzed, leaf.block).flatMap((block) => analyzed.blocks[block]?.parent?.position ?? [])
+    ]
+    return analyzed.guards.every(
+      (guard, id) => row.isGuardActive(id) || around.every((relation) => !guard.relations.has(relation))
+    )
+  })
   const [first] = real
   const [any] = analyzed.leaves
   if (first === undefined) return draft("SL4008", {}, any?.location)
@@ -135,7 +145,7 @@ const driverOf = (analyzed: Analyzed, leaf: Leaf): Driver | undefined => {
     if (next === undefined) return undefined
     at = next
   }
-  return { leaf, relation: at.relation, key: at.key }
+  return { leaf, key: at.key }
 }
 
 const outwards = (analyzed: Analyzed, key: ReadonlyArray<ColumnId>) => {
@@ -156,18 +166,24 @@ const outwards = (analyzed: Analyzed, key: ReadonlyArray<ColumnId>) => {
 const misaligned = (analyzed: Analyzed, driver: Driver): Draft | undefined => {
   for (const leaf of analyzed.leaves) {
     if (leaf.table.keyspace !== driver.leaf.table.keyspace) {
-      return draft("SL4009", {
-        table: leaf.alias,
-        keyspace: leaf.table.keyspace,
-        driver: driver.leaf.alias,
-        other: driver.leaf.table.keyspace
-      }, leaf.location)
+      return draft(
+        "SL4009",
+        {
+          table: leaf.alias,
+          keyspace: leaf.table.keyspace,
+          driver: driver.leaf.alias,
+          other: driver.leaf.table.keyspace
+        },
+        leaf.location
+      )
     }
     const closed = closure(analyzed, { block: leaf.block, relation: leaf.relation })
-    const isAligned = closed.never || leaf.key.every((column, index) => {
-      const other = driver.key[index]
-      return other !== undefined && closed.same(column, other)
-    })
+    const isAligned =
+      closed.never ||
+      leaf.key.every((column, index) => {
+        const other = driver.key[index]
+        return other !== undefined && closed.same(column, other)
+      })
     if (!isAligned) return draft("SL4007", { table: leaf.alias, driver: driver.leaf.alias }, leaf.location)
   }
   return undefined
