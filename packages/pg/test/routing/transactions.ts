@@ -317,6 +317,23 @@ export const transactions = (it: It): void => {
       })
     )
 
+    it.effect("a stream taken in part lets the transaction go on", () =>
+      Effect.gen(function* () {
+        const { mine } = fresh()
+        yield* each((sql) =>
+          sql.withTransaction(
+            Effect.gen(function* () {
+              yield* insert(sql, mine, "streamed")
+              const numbers = sql`select u.id, g from users u, generate_series(1, 5000) g where u.id = ${mine}`.stream
+              for (let turn = 0; turn < 3; turn++) yield* Stream.runCollect(Stream.take(numbers, 3))
+              yield* sql`update users set name = 'went on' where id = ${mine}`
+            })
+          )
+        )
+        yield* expectLeft([mine], ["went on"])
+      })
+    )
+
     it.effect("new texts are planned while the only connection is taken", () =>
       Effect.gen(function* () {
         const { over } = yield* Routing
