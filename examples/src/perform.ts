@@ -94,7 +94,7 @@ const refused = (stage: Stage, scene: Extract<Scene, { _tag: "Refused" }>): Perf
         ? Render.refusal(paint, error)
         : [...Render.statement(paint, text, params), `     ${paint.yellow(error._tag)} ${error.message}`]
     for (const row of shown) line(row)
-    line(paint.dim(`     ${Render.millis(here)}, no shard touched`))
+    line(paint.dim(`     ${Render.millis(here)}, and nothing was run on any shard`))
     return 0
   })
 
