@@ -3,11 +3,16 @@
  *
  * @since 0.1.0
  */
+export * as PgConnection from "./PgConnection.js"
 export * as PgDirectory from "./PgDirectory.js"
 export * as PgErrors from "./PgErrors.js"
 export * as PgInstall from "./PgInstall.js"
+export * as PgListener from "./PgListener.js"
 export * as PgPlanner from "./PgPlanner.js"
+export * as PgPool from "./PgPool.js"
 export * as PgRouter from "./PgRouter.js"
+export * as PgSession from "./PgSession.js"
 export * as PgShard from "./PgShard.js"
+export * as PgShardConfig from "./PgShardConfig.js"
 export * as PgTopologyStore from "./PgTopologyStore.js"
 export * as SlotExpression from "./SlotExpression.js"
