@@ -23,8 +23,8 @@ import type { SchemaView } from "./SchemaView.js"
 import * as StatementKind from "./StatementKind.js"
 
 /**
- * `unknownName`: a table that is written to is not in the catalog. It may be a temporary one, or made elsewhere: a newer
- * catalog could know it.
+ * `unknownName`: a table that is written to is not in the catalog. It may be a temporary one, or made elsewhere: a
+ * newer catalog could know it.
  *
  * @since 0.1.0
  * @category models
@@ -109,8 +109,8 @@ const effectOf = (context: Context, tree: Node): Verdict.Effect => {
       return { ...passing, session: changesSession, refusal }
     }
     case "TransactionStmt":
-      // Off a transaction of the router a BEGIN would be undone with its session; inside one, COMMIT would end it behind
-      // the router's back, and ROLLBACK TO would take back savepoints that the router counts on.
+      // Off a transaction of the router a BEGIN would be undone with its session; inside one, COMMIT would end it
+      // behind the router's back, and ROLLBACK TO would take back savepoints that the router counts on.
       return refusing(StatementKind.refusal(...transactionKind(tree)))
     default:
       return utilityEffect(view, tree, opened._tag)

@@ -1,8 +1,9 @@
 /**
- * Schema changes that bring rows along: tables made from queries, tables that take a listed name, keys that change type.
+ * Schema changes that bring rows along: tables made from queries, tables that take a listed name, keys that change
+ * type.
  *
- * Enters: a DDL statement. Leaves: a refusal if rows of a sharded or reference table could end up where the router would
- * not look for them. Holds: making, dropping and altering anything else passes.
+ * Enters: a DDL statement. Leaves: a refusal if rows of a sharded or reference table could end up where the router
+ * would not look for them. Holds: making, dropping and altering anything else passes.
  *
  * @since 0.1.0
  */

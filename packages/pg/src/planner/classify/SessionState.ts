@@ -1,8 +1,8 @@
 /**
  * What a pinned statement leaves behind in its session, and settings under which texts would mean something else.
  *
- * Enters: SET statements, function calls. Leaves: whether the session must not go back to the pool, or a refusal. Holds:
- * after a statement that passes, names and literals still mean what the router reads into them.
+ * Enters: SET statements, function calls. Leaves: whether the session must not go back to the pool, or a refusal.
+ * Holds: after a statement that passes, names and literals still mean what the router reads into them.
  *
  * @since 0.1.0
  */

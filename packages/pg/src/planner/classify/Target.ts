@@ -1,8 +1,8 @@
 /**
  * The relation that a pinned statement writes to, as far as it matters for the place of its rows.
  *
- * Enters: a name of the text. Leaves: a `Target`. Holds: a table that the topology lists is never taken for another, even
- * if a temporary table hides it; what cannot be looked into is `Opaque`.
+ * Enters: a name of the text. Leaves: a `Target`. Holds: a table that the topology lists is never taken for another,
+ * even if a temporary table hides it; what cannot be looked into is `Opaque`.
  *
  * @since 0.1.0
  */

@@ -1,8 +1,8 @@
 /**
  * One verdict over all statements of a text.
  *
- * Enters: what each statement does. Leaves: the verdict of the `PinnedPlan`. Holds: a refusal wins; keys add up; `Check`
- * stands for a text that is one INSERT or UPDATE and nothing else.
+ * Enters: what each statement does. Leaves: the verdict of the `PinnedPlan`. Holds: a refusal wins; keys add up;
+ * `Check` stands for a text that is one INSERT or UPDATE and nothing else.
  *
  * @since 0.1.0
  */
@@ -85,16 +85,17 @@ const checkOf = (parsed: Parsed, effects: ReadonlyArray<Effect>, finding: OnServ
 }
 
 /**
- * The statement with RETURNING appended, as a CTE that is read. On a line of its own, because the text may end in a line
- * comment. Parameters keep their numbers; the target's columns are named through its alias, because a FROM list may have
- * columns of the same name.
+ * The statement with RETURNING appended, as a CTE that is read. On a line of its own, because the text may end in a
+ * line comment. Parameters keep their numbers; the target's columns are named through its alias, because a FROM list
+ * may have columns of the same name.
  */
 const checkText = (text: string, alias: string, columns: ReadonlyArray<string>): string => {
   const names = columns.map((_, index) => `shardlayer_key_${index + 1}`)
   const returned = columns.map(
     (column, index) => `(${quoted(alias)}.${quoted(column)})::pg_catalog.text AS ${names[index]}`
   )
-  return `WITH shardlayer_written AS (${text}\nRETURNING ${returned.join(", ")}\n) SELECT ${names.join(", ")} FROM shardlayer_written`
+  const written = `${text}\nRETURNING ${returned.join(", ")}\n`
+  return `WITH shardlayer_written AS (${written}) SELECT ${names.join(", ")} FROM shardlayer_written`
 }
 
 const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`

@@ -1,8 +1,8 @@
 /**
  * INSERT, UPDATE, DELETE, MERGE, TRUNCATE and COPY under a pin: where their rows belong.
  *
- * Enters: one write, wherever in a statement it stands. Leaves: findings; none says that it is harmless. Holds: a row of
- * a sharded table is put somewhere only with a key that is compared with the pin.
+ * Enters: one write, wherever in a statement it stands. Leaves: findings; none says that it is harmless. Holds: a row
+ * of a sharded table is put somewhere only with a key that is compared with the pin.
  *
  * @since 0.1.0
  */
