@@ -351,7 +351,7 @@ export const transactions = (it: It): void => {
             })
           )
         )
-        expect(seen).toEqual([{ name: "still", balance: "3.00" }])
+        expect("message" in seen ? seen.message : seen).toEqual([{ name: "still", balance: "3.00" }])
       }).pipe(Effect.scoped)
     )
 
