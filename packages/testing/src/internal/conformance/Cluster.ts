@@ -26,8 +26,16 @@ export interface Cluster {
   readonly router: () => ShardRouterService
   /** Makes the shards anew from what the oracle holds now. Sessions end on both sides. */
   readonly rebuild: Effect.Effect<void>
-  /** The tables of which the shards do not hold what the oracle holds, and how so; all tables, or these. */
-  readonly drift: (tables?: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<string>>
+  /**
+   * The tables of which the shards do not hold what the oracle holds, and how so; all tables, or these. `counts`: only
+   * the number of rows is compared.
+   */
+  readonly drift: (
+    tables: ReadonlyArray<string> | undefined,
+    compare: "rows" | "counts"
+  ) => Effect.Effect<ReadonlyArray<string>>
+  /** The defaults of a table's columns, as text. */
+  readonly defaults: (tables: ReadonlyArray<string>) => Effect.Effect<string>
   /** `pg_type` names of types that one of the databases defines itself. */
   readonly typeName: (oid: string) => Effect.Effect<string>
 }
@@ -66,7 +74,7 @@ export const make = (options: Options): Effect.Effect<Cluster, never, Scope.Scop
       const scope = yield* Scope.make()
       const oracle = yield* Scope.extend(openOracle(address, set), scope)
       const shards = yield* Effect.forEach(ids, (id) =>
-        Effect.map(Scope.extend(Session.open(address, shardName(id)), scope), (session) => [id, session] as const)
+        Effect.map(Scope.extend(openSession(address, shardName(id), set), scope), (session) => [id, session] as const)
       )
       const router = yield* Scope.extend(openRouter(options, topology), scope)
       return { scope, oracle, router, shards: new Map(shards) }
@@ -82,7 +90,9 @@ export const make = (options: Options): Effect.Effect<Cluster, never, Scope.Scop
         yield* Scope.close(sides.scope, Exit.void)
         sides = yield* copy
       }),
-      drift: (tables) => Effect.suspend(() => drift(topology, sides.oracle, sides.shards, tables)),
+      drift: (tables, compare) =>
+        Effect.suspend(() => drift(topology, sides.oracle, sides.shards, { tables, compare })),
+      defaults: (tables) => Effect.suspend(() => defaults(sides.oracle, tables)),
       typeName: (oid) => Effect.suspend(() => typeName(oid, [sides.oracle, ...sides.shards.values()]))
     }
   })
@@ -121,7 +131,15 @@ const load = (address: Session.Address, database: string, session: ReadonlyArray
   )
 
 const openOracle = (address: Session.Address, set: CaseSet): Effect.Effect<Session.Session, never, Scope.Scope> =>
-  Effect.tap(Session.open(address, oracleName), (session) =>
+  openSession(address, oracleName, set)
+
+/** A session as the set's statements expect it. */
+const openSession = (
+  address: Session.Address,
+  database: string,
+  set: CaseSet
+): Effect.Effect<Session.Session, never, Scope.Scope> =>
+  Effect.tap(Session.open(address, database), (session) =>
     Effect.forEach(["set search_path = public", "set statement_timeout = '60s'", ...set.session], session.run)
   )
 
@@ -167,13 +185,15 @@ const takeAway = (shard: Session.Session, topology: Placement.Placement["topolog
 const fingerprint = (session: Session.Session, tables: ReadonlyArray<string>) =>
   Effect.map(
     session.run(
-      tables
-        .map(
-          (name, index) =>
-            `select ${index}, count(*), coalesce(sum(hashtextextended(case_row::text, 0)::numeric), 0)
+      tables.length === 0
+        ? ""
+        : tables
+            .map(
+              (name, index) =>
+                `select ${index}, count(*), coalesce(sum(hashtextextended(case_row::text, 0)::numeric), 0)
              from only ${escapeIdentifier(name)} as case_row`
-        )
-        .join(" union all ")
+            )
+            .join(" union all ")
     ),
     (rows) =>
       new Map(
@@ -188,10 +208,10 @@ const drift = (
   topology: Placement.Placement["topology"],
   oracle: Session.Session,
   shards: ReadonlyMap<string, Session.Session>,
-  only: ReadonlyArray<string> | undefined
+  given: { readonly tables: ReadonlyArray<string> | undefined; readonly compare: "rows" | "counts" }
 ): Effect.Effect<ReadonlyArray<string>> =>
   Effect.gen(function* () {
-    const tables = (yield* plainTables(oracle)).filter((name) => only === undefined || only.includes(name))
+    const tables = (yield* plainTables(oracle)).filter((name) => given.tables?.includes(name) ?? true)
     if (tables.length === 0) return []
     const expected = yield* fingerprint(oracle, tables)
     const found: Array<string> = []
@@ -211,15 +231,24 @@ const drift = (
       const holders = Placement.holders(topology, table)
       const parts = holders.shards.map((id) => prints.get(id)?.get(table))
       const add = (of: "count" | "sum") => parts.reduce((total, part) => total + (part?.[of] ?? 0n), 0n)
-      const same = holders.copies
-        ? parts.every((part) => part?.count === whole?.count && part?.sum === whole?.sum)
-        : add("count") === whole?.count && add("sum") === whole.sum
+      const equal = (of: "count" | "sum") =>
+        holders.copies ? parts.every((part) => part?.[of] === whole?.[of]) : add(of) === whole?.[of]
+      const same = equal("count") && (given.compare === "counts" || equal("sum"))
       const counts = parts.map((part) => String(part?.count ?? "none")).join(" + ")
       if (!same)
         found.push(`table ${table} holds ${counts} rows, the oracle ${whole?.count}: they are not the same rows`)
     }
     return found
   })
+
+const defaults = (session: Session.Session, tables: ReadonlyArray<string>): Effect.Effect<string> =>
+  Effect.map(
+    session.run(
+      `select pg_get_expr(d.adbin, d.adrelid) from pg_attrdef d join pg_class c on c.oid = d.adrelid
+       where c.relname in (${["", ...tables].map((name) => `'${name.replaceAll("'", "''")}'`).join(", ")})`
+    ),
+    (rows) => rows.map(([expression]) => expression ?? "").join("\n")
+  )
 
 const typeName = (oid: string, sessions: ReadonlyArray<Session.Session>): Effect.Effect<string> =>
   Effect.gen(function* () {

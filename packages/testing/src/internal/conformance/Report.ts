@@ -114,6 +114,15 @@ export const total = (title: string, summary: Summary): string => {
   ].join("\n")
 }
 
+/** One line of JSON a statement, to compare two runs by. */
+export const lines = (title: string, outcomes: ReadonlyArray<Outcome>): string =>
+  outcomes
+    .map(({ case: of, group, namesSharded, strategy, verdict }) => {
+      const { _tag: result, ...detail } = verdict
+      return `${JSON.stringify({ set: title, name: of.name, group, namesSharded, result, ...detail, strategy })}\n`
+    })
+    .join("")
+
 /** A file each for what is wrong or failed; their names, relative to `folder`. */
 export const writeFindings = (
   folder: string,

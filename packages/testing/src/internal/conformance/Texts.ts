@@ -52,6 +52,15 @@ export const makesRows = (parser: Parser, sql: string): boolean => {
   )
 }
 
+/**
+ * Whether it speaks of time, chance or a sequence: what it stores is then different each time. Errs on the safe side:
+ * a table's default that holds such a word is enough.
+ */
+export const isUndetermined = (sql: string): boolean =>
+  /\b(random\w*|gen_random_uuid|uuidv[47]|nextval|now|\w+_timestamp|timeofday|current_(date|time)|localtime)\b/i.test(
+    sql
+  ) || /'\s*(now|today|yesterday|tomorrow)\b/i.test(sql)
+
 /** Where the leading ORDER BY expressions stand in the answer; ends at the first that is no output column. */
 export const sortKeys = (parser: Parser, sql: string, columns: ReadonlyArray<Column>): ReadonlyArray<number> => {
   const sorts = Ast.as("SelectStmt", treeOf(parser, sql))?.sortClause ?? []

@@ -10,7 +10,7 @@ import * as Parser from "@shardlayer/pg/planner/Parser"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { mkdirSync, rmSync, writeFileSync } from "node:fs"
+import { appendFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
 import * as PgCluster from "../../PgCluster.js"
@@ -106,6 +106,7 @@ const runSet = (
         return { notes: cluster.notes, outcomes: yield* Runner.run({ set, layout, cluster, parser }) }
       })
     )
+    appendFileSync(join(given.out, "outcomes.jsonl"), Report.lines(title, outcomes))
     const seconds = (performance.now() - startedAt) / 1000
     yield* print(Report.line(title, Report.summarize(outcomes), seconds))
     for (const note of notes) yield* print(`    ${note}`)
