@@ -23,7 +23,9 @@ const columns = `(
   select coalesce(json_agg(json_build_object(
     'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'base', b.base,
     'modifier', case when a.atttypmod <> -1 then a.atttypmod else b.modifier end,
-    'userType', case when a.atttypid >= 16384 then tn.nspname || '.' || t.typname end,
+    'userType', case when a.atttypid >= 16384 then (
+      select en.nspname || '.' || e.typname from pg_type e join pg_namespace en on en.oid = e.typnamespace
+      where e.oid = case when t.typcategory = 'A' and t.typelem <> 0 then t.typelem else t.oid end) end,
     'collation', co.collname, 'deterministic', coalesce(co.collisdeterministic, true),
     'notNull', a.attnotnull or t.typnotnull,
     'default', coalesce(pg_get_expr(ad.adbin, ad.adrelid), case when a.attidentity = '' then t.typdefault end),
@@ -31,7 +33,6 @@ const columns = `(
     'identity', a.attidentity, 'generated', a.attgenerated) order by a.attnum), '[]'::json)
   from pg_attribute a
   join pg_type t on t.oid = a.atttypid
-  join pg_namespace tn on tn.oid = t.typnamespace
   join bases b on b.oid = a.atttypid
   left join pg_collation co on co.oid = a.attcollation
   left join pg_attrdef ad on ad.adrelid = a.attrelid and ad.adnum = a.attnum

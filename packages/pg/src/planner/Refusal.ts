@@ -163,7 +163,7 @@ export const entries = {
     title: "Relations that are no tables",
     reason: "{table} is a {kind}",
     hint: pin,
-    example: "select * from users_id_seq"
+    example: "select * from journal_id_seq"
   },
   SL2005: {
     title: "Inheritance and partitions",
@@ -331,7 +331,7 @@ export const entries = {
     title: "Recursive queries over several shards",
     reason: "a recursive query needs the rows of all shards",
     hint: narrow,
-    example: "with recursive t as (select id from users) select * from t"
+    example: "with recursive t as (select id from users union all select id + 1 from t where id < 3) select * from t"
   },
   SL5001: {
     title: "User functions",

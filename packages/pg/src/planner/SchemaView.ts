@@ -358,7 +358,8 @@ const keyTypeNames: ReadonlyMap<string, KeyType> = new Map(
 )
 
 /** PostgreSQL's own types that values of statements may be cast to; those that look up names are apart. */
-const isBuiltinType = (name: string): boolean => builtinTypes.has(name)
+const isBuiltinType = (name: string): boolean =>
+  builtinTypes.has(name) || (name.startsWith("_") && builtinTypes.has(name.slice(1)))
 
 const builtinTypes = new Set(
   `int2 int4 int8 text varchar uuid bytea bool date timestamptz numeric float4 float8 bpchar char name json jsonb jsonpath

@@ -157,10 +157,10 @@ const walkLimits = (context: FromContext, select: SelectStmt, place: Place): voi
 /** Walks GROUP BY; leaves the columns grouped by. A bare name means an input column first, then an output. */
 const groupKeys = (walk: Walk, select: SelectStmt, scope: Scope, place: Place): ReadonlySet<ColumnId> => {
   const keys = new Set<ColumnId>()
-  for (const node of select.groupClause ?? []) {
+  for (const node of (select.groupClause ?? []).flatMap(groupItems)) {
     const item = groupItem(select, scope, node)
     if (Ast.as("GroupingSet", item) !== undefined) {
-      walkGroupingSet(walk, item, scope, place)
+      walkGroupingSet(walk, select, item, scope, place)
       continue
     }
     walk.expression(item, scope, place)
@@ -171,10 +171,17 @@ const groupKeys = (walk: Walk, select: SelectStmt, scope: Scope, place: Place): 
   return keys
 }
 
-const walkGroupingSet = (walk: Walk, node: Node, scope: Scope, place: Place): void => {
+/** `GROUP BY (a, b)` groups by both. */
+const groupItems = (node: Node): ReadonlyArray<Node> => {
+  const row = Ast.as("RowExpr", node)
+  return row?.row_format === "COERCE_IMPLICIT_CAST" ? (row.args ?? []) : [node]
+}
+
+const walkGroupingSet = (walk: Walk, select: SelectStmt, node: Node, scope: Scope, place: Place): void => {
   const set = Ast.as("GroupingSet", node)
-  if (set === undefined) return walk.expression(node, scope, place)
-  for (const child of set.content ?? []) walkGroupingSet(walk, child, scope, place)
+  const items = set?.content ?? Ast.as("RowExpr", node)?.args
+  if (items === undefined) return set === undefined ? walk.expression(node, scope, place) : undefined
+  for (const child of items) walkGroupingSet(walk, select, groupItem(select, scope, child), scope, place)
 }
 
 const groupItem = (select: SelectStmt, scope: Scope, node: Node): Node => {

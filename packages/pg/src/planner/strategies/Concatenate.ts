@@ -130,11 +130,17 @@ const alignment = (analyzed: Analyzed): Draft | undefined => {
       (guard, id) => row.isGuardActive(id) || around.every((relation) => !guard.relations.has(relation))
     )
   })
-  const [first] = real
-  const [any] = analyzed.leaves
-  if (first === undefined) return draft("SL4008", {}, any?.location)
   const refusals = real.map((driver) => misaligned(analyzed, driver))
-  return refusals.includes(undefined) ? undefined : refusals[0]
+  if (refusals.includes(undefined)) return undefined
+  return recursion(analyzed) ?? refusals[0] ?? draft("SL4008", {}, analyzed.leaves[0]?.location)
+}
+
+/** The better word for it, where rows are looked for again and again. */
+const recursion = (analyzed: Analyzed): Draft | undefined => {
+  const blocks = analyzed.leaves.flatMap((leaf) => blocksAround(analyzed, leaf.block))
+  const traits = blocks.flatMap((block) => analyzed.blocks[block]?.traits ?? [])
+  const found = traits.find((trait) => trait.kind === "recursive")
+  return found === undefined ? undefined : draft("SL4016", {}, found.location)
 }
 
 /** Follows the leaf's key outwards, through derived tables that hand it on, to the outermost FROM list. */
