@@ -91,7 +91,13 @@ export interface Description {
 export interface ShardDriver extends ShardConnection {
   readonly client: SqlClient
   readonly reserve: Effect.Effect<ShardSession, ShardError, Scope.Scope>
+  /** On a connection apart from those that statements use: planning must not wait for a transaction that waits for it. */
   readonly describe: (sql: string) => Effect.Effect<Description, ShardError>
+  /** A query of the system catalogs, on that same connection; rows as arrays of values. */
+  readonly inspect: (
+    sql: string,
+    params: ReadonlyArray<unknown>
+  ) => Effect.Effect<ReadonlyArray<ReadonlyArray<unknown>>, ShardError>
 }
 
 /**

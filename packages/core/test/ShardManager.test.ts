@@ -247,7 +247,7 @@ describe("ShardManager: registering", () => {
   it.scoped("keeps a shard it cannot look into", () =>
     Effect.gen(function* () {
       const manager = yield* make(layersOf(three()))
-      yield* manager.register("spare", countingShard(Effect.fail(new Error("down"))).layer)
+      yield* manager.register("spare", countingShard(Effect.fail("down")).layer)
       expect(yield* Effect.flip(manager.deregister("spare"))).toBeInstanceOf(ShardUnavailable)
       expect(manager.registered()).toContain("spare")
     })

@@ -117,6 +117,7 @@ export const recordingDriver = (log: Array<readonly [sql: string, params: Readon
     ...connection,
     client: {} as SqlClient,
     describe: () => Effect.dieMessage("not described in these tests"),
+    inspect: () => Effect.dieMessage("not inspected in these tests"),
     reserve: Effect.succeed({
       ...connection,
       taint: Effect.sync(() => void row("(taint)", [])),

@@ -18,40 +18,40 @@ const work: Effect.Effect<number, SqlError, SqlClient> = Effect.flatMap(SqlClien
 
 /** Never run: it is there for the compiler. */
 const compiled = {
-  fits: () => {
-    router.locate(users, 7)
-    router.locate(users, 7n)
-    router.locate(users, "7")
-    router.locate(users, [7])
-    router.locate(events, "6f1c5b80-6cc6-4dbf-a5a4-1e4a0a6f2b11")
-    router.locate(seats, [1, "a"])
-    ShardRouter.forKey(shops, "eu")(work)
+  fits: () => [
+    router.locate(users, 7),
+    router.locate(users, 7n),
+    router.locate(users, "7"),
+    router.locate(users, [7]),
+    router.locate(events, "6f1c5b80-6cc6-4dbf-a5a4-1e4a0a6f2b11"),
+    router.locate(seats, [1, "a"]),
+    ShardRouter.forKey(shops, "eu")(work),
     router.forKey(work, orders, 7)
-  },
-  doesNotFit: () => {
+  ],
+  doesNotFit: () => [
     // @ts-expect-error a uuid key is text
-    router.locate(events, 7)
+    router.locate(events, 7),
     // @ts-expect-error an int8 key is no boolean
-    router.locate(users, true)
+    router.locate(users, true),
     // @ts-expect-error a key of two columns is a tuple
-    router.locate(seats, 1)
+    router.locate(seats, 1),
     // @ts-expect-error ... of two
-    router.locate(seats, [1])
+    router.locate(seats, [1]),
     // @ts-expect-error ... in the order of the key
-    router.locate(seats, ["a", 1])
+    router.locate(seats, ["a", 1]),
     // @ts-expect-error forKey on a text key
-    ShardRouter.forKey(shops, 7)
+    ShardRouter.forKey(shops, 7),
     // @ts-expect-error forKey on an int8 key
-    router.forKey(work, orders, { id: 7 })
+    router.forKey(work, orders, { id: 7 }),
     // @ts-expect-error forKey on a uuid key
-    ShardRouter.forKey(events, 7n)(work)
+    ShardRouter.forKey(events, 7n)(work),
     // @ts-expect-error a reference table has no key
-    ShardRouter.forKey(countries, "DE")
+    ShardRouter.forKey(countries, "DE"),
     // @ts-expect-error a single table has no key
-    router.locate(settings, "theme")
+    router.locate(settings, "theme"),
     // @ts-expect-error no such table
     ShardRouter.forKey(topology.tables.nobody, 1)
-  }
+  ]
 }
 
 describe("types", () => {

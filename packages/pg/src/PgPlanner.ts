@@ -300,12 +300,14 @@ const describe = (options: Options, loaded: Loaded, sql: string, plan: Plan): Ef
   const singles = plan._tag === "Fixed" ? [plan.shard] : plan._tag === "Routed" ? plan.singles : []
   const answered = new Set(loaded.catalogs.map((catalog) => catalog.shard))
   const candidates = options.shards().filter(({ id }) => (singles.length > 0 ? singles.includes(id) : answered.has(id)))
-  const [first, ...rest] = candidates.map(({ driver, id }) =>
-    Effect.map(
+  const [first, ...rest] = candidates.map(({ driver, id }, index) => {
+    const types = Effect.map(
       Effect.flatMap(driver, (connection) => connection.describe(sql)),
       (description) => paramTypes(loaded, id, description)
     )
-  )
+    // A shard that hangs, or whose only session a transaction holds, is not waited for while another can answer.
+    return index === candidates.length - 1 ? types : Effect.timeoutFail(types, slow(id))
+  })
   if (first === undefined) {
     return Effect.fail(
       new ShardUnavailable({ shard: singles[0] ?? "", reason: "no shard can describe the statement", sent: false })
@@ -316,6 +318,11 @@ const describe = (options: Options, loaded: Loaded, sql: string, plan: Plan): Ef
     first
   )
 }
+
+const slow = (shard: ShardId) => ({
+  duration: Duration.seconds(1),
+  onTimeout: () => new ShardUnavailable({ shard, reason: "it did not describe a statement within 1 s", sent: false })
+})
 
 /** Domains have oids of their own on each shard; what counts is the type under them. */
 const paramTypes = (loaded: Loaded, shard: ShardId, description: Description): ParamTypes => {

@@ -1,9 +1,9 @@
 /**
  * The router over PostgreSQL shards, wired: what a program provides once.
  *
- * Enters: a topology, a layer for each shard, options. Leaves: `ShardRouter`, `ShardManager`, and the routed client
- * under `SqlClient` and `PgClient`. Holds: nothing is opened before it is needed, except what `topologyStore`,
- * `install` and `check` ask for at start.
+ * Enters: a topology, a layer for each shard, options. Leaves: `ShardRouter`, `ShardManager`, `KeyResolver`, and the
+ * routed client under `SqlClient` and `PgClient`. Holds: nothing is opened before it is needed, except what
+ * `topologyStore`, `install` and `check` ask for at start.
  *
  * @since 0.1.0
  */
@@ -70,7 +70,12 @@ export interface Config extends ShardRouter.Options {
 }
 
 /** @since 0.1.0 @category models */
-export type Provided = ShardRouter.ShardRouter | ShardManager.ShardManager | SqlClient | PgClient.PgClient
+export type Provided =
+  | ShardRouter.ShardRouter
+  | ShardManager.ShardManager
+  | KeyResolver.KeyResolver
+  | SqlClient
+  | PgClient.PgClient
 
 /**
  * @example
@@ -133,6 +138,7 @@ const make = (config: Config): Effect.Effect<Context.Context<Provided>, ShardErr
     const client = pgClient(router.client, config, meta)
     return Context.make(ShardRouter.ShardRouter, { ...router, client }).pipe(
       Context.add(ShardManager.ShardManager, manager),
+      Context.add(KeyResolver.KeyResolver, resolver),
       Context.add(Client.SqlClient, client),
       Context.add(PgClient.PgClient, client)
     )
@@ -159,7 +165,8 @@ const lazyDirectory = (meta: Meta): DirectoryService => {
   const directory = Effect.map(meta, PgDirectory.make)
   return {
     lookup: (name, keys) => Effect.flatMap(directory, (opened) => opened.lookup(name, keys)),
-    assign: (name, key, shard, options) => Effect.flatMap(directory, (opened) => opened.assign(name, key, shard, options)),
+    assign: (name, key, shard, options) =>
+      Effect.flatMap(directory, (opened) => opened.assign(name, key, shard, options)),
     remove: (name, key) => Effect.flatMap(directory, (opened) => opened.remove(name, key))
   }
 }
@@ -195,7 +202,10 @@ const tablesWithRows = (driver: ShardDriver, topology: Topology): Effect.Effect<
       const qualified = `${escapeIdentifier(schema)}.${escapeIdentifier(name)}`
       return Effect.flatMap(driver.execute("select to_regclass($1) is not null as there", [qualified]), ([row]) =>
         row?.there === true
-          ? Effect.map(driver.execute(`select exists (select from ${qualified}) as filled`, []), ([found]) => found?.filled === true)
+          ? Effect.map(
+              driver.execute(`select exists (select from ${qualified}) as filled`, []),
+              ([found]) => found?.filled === true
+            )
           : Effect.succeed(false)
       )
     }),
@@ -205,13 +215,11 @@ const tablesWithRows = (driver: ShardDriver, topology: Topology): Effect.Effect<
 
 const dialect = (config: Config, install: Effect.Effect<void, ShardError>): Dialect.DialectService => ({
   compiler: PgClient.makeCompiler(config.transformQueryNames, config.transformJson),
-  transformRows: config.transformResultNames === undefined
-    ? undefined
-    : Statement.defaultTransforms(config.transformResultNames, config.transformJson).array,
-  spanAttributes: [
-    ...Object.entries(config.spanAttributes ?? {}),
-    ["db.system.name", "postgresql"]
-  ],
+  transformRows:
+    config.transformResultNames === undefined
+      ? undefined
+      : Statement.defaultTransforms(config.transformResultNames, config.transformJson).array,
+  spanAttributes: [...Object.entries(config.spanAttributes ?? {}), ["db.system.name", "postgresql"]],
   install
 })
 

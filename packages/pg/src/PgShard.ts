@@ -76,16 +76,15 @@ export const make = (
   Effect.gen(function* () {
     const shard = Option.getOrUndefined(yield* Effect.serviceOption(CurrentShardId))
     const settings = settingsOf({ ...config, shard: config.shard ?? shard })
-    const pool = yield* Effect.acquireRelease(
-      Effect.sync(() => new PgPool(settings)),
-      (pool) => Effect.async<void>((closed) => pool.close(() => closed(Effect.void)))
-    )
+    const pool = yield* openPool(settings)
+    const planning = PgConnection.poolLane(yield* openPool({ ...settings, connectionsMax: 1, connectionsMin: 0 }))
     if (settings.eager) yield* warm(pool)
     const lane = PgConnection.poolLane(pool)
     const driver: Omit<ShardDriver, "client"> = {
       ...PgConnection.make(lane, settings),
       reserve: PgSession.reserve(pool),
-      describe: (sql) => PgConnection.describe(lane, sql)
+      describe: (sql) => PgConnection.describe(planning, sql),
+      inspect: PgConnection.make(planning, settings).executeValues
     }
     const listener = yield* PgListener.make(settings)
     const reactivity = yield* Reactivity.Reactivity
@@ -100,6 +99,12 @@ export const make = (
       Context.add(PgPoolStats, () => pool.stats)
     )
   })
+
+const openPool = (settings: Settings): Effect.Effect<PgPool, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.sync(() => new PgPool(settings)),
+    (pool) => Effect.async<void>((closed) => pool.close(() => closed(Effect.void)))
+  )
 
 /**
  * A stock `Layer<SqlClient>` (that of `@effect/sql-pg`, say) as a shard, with the limits of the client below:

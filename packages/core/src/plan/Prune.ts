@@ -57,9 +57,9 @@ export const keysOf = (
     case "AnyOf":
       return elementsOf(constraint.param, types, params)
     case "And":
-      return combine(constraint.parts, types, params, intersection)
+      return allOf(constraint.parts, types, params)
     case "Or":
-      return combine(constraint.parts, types, params, union)
+      return anyOf(constraint.parts, types, params)
   }
 }
 
@@ -114,19 +114,18 @@ const elementsOf = (
   return Either.right({ _tag: "Keys", keys: [...keys.values()] })
 }
 
-const combine = (
+const allOf = (
   parts: ReadonlyArray<Constraint>,
   types: ReadonlyArray<KeyType>,
-  params: ReadonlyArray<unknown>,
-  merge: (left: KeySet, right: KeySet) => KeySet
+  params: ReadonlyArray<unknown>
 ): Either.Either<KeySet, KeyProblem> => {
-  let merged: KeySet | undefined
+  let common: KeySet = all
   for (const part of parts) {
     const keys = keysOf(part, types, params)
     if (Either.isLeft(keys)) return keys
-    merged = merged === undefined ? keys.right : merge(merged, keys.right)
+    common = intersection(common, keys.right)
   }
-  return Either.right(merged ?? all)
+  return Either.right(common)
 }
 
 const intersection = (left: KeySet, right: KeySet): KeySet => {
@@ -136,10 +135,19 @@ const intersection = (left: KeySet, right: KeySet): KeySet => {
   return { _tag: "Keys", keys: left.keys.filter((key) => wanted.has(KeyValue.identity(key))) }
 }
 
-const union = (left: KeySet, right: KeySet): KeySet => {
-  if (left._tag === "All" || right._tag === "All") return all
-  const keys = new Map<string, KeyTuple>()
-  for (const key of left.keys) keys.set(KeyValue.identity(key), key)
-  for (const key of right.keys) keys.set(KeyValue.identity(key), key)
-  return { _tag: "Keys", keys: [...keys.values()] }
+/** An IN list or the rows of an INSERT: thousands of parts, so they gather in one map. Each is looked at, for its problem. */
+const anyOf = (
+  parts: ReadonlyArray<Constraint>,
+  types: ReadonlyArray<KeyType>,
+  params: ReadonlyArray<unknown>
+): Either.Either<KeySet, KeyProblem> => {
+  const gathered = new Map<string, KeyTuple>()
+  let any = false
+  for (const part of parts) {
+    const found = keysOf(part, types, params)
+    if (Either.isLeft(found)) return found
+    if (found.right._tag === "All") any = true
+    else for (const key of found.right.keys) gathered.set(KeyValue.identity(key), key)
+  }
+  return Either.right(any ? all : { _tag: "Keys", keys: [...gathered.values()] })
 }

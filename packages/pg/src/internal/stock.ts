@@ -34,7 +34,8 @@ export const adaptStock = (client: SqlClient, shard: string): Omit<ShardDriver, 
     executeStream: (sql, params) =>
       Stream.unwrapScoped(Effect.map(reserve, (session) => session.executeStream(sql, params))),
     reserve,
-    describe: (sql) => Effect.scoped(Effect.flatMap(reserve, (session) => describe(session, sql)))
+    describe: (sql) => Effect.scoped(Effect.flatMap(reserve, (session) => describe(session, sql))),
+    inspect: (sql, params) => typed(plain.unsafe(sql, params).values)
   }
 }
 

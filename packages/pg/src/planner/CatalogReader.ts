@@ -7,7 +7,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import type { ShardConnection } from "@shardlayer/core/ShardConnection"
+import type { ShardDriver } from "@shardlayer/core/ShardConnection"
 import type { ShardError } from "@shardlayer/core/ShardError"
 import type { ShardId } from "@shardlayer/core/topology/ShardId"
 import type { Topology } from "@shardlayer/core/topology/Topology"
@@ -17,12 +17,12 @@ import { catalogQuery } from "./CatalogQuery.js"
 /** @since 0.1.0 @category functions */
 export const read = (
   shard: ShardId,
-  connection: ShardConnection,
+  driver: Pick<ShardDriver, "inspect">,
   topology: Topology
 ): Effect.Effect<Catalog.ShardCatalog, ShardError> => {
   const listed = Object.values(topology.tables).map((table) => Catalog.key(table.schema, table.name))
   const wanted = topology.unlisted === shard ? null : listed
-  return Effect.map(connection.executeValues(catalogQuery, [wanted]), (rows) => {
+  return Effect.map(driver.inspect(catalogQuery, [wanted]), (rows) => {
     const text = rows[0]?.[0]
     if (typeof text !== "string") throw new Error("the catalog query gave no text")
     return decode(shard, text)

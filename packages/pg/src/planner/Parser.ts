@@ -16,6 +16,8 @@ export interface Statement {
   readonly tree: Node
   /** Its text within the list, without the semicolon. */
   readonly text: string
+  /** Where it begins in the list, in bytes, as nodes count. */
+  readonly location: number
 }
 
 /** @since 0.1.0 @category models */
@@ -53,9 +55,13 @@ const parseText = (sql: string): Either.Either<Parsed, StatementInvalid> => {
     // The WASM interface reads a C string: an empty or blank one is no statement, and one with NUL would be cut.
     if (sql.includes("\0")) return Either.left(invalid(sql, "a statement cannot hold the character U+0000", undefined))
     if (sql.trim() === "") return Either.right({ sql, statements: [] })
-    const statements = (parseSync(sql).stmts ?? []).flatMap(({ stmt, stmt_len, stmt_location }) =>
-      stmt === undefined ? [] : [{ tree: stmt, text: slice(sql, stmt_location ?? 0, stmt_len ?? 0) }]
-    )
+    const statements = (parseSync(sql).stmts ?? []).flatMap(({ stmt, stmt_len, stmt_location }) => {
+      if (stmt === undefined) return []
+      const from = stmt_location ?? 0
+      const text = slice(sql, from, stmt_len ?? 0)
+      // What follows a semicolon counts from there: the blanks before the first word are no part of the place.
+      return [{ tree: stmt, text, location: from + text.length - text.trimStart().length }]
+    })
     return Either.right({ sql, statements })
   } catch (error) {
     if (!(error instanceof Error) || error.name !== "SqlError") throw error

@@ -37,8 +37,10 @@ export interface Planned {
 export const planStatement = (parsed: Parsed, view: SchemaView, params: ParamTypes): Either.Either<Planned, Stop> => {
   const [first] = parsed.statements
   if (first === undefined) return Either.right({ plan: { _tag: "AnyShard", tables: [] }, paramsNeeded: new Set() })
-  if (parsed.statements.length > 1)
-    return refused(draft("SL1001", { count: String(parsed.statements.length) }, undefined))
+  const [, second] = parsed.statements
+  if (second !== undefined) {
+    return refused(draft("SL1001", { count: String(parsed.statements.length) }, second.location))
+  }
   const { kind, words } = StatementKind.of(first.tree)
   if (kind === "query") {
     return Either.flatMap(analyze(first.tree, view, params), (analyzed) =>
