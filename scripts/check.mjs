@@ -8,8 +8,8 @@ import { availableParallelism } from "node:os"
 
 /** Longest first, so that the short ones fill the gaps. */
 const checks = [
-  { name: "tests", says: "unit and golden tests", script: "check:tests" },
   { name: "effect", says: "Effect diagnostics", script: "check:effect" },
+  { name: "tests", says: "unit and golden tests", script: "check:tests" },
   { name: "types", says: "types of sources and tests", script: "check:types" },
   { name: "build", says: "types of each package alone", script: "build" },
   { name: "boundaries", says: "import boundaries and cycles", script: "check:boundaries" },
