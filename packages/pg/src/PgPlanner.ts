@@ -49,6 +49,8 @@ export interface Options {
 interface Loaded {
   readonly catalogs: ReadonlyArray<Catalog.ShardCatalog>
   readonly missing: ReadonlyArray<{ readonly shard: ShardId; readonly error: ShardError }>
+  /** A shard's catalog could not be read just now: what is here of it, if anything, may be old. */
+  readonly isBehind: boolean
   readonly problems: CatalogCheck.Problems
   readonly view: SchemaView.SchemaView
   readonly topology: Topology
@@ -125,7 +127,7 @@ const makeCatalog = (options: Options): Effect.Effect<CatalogState> =>
     const load = Effect.suspend(() => {
       followTopology()
       isStale = false
-      return readAll(options)
+      return readAll(options, loaded)
     }).pipe(
       Effect.tap((fresh) =>
         Effect.sync(() => {
@@ -145,9 +147,23 @@ const makeCatalog = (options: Options): Effect.Effect<CatalogState> =>
       )
     )
 
+    /** Shards that could not be read are tried again beside what is planned meanwhile, at most once in `reloadMillis`. */
+    const catchUp = (than: Loaded) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) =>
+        now - than.readAtMillis < reloadMillis
+          ? Effect.void
+          : Effect.forkDaemon(
+              single.withPermitsIfAvailable(1)(
+                Effect.suspend(() => (loaded === than ? Effect.ignore(load) : Effect.void))
+              )
+            )
+      )
+
     const current = Effect.suspend(() => {
       followTopology()
-      if (loaded !== undefined && !isStale) return Effect.succeed(loaded)
+      if (loaded !== undefined && !isStale) {
+        return loaded.isBehind ? Effect.as(catchUp(loaded), loaded) : Effect.succeed(loaded)
+      }
       // Those who waited find it read.
       return single.withPermits(1)(
         Effect.suspend(() => (loaded !== undefined && !isStale ? Effect.succeed(loaded) : load))
@@ -197,7 +213,7 @@ const contentOf = ({ catalogs, missing, problems }: Loaded): string =>
   ])
 
 /** Asks all shards at once; at least one must answer. */
-const readAll = (options: Options): Effect.Effect<Loaded, ShardError> =>
+const readAll = (options: Options, before: Loaded | undefined): Effect.Effect<Loaded, ShardError> =>
   Effect.gen(function* () {
     const topology = options.topology()
     const timeoutMillis = options.catalogTimeoutMillis ?? 10_000
@@ -220,10 +236,15 @@ const readAll = (options: Options): Effect.Effect<Loaded, ShardError> =>
         ),
       { concurrency: "unbounded" }
     )
-    const catalogs = answers.flatMap(({ result }) => (Either.isRight(result) ? [result.right] : []))
+    const catalogs = answers.flatMap(({ id, result }) => {
+      if (Either.isRight(result)) return [result.right]
+      const known = isLocked(result.left) ? before?.catalogs.find(({ shard }) => shard === id) : undefined
+      return known === undefined ? [] : [known]
+    })
     const missing = answers.flatMap(({ id, result }) =>
-      Either.isLeft(result) ? [{ shard: id, error: result.left }] : []
+      Either.isLeft(result) && !catalogs.some(({ shard }) => shard === id) ? [{ shard: id, error: result.left }] : []
     )
+    const isBehind = answers.some(({ result }) => Either.isLeft(result))
     if (catalogs.length === 0) {
       const [first] = missing
       return yield* first === undefined ? Effect.dieMessage("the topology has no shards") : Effect.fail(first.error)
@@ -231,8 +252,14 @@ const readAll = (options: Options): Effect.Effect<Loaded, ShardError> =>
     const problems = CatalogCheck.check(topology, catalogs)
     const searchPath = options.searchPath ?? ["public"]
     const view = SchemaView.make({ topology, catalogs, problems, searchPath })
-    return { catalogs, missing, problems, view, topology, readAtMillis }
+    return { catalogs, missing, isBehind, problems, view, topology, readAtMillis }
   })
+
+/**
+ * Reading a catalog waits for who changes the schema in an open transaction. Nothing of that is committed yet, so what
+ * was read before still says what is.
+ */
+const isLocked = (error: ShardError): boolean => error._tag === "StatementFailed" && error.kind === "LockNotAvailable"
 
 const pendingTypes: ParamTypes = { scalar: () => "pending", array: () => "pending" }
 

@@ -75,9 +75,12 @@ export const make = (
 ): Effect.Effect<Context.Context<Provided>, SqlError, Scope.Scope | Reactivity.Reactivity> =>
   Effect.gen(function* () {
     const shard = Option.getOrUndefined(yield* Effect.serviceOption(CurrentShardId))
-    const settings = settingsOf({ ...config, shard: config.shard ?? shard })
+    const named = { ...config, shard: config.shard ?? shard }
+    const settings = settingsOf(named)
     const pool = yield* openPool(settings)
-    const planning = PgConnection.poolLane(yield* openPool({ ...settings, connectionsMax: 1, connectionsMin: 0 }))
+    const planning = PgConnection.poolLane(
+      yield* openPool(settingsOf({ ...named, maxConnections: 1, minConnections: 0 }, planningLockMillis))
+    )
     if (settings.eager) yield* warm(pool)
     const lane = PgConnection.poolLane(pool)
     const driver: Omit<ShardDriver, "client"> = {
@@ -99,6 +102,9 @@ export const make = (
       Context.add(PgPoolStats, () => pool.stats)
     )
   })
+
+/** Planning asks for the catalog, which whoever changes the schema may hold for long. */
+const planningLockMillis = 500
 
 const openPool = (settings: Settings): Effect.Effect<PgPool, never, Scope.Scope> =>
   Effect.acquireRelease(

@@ -75,11 +75,13 @@ export interface Address {
 }
 
 /**
+ * What a pool needs to know. `lockTimeoutMillis` bounds the waits of its sessions for locks.
+ *
  * @since 0.1.0
  * @category constructors
  */
-export const settings = (config: PgShardConfig): Settings => {
-  const pinned = pinnedSettings(config)
+export const settings = (config: PgShardConfig, lockTimeoutMillis?: number): Settings => {
+  const pinned = pinnedSettings(config, lockTimeoutMillis)
   const client = clientConfig(config, pinned)
   const address = addressOf(client)
   return {
@@ -108,7 +110,10 @@ const addressOf = (client: Pg.ClientConfig): Address => {
 const millis = (input: Duration.DurationInput | undefined, otherwise: number): number =>
   input === undefined ? otherwise : Duration.toMillis(input)
 
-const pinnedSettings = (config: PgShardConfig): ReadonlyArray<readonly [string, string]> => {
+const pinnedSettings = (
+  config: PgShardConfig,
+  lockTimeoutMillis: number | undefined
+): ReadonlyArray<readonly [string, string]> => {
   const path = config.searchPath ?? "public"
   return [
     ["TimeZone", config.timeZone ?? "UTC"],
@@ -120,7 +125,8 @@ const pinnedSettings = (config: PgShardConfig): ReadonlyArray<readonly [string, 
     ["search_path", typeof path === "string" ? path : path.map(Pg.escapeIdentifier).join(", ")],
     ...(config.statementTimeout === undefined
       ? []
-      : [["statement_timeout", String(Math.ceil(Duration.toMillis(config.statementTimeout)))] as const])
+      : [["statement_timeout", String(Math.ceil(Duration.toMillis(config.statementTimeout)))] as const]),
+    ...(lockTimeoutMillis === undefined ? [] : [["lock_timeout", String(lockTimeoutMillis)] as const])
   ]
 }
 
