@@ -37,7 +37,7 @@ export interface Options {
     readonly id: ShardId
     readonly driver: Effect.Effect<ShardDriver, ShardError>
   }>
-  /** Where unqualified names are looked for, as the shards' sessions have it. Default: `public`. */
+  /** Where unqualified names are looked for. Default: what the shards' sessions say. */
   readonly searchPath?: ReadonlyArray<string> | undefined
   /** The shortest time between two readings of the catalog that an unknown name or a missing shard asks for. */
   readonly reloadMillis?: number | undefined
@@ -250,10 +250,16 @@ const readAll = (options: Options, before: Loaded | undefined): Effect.Effect<Lo
       return yield* first === undefined ? Effect.dieMessage("the topology has no shards") : Effect.fail(first.error)
     }
     const problems = CatalogCheck.check(topology, catalogs)
-    const searchPath = options.searchPath ?? ["public"]
+    const searchPath = options.searchPath ?? searchPathOf(catalogs)
     const view = SchemaView.make({ topology, catalogs, problems, searchPath })
     return { catalogs, missing, isBehind, problems, view, topology, readAtMillis }
   })
+
+/** Where the shards' own sessions look for names; `CatalogCheck` makes sure that all look alike. */
+const searchPathOf = (catalogs: ReadonlyArray<Catalog.ShardCatalog>): ReadonlyArray<string> => {
+  const path: unknown = JSON.parse(catalogs[0]?.settings["search_path"] ?? "[]")
+  return Array.isArray(path) ? path.filter((schema) => typeof schema === "string") : []
+}
 
 /**
  * Reading a catalog waits for who changes the schema in an open transaction. Nothing of that is committed yet, so what

@@ -173,6 +173,8 @@ const settings = `(
     select name, setting from pg_settings
     where name in ('lc_monetary', 'lc_numeric', 'lc_time', 'default_text_search_config', 'TimeZone', 'DateStyle', 'IntervalStyle')
     union all
+    select 'search_path', array_to_json(current_schemas(false))::text
+    union all
     select 'locale', concat_ws(' ', d.j->>'datlocprovider', d.j->>'datcollate', d.j->>'datctype',
       coalesce(d.j->>'datlocale', d.j->>'daticulocale'), d.j->>'datcollversion')
     from (select to_jsonb(db) as j from pg_database db where db.datname = current_database()) d) s)`
