@@ -75,6 +75,11 @@ const misplaced = (world: Cluster.World) =>
 /** Longer runs tell what they saw. */
 const report = (...words: ReadonlyArray<unknown>) => process.stderr.write(`${words.join(" ")}\n`)
 
+const counted = (answer: Cluster.Answer) => ({
+  rows: Cluster.multiset(answer),
+  count: answer._tag === "Rows" ? answer.count : undefined
+})
+
 const everywhere = (world: Cluster.World, sql: string) =>
   Effect.promise(() => Promise.all([world.oracle, ...world.shards].map((side) => side.run(sql))))
 
@@ -124,7 +129,7 @@ describe("random statements", () => {
         const seen = { ran: 0, refused: 0, failed: 0 }
         for (let i = 0; i < count / 3; i++) {
           const r = Generator.random(seed * 1_000_033 + i)
-          const { params, sql } = r.chance(0.35) ? Generator.insert(r) : Generator.write(r)
+          const { params, sql } = Generator.write(r)
           yield* everywhere(world, "begin")
           const expected = yield* Effect.promise(() => world.oracle.run(sql, params))
           const outcome = expected._tag === "Failed" ? undefined : yield* Cluster.run(world, sql, params)
@@ -137,7 +142,7 @@ describe("random statements", () => {
           } else {
             seen.ran++
             const label = `${sql}\n-- ${JSON.stringify(params)}\n${JSON.stringify(outcome.plan, undefined, 1)}`
-            expect(outcome.answer, label).toEqual(expected)
+            expect(counted(outcome.answer), label).toEqual(counted(expected))
             expect(yield* tables(world.shards), label).toEqual(yield* tables([world.oracle]))
             expect(yield* misplaced(world), label).toEqual([])
           }

@@ -376,40 +376,56 @@ const scalar = (
   return `select ${state.r.pick(["max", "min", "count", "sum"])}(q.x) from (${inner.sql}) q`
 }
 
-/** UPDATE and DELETE of one table, with others beside it. */
+/** UPDATE and DELETE of one table, with others beside it; sometimes as a CTE that others read. */
 export const write = (r: Random): Statement => {
   const state: State = { r, aliases: 0, params: [], favourite: r.int(7), ctes: [] }
+  const change = r.chance(0.65) ? modify(state) : insert(state)
+  if (!r.chance(0.25)) return { sql: change, params: state.params }
+  const cte: Visible = { alias: "c0", columns: ["k", "x"], isSharded: true }
+  const target = change.startsWith("insert") ? "" : "t."
+  const body = change.includes(" returning ") ? change : `${change} returning ${target}k, ${target}x::int8 as x`
+  const outer = { ...state, ctes: [cte] }
+  const rest = r.chance(0.5) ? query(outer, [], 2).sql : insertFrom(state, "select * from c0")
+  return { sql: `with c0 as (${body}) ${rest}`, params: state.params }
+}
+
+const modify = (state: State): string => {
+  const { r } = state
   const table = r.pick(sharded)
   const target: Visible = { alias: "t", columns, isSharded: true }
   const others = r.chance(0.4) ? item(state, [], [], 1) : undefined
   const visible = [target, ...(others?.visible ?? [])]
-  const key = r.chance(0.7) ? `t.k = ${constant(state)} and ` : ""
-  const link = others === undefined || r.chance(0.3) ? "" : `${keyEquality(state, [target], others.visible)} and `
-  const where = `where ${key}${link}${condition(state, visible, [], 1, 1)}`
-  if (r.chance(0.4))
-    return {
-      sql: `delete from ${table} t${others === undefined ? "" : ` using ${others.sql}`} ${where}`,
-      params: state.params
-    }
   const set = r.pick([
     () => "x = t.x + 1",
     () => "y = 9, x = null",
+    () => `x = ${r.int(7)}, y = ${r.int(7)}`,
     () => "k = t.k, x = 3",
     () => `k = ${constant(state)}`,
     () => `x = (${scalar(state, [target], [], 1)})`
-  ])()
-  return {
-    sql: `update ${table} t set ${set}${others === undefined ? "" : ` from ${others.sql}`} ${where}`,
-    params: state.params
-  }
+  ])
+  const change = r.chance(0.4) ? `delete from ${table} t` : `update ${table} t set ${set()}`
+  const beside = others === undefined ? "" : `${change.startsWith("delete") ? " using " : " from "}${others.sql}`
+  const key = r.chance(0.7) ? `t.k = ${constant(state)} and ` : ""
+  const link = others === undefined || r.chance(0.3) ? "" : `${keyEquality(state, [target], others.visible)} and `
+  const where = ` where ${key}${link}${condition(state, visible, [], 1, 1)}`
+  return `${change}${beside}${where}${r.chance(0.4) ? returning(state, target) : ""}`
+}
+
+const returning = (state: State, target: Visible): string => {
+  const { r } = state
+  const value = r.chance(0.6)
+    ? `(${scalar(state, [target], [], 1)})`
+    : r.pick(["t.x", "old.x", "new.x", "old.k", "t.y"])
+  return ` returning ${r.pick(["t.k", "new.k", "t.x"])} as k, (${value})::int8 as x`
 }
 
 /** INSERT … SELECT into one table from others. */
-export const insert = (r: Random): Statement => {
-  const state: State = { r, aliases: 0, params: [], favourite: r.int(7), ctes: [] }
-  const inner = query(state, [], 1)
+const insert = (state: State): string => insertFrom(state, query(state, [], 1).sql)
+
+const insertFrom = (state: State, source: string): string => {
+  const { r } = state
   const table = r.pick(sharded)
   const key = r.chance(0.8) ? "q.k" : constant(state)
   const filter = r.chance(0.7) ? ` where q.k = ${constant(state)}` : ""
-  return { sql: `insert into ${table} (k, x) select ${key}, q.x from (${inner.sql}) q${filter}`, params: state.params }
+  return `insert into ${table} (k, x) select ${key}, q.x from (${source}) q${filter}`
 }

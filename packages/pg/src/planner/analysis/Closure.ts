@@ -173,7 +173,9 @@ const close = (claims: ReadonlyArray<Claim>, isGuardActive: (guard: GuardId) => 
   const choices = new Map<ColumnId, Array<Choice>>()
   const choose = (column: ColumnId, choice: Choice) => {
     const root = find(column)
-    choices.set(root, [...(choices.get(root) ?? []), choice])
+    const before = choices.get(root) ?? []
+    const isKnown = before.some((other) => JSON.stringify(other) === JSON.stringify(choice))
+    if (!isKnown) choices.set(root, [...before, choice])
   }
   for (const claim of claims) {
     if (claim._tag === "Is") choose(claim.column, { _tag: "Operands", operands: claim.operands })

@@ -11,8 +11,9 @@ import * as Ast from "../Ast.js"
 import { draft } from "../Refusal.js"
 import { refuse } from "../SchemaView.js"
 import type { Place } from "./Builder.js"
+import { closure } from "./Closure.js"
 import * as OutputName from "./OutputName.js"
-import type { Cte, Ctes, Scope, Source } from "./Scope.js"
+import type { Cte, Ctes, NamedColumn, Scope, SelfReference, Source, WrittenOutputs } from "./Scope.js"
 import { type Derive, type FromContext, isWrite, type Shape, type Walk } from "./Walk.js"
 
 /**
@@ -65,11 +66,16 @@ const written = (walk: Walk, cte: Cte, place: Place): NonNullable<Cte["written"]
     relation
   })
   walk.builder.setExports(shape.block, false)
-  return { columns: outputNames(shape, cte), open: shape.open }
+  const closed = closure(walk.builder.finish(), { block: shape.block })
+  const columns = shape.outputs.map((output, index) => {
+    const column = output.links[0]?.column
+    const lists = column === undefined ? [] : closed.choices(column)
+    const [operands] = lists.flatMap((choice) => (choice._tag === "Operands" ? [choice.operands] : []))
+    const family = column === undefined ? undefined : walk.builder.column(column).family
+    return { name: cte.columns[index] ?? output.name ?? "?column?", family, operands }
+  })
+  return { columns, open: shape.open }
 }
-
-const outputNames = (shape: Shape, cte: Cte): ReadonlyArray<string> =>
-  shape.outputs.map((output, index) => cte.columns[index] ?? output.name ?? "?column?")
 
 /** Any table of that name in there, in any scope: perhaps one too many. */
 const mentions = (value: unknown, name: string): boolean => {
@@ -94,33 +100,43 @@ export const reference = (
   const { walk } = context
   const relation = walk.builder.newRelation(place.block, place.guards)
   const shown: Alias = { ...alias, aliasname: alias?.aliasname ?? cte.name }
-  const known = cte.written ?? cte.self
-  if (known !== undefined) return opaqueSource(walk, known, relation, shown)
+  if (cte.written !== undefined) return writtenSource(walk, cte.written, relation, shown, place)
+  if (cte.self !== undefined) return selfSource(walk, cte.self, relation, shown)
   const shape = cte.recursive ? recursive(context, cte, relation, place) : plain(context, cte, relation, place)
   return derive(walk, withNames(shape, cte), relation, shown, place)
 }
 
-const opaqueSource = (
-  walk: Walk,
-  known: { readonly columns: ReadonlyArray<string>; readonly open: boolean },
-  relation: number,
-  alias: Alias
-): Source => {
+/** Rows that came out of a write satisfied what it demanded: a column it limits is limited here too. */
+const writtenSource = (walk: Walk, known: WrittenOutputs, relation: number, alias: Alias, place: Place): Source => {
+  const { builder } = walk
   const names = Ast.names(alias.colnames)
-  return {
-    alias: alias.aliasname ?? "",
-    schema: undefined,
-    relation,
-    columns: known.columns.map((name, index) => ({
-      name: names[index] ?? name,
-      column: walk.builder.newColumn(relation, names[index] ?? name, undefined)
-    })),
-    open: known.open,
-    system: "none",
-    isTable: false,
-    reference: undefined
-  }
+  const columns = known.columns.map(({ family, name, operands }, index) => {
+    const column = builder.newColumn(relation, names[index] ?? name, family)
+    if (operands !== undefined) builder.claim(place, { _tag: "Is", column, operands })
+    return { name: names[index] ?? name, column }
+  })
+  return opaqueSource(relation, alias, columns, known.open)
 }
+
+const selfSource = (walk: Walk, known: SelfReference, relation: number, alias: Alias): Source => {
+  const names = Ast.names(alias.colnames)
+  const columns = known.columns.map((name, index) => ({
+    name: names[index] ?? name,
+    column: walk.builder.newColumn(relation, names[index] ?? name, undefined)
+  }))
+  return opaqueSource(relation, alias, columns, known.open)
+}
+
+const opaqueSource = (relation: number, alias: Alias, columns: ReadonlyArray<NamedColumn>, open: boolean): Source => ({
+  alias: alias.aliasname ?? "",
+  schema: undefined,
+  relation,
+  columns,
+  open,
+  system: "none",
+  isTable: false,
+  reference: undefined
+})
 
 const withNames = (shape: Shape, cte: Cte): Shape => {
   if (cte.columns.length === 0) return shape

@@ -7,6 +7,8 @@
  * @since 0.1.0
  */
 import type { Node } from "libpg-query"
+import type { Operand } from "@shardlayer/core/plan/Constraint"
+import type { Family } from "@shardlayer/core/topology/KeyType"
 import { draft } from "../Refusal.js"
 import { refuse } from "../SchemaView.js"
 import type { Builder } from "./Builder.js"
@@ -85,8 +87,20 @@ export interface Cte {
 
 /** @since 0.1.0 @category models */
 export interface WrittenOutputs {
-  readonly columns: ReadonlyArray<string>
+  readonly columns: ReadonlyArray<WrittenOutput>
   readonly open: boolean
+}
+
+/**
+ * A RETURNING column, and the values that the write itself limits it to.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface WrittenOutput {
+  readonly name: string
+  readonly family: Family | undefined
+  readonly operands: ReadonlyArray<Operand> | undefined
 }
 
 /** @since 0.1.0 @category models */

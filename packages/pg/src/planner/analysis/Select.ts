@@ -276,16 +276,22 @@ const shapeOf = (
   return { block, outputs, open, branches: [{ block, outputs: open ? [] : outputs }] }
 }
 
-const starColumns = (
+/**
+ * The columns that a star in a target list stands for; undefined where the text does not say (`(row).*`).
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const starColumns = (
   target: ResTarget,
   scope: Scope
-): { readonly columns: ReadonlyArray<NamedColumn>; readonly open: boolean } | undefined => {
+): { readonly columns: ReadonlyArray<NamedColumn>; readonly open: boolean; readonly isNamed: boolean } | undefined => {
   const reference = Ast.as("ColumnRef", target.val)
   if (reference === undefined) return undefined
   const names = Ast.names((reference.fields ?? []).slice(0, -1))
-  if (names.length === 0) return { columns: scope.columns, open: scope.open }
+  if (names.length === 0) return { columns: scope.columns, open: scope.open, isNamed: false }
   const { source } = findSource(scope, names, Ast.location(reference))
-  return { columns: source.columns, open: source.open }
+  return { columns: source.columns, open: source.open, isNamed: true }
 }
 
 const expressionOutput = (

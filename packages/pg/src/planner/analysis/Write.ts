@@ -28,7 +28,8 @@ import * as Equality from "./Equality.js"
 import * as From from "./From.js"
 import type { ColumnId } from "./Model.js"
 import * as OutputName from "./OutputName.js"
-import type { Scope, Source } from "./Scope.js"
+import type { Scope, Source, Visible } from "./Scope.js"
+import * as Select from "./Select.js"
 import * as StoredKey from "./StoredKey.js"
 import type { FromContext, Output, Position, Shape, Walk } from "./Walk.js"
 import * as WriteRules from "./WriteRules.js"
@@ -96,7 +97,13 @@ const insert = (context: FromContext, statement: InsertStmt, place: Place): Shap
   else insertQuery(context, named, names, { SelectStmt: select }, place, location)
   if (statement.onConflictClause !== undefined)
     onConflict(context, named, source, statement.onConflictClause, place, location)
-  return returning(context, statement.returningClause, visible(source), place)
+  return returning(
+    context,
+    statement.returningClause,
+    { after: source, old: unknownRow(walk, source, place), new: source },
+    undefined,
+    place
+  )
 }
 
 const insertedNames = (named: Named, statement: InsertStmt): ReadonlyArray<string> => {
@@ -344,12 +351,13 @@ const update = (context: FromContext, statement: UpdateStmt, place: Place): Shap
   const location = Ast.location(statement.relation)
   const { named, source } = targetOf(context, statement, place, true)
   WriteRules.check(walk.builder.view, named, { kind: "update", columns: assignedNames(statement.targetList) }, location)
-  const all = From.beside(visible(source), From.from(context, statement.fromClause, place))
-  const scope = From.scopeOf(context, all, place)
+  const others = From.from(context, statement.fromClause, place)
+  const scope = From.scopeOf(context, From.beside(visible(source), others), place)
   walk.condition(statement.whereClause, scope, place)
   const assigned = assignments(walk, statement.targetList, scope, place)
   if (named._tag === "Sharded") movedKey(walk, named.table, named.relation, source, assigned, place, location)
-  return returning(context, statement.returningClause, all, place)
+  const after = rowAfter(walk, named, source, assignedNames(statement.targetList), place)
+  return returning(context, statement.returningClause, { after, old: source, new: after }, others, place)
 }
 
 /** An UPDATE that assigns to the key: the row's new key must be known, so that it is sure to stay on its shard. */
@@ -387,49 +395,86 @@ const remove = (context: FromContext, statement: DeleteStmt, place: Place): Shap
   const { walk } = context
   const { named, source } = targetOf(context, statement, place, true)
   WriteRules.check(walk.builder.view, named, { kind: "delete", columns: new Set() }, Ast.location(statement.relation))
-  const all = From.beside(visible(source), From.from(context, statement.usingClause, place))
-  walk.condition(statement.whereClause, From.scopeOf(context, all, place), place)
-  return returning(context, statement.returningClause, all, place)
+  const others = From.from(context, statement.usingClause, place)
+  walk.condition(statement.whereClause, From.scopeOf(context, From.beside(visible(source), others), place), place)
+  const rows = { after: source, old: source, new: unknownRow(walk, source, place) }
+  return returning(context, statement.returningClause, rows, others, place)
 }
 
-/** RETURNING: its columns are named, but say nothing to the outside; `old` and `new` are the target's row. */
+/** The target's row as RETURNING sees it: under the table's name, and under `old` and `new`. */
+interface Rows {
+  readonly after: Source
+  readonly old: Source
+  readonly new: Source
+}
+
+/** A row of which nothing is known: `old` of an INSERT may be the row in conflict, `new` of a DELETE is NULL. */
+const unknownRow = (walk: Walk, source: Source, place: Place): Source => replaced(walk, source, () => true, place)
+
+/** After an UPDATE, what WHERE said holds for the columns that nothing assigned to. */
+const rowAfter = (walk: Walk, named: Named, source: Source, assigned: ReadonlySet<string>, place: Place): Source => {
+  const columns = named.relation?.columns ?? []
+  const isAny = (named.relation?.triggers ?? []).some((trigger) => trigger.update)
+  const isKept = (index: number) => {
+    const column = columns[index]
+    return !isAny && column !== undefined && column.generated === "" && !assigned.has(column.name)
+  }
+  return replaced(walk, source, (index) => !isKept(index), place)
+}
+
+const replaced = (walk: Walk, source: Source, isReplaced: (index: number) => boolean, place: Place): Source => {
+  const relation = walk.builder.newRelation(place.block, place.guards)
+  const columns = source.columns.map((column, index) =>
+    isReplaced(index) ? { name: column.name, column: walk.builder.newColumn(relation, column.name, undefined) } : column
+  )
+  return { ...source, columns }
+}
+
+/** RETURNING: an output is linked to its column, for what the write itself knows of it. */
 const returning = (
   context: FromContext,
   clause: ReturningClause | undefined,
-  all: { readonly sources: ReadonlyArray<Source>; readonly columns: Scope["columns"]; readonly open: boolean },
+  rows: Rows,
+  others: Visible | undefined,
   place: Place
 ): Shape => {
   const { walk } = context
-  const target = all.sources[0]
-  const names = [
-    "old",
-    "new",
-    ...(clause?.options ?? []).flatMap((node) => Ast.as("ReturningOption", node)?.value ?? [])
+  const named = (clause?.options ?? []).flatMap((node) => Ast.as("ReturningOption", node) ?? [])
+  const aliasOf = (option: string, otherwise: string) =>
+    named.find((each) => each.option === option)?.value ?? otherwise
+  const versions = [
+    { ...rows.old, alias: aliasOf("RETURNING_OPTION_OLD", "old"), schema: undefined },
+    { ...rows.new, alias: aliasOf("RETURNING_OPTION_NEW", "new"), schema: undefined }
   ]
-  const versions = target === undefined ? [] : names.map((alias) => ({ ...target, alias, schema: undefined }))
-  const outer: Scope = {
-    ...From.scopeOf(context, { sources: versions, columns: [], open: false }, place)
-  }
+  const outer = From.scopeOf(context, { sources: versions, columns: [], open: false }, place)
+  const all = others === undefined ? visible(rows.after) : From.beside(visible(rows.after), others)
   const scope: Scope = { ...From.scopeOf(context, all, place), parent: outer }
   const outputs: Array<Output> = []
   let open = false
   for (const node of clause?.exprs ?? []) {
     const target = Ast.as("ResTarget", node)
     if (target === undefined) continue
-    const isStar = OutputName.isStar(target.val)
-    const fields = Ast.as("ColumnRef", target.val)?.fields ?? []
-    if (!isStar || fields.length > 1) walk.expression(target.val, scope, place)
-    if (isStar && fields.length === 1 && !all.open) outputs.push(...all.columns.map((column) => opaque(column.name)))
-    else if (isStar) open = true
-    else outputs.push(opaque(OutputName.ofTarget(target)))
+    const star = OutputName.isStar(target.val) ? Select.starColumns(target, scope) : undefined
+    if (star === undefined || star.isNamed) walk.expression(target.val, scope, place)
+    if (star !== undefined) outputs.push(...star.columns.map((column) => linked(column.name, column.column, place)))
+    else if (OutputName.isStar(target.val)) open = true
+    else outputs.push(outputOf(walk, target, scope, place))
+    open = open || star?.open === true
   }
   return { block: place.block, outputs, open, branches: [] }
 }
 
-const opaque = (name: string | undefined): Output => ({
+const outputOf = (walk: Walk, target: ResTarget, scope: Scope, place: Place): Output => {
+  const name = OutputName.ofTarget(target)
+  const term = Equality.termOf(walk.builder, scope, target.val)
+  if (term._tag === "Column") return linked(name, term.column, place)
+  return { name, family: undefined, links: [], operands: undefined, term: undefined }
+}
+
+const linked = (name: string | undefined, column: ColumnId, place: Place): Output => ({
   name,
   family: undefined,
-  links: [],
+  links: [{ column, inside: place.block, imports: false, exports: false }],
   operands: undefined,
   term: undefined
 })
