@@ -56,47 +56,84 @@ export interface Options {
 }
 
 /** @since 0.1.0 @category constructors */
-export const make = ({ concurrency, manager }: Options): Executor => {
-  let turn = 0
-  /** Reads that any shard can answer go round, so that no shard carries the reference tables alone. */
-  const inTurn = (): ReadonlyArray<ShardId> => {
-    const shards = manager.topology().shards
-    const first = turn++ % shards.length
-    return [...shards.slice(first), ...shards.slice(0, first)]
+export const make = (options: Options): Executor => new ShardExecutor(options)
+
+class ShardExecutor implements Executor {
+  private turn = 0
+
+  constructor(private readonly options: Options) {}
+
+  readonly run: Executor["run"] = (bound, transaction, operation, sql, params) => {
+    switch (bound._tag) {
+      case "OneShard":
+        return this.runOn(bound.shard, transaction, operation, sql, params)
+      case "AnyShard":
+        return this.runAnywhere(transaction, operation, sql, params)
+      case "Concatenated":
+        return transaction === undefined
+          ? this.runConcatenated(bound.shards, operation, sql, params)
+          : Effect.fail(crossShard(transaction, bound.shards))
+    }
   }
 
-  const connectionTo = (
-    shard: ShardId,
-    transaction: Level | undefined
-  ): ShardConnection | Effect.Effect<ShardConnection, ShardError> =>
-    transaction === undefined ? (manager.driverNow(shard) ?? manager.driver(shard)) : transaction.connectionFor(shard)
+  readonly stream: Executor["stream"] = (bound, transaction, sql, params) => {
+    switch (bound._tag) {
+      case "OneShard":
+        return this.streamOn(bound.shard, transaction, sql, params)
+      case "AnyShard":
+        return this.streamAnywhere(transaction, sql, params)
+      case "Concatenated":
+        return transaction === undefined
+          ? this.streamConcatenated(bound.shards, sql, params)
+          : Stream.fail(crossShard(transaction, bound.shards))
+    }
+  }
 
-  const runOn: Executor["runOn"] = (shard, transaction, operation, sql, params) => {
-    const connection = connectionTo(shard, transaction)
+  readonly runOn: Executor["runOn"] = (shard, transaction, operation, sql, params) => {
+    const connection = this.connectionTo(shard, transaction)
     return Effect.isEffect(connection)
       ? Effect.flatMap(connection, (opened) => runAs(opened, operation, sql, params))
       : runAs(connection, operation, sql, params)
   }
 
-  const streamOn: Executor["streamOn"] = (shard, transaction, sql, params) => {
-    const connection = connectionTo(shard, transaction)
+  readonly streamOn: Executor["streamOn"] = (shard, transaction, sql, params) => {
+    const connection = this.connectionTo(shard, transaction)
     return Effect.isEffect(connection)
       ? Stream.unwrap(Effect.map(connection, (opened) => opened.executeStream(sql, params)))
       : connection.executeStream(sql, params)
   }
 
+  private connectionTo(
+    shard: ShardId,
+    transaction: Level | undefined
+  ): ShardConnection | Effect.Effect<ShardConnection, ShardError> {
+    const { manager } = this.options
+    return transaction === undefined
+      ? (manager.driverNow(shard) ?? manager.driver(shard))
+      : transaction.connectionFor(shard)
+  }
+
+  /** Reads that any shard can answer go round, so that no shard carries the reference tables alone. */
+  private inTurn(): readonly [ShardId, ...ReadonlyArray<ShardId>] {
+    const shards = this.options.manager.topology().shards
+    const at = this.turn++ % shards.length
+    const [first, ...rest] = [...shards.slice(at), ...shards.slice(0, at)]
+    if (first === undefined) throw new Error("a topology has no shards")
+    return [first, ...rest]
+  }
+
   /** A read that any shard can answer asks the next one while nothing was sent. */
-  const runAny = (
-    shards: ReadonlyArray<ShardId>,
+  private runAny(
+    [shard, next, ...others]: ReadonlyArray<ShardId>,
     operation: Operation,
     sql: string,
     params: ReadonlyArray<unknown>
-  ): Effect.Effect<any, ShardError> => {
-    const [shard, ...others] = shards
-    const answer = runOn(shard!, undefined, operation, sql, params)
-    if (others.length === 0) return answer
+  ): Effect.Effect<any, ShardError> {
+    if (shard === undefined) throw new Error("no shard is left to ask")
+    const answer = this.runOn(shard, undefined, operation, sql, params)
+    if (next === undefined) return answer
     return Effect.catchTag(answer, "ShardUnavailable", (error) =>
-      error.sent ? Effect.fail(error) : runAny(others, operation, sql, params)
+      error.sent ? Effect.fail(error) : this.runAny([next, ...others], operation, sql, params)
     )
   }
 
@@ -104,73 +141,59 @@ export const make = ({ concurrency, manager }: Options): Executor => {
    * A transaction that has a shard reads there, and so sees its own snapshot. One that has none yet reads beside itself:
    * reading a reference table must not decide which shard it can write to.
    */
-  const runAnywhere = (
+  private runAnywhere(
     transaction: Level | undefined,
     operation: Operation,
     sql: string,
     params: ReadonlyArray<unknown>
-  ): Effect.Effect<any, ShardError> => {
-    if (transaction === undefined) return runAny(inTurn(), operation, sql, params)
+  ): Effect.Effect<any, ShardError> {
+    if (transaction === undefined) return this.runAny(this.inTurn(), operation, sql, params)
     return Effect.suspend(() => {
       const shard = transaction.shard()
       return shard === undefined
-        ? Effect.zipRight(transaction.stillOpen, runAny(inTurn(), operation, sql, params))
-        : runOn(shard, transaction, operation, sql, params)
+        ? Effect.zipRight(transaction.stillOpen, this.runAny(this.inTurn(), operation, sql, params))
+        : this.runOn(shard, transaction, operation, sql, params)
     })
   }
 
-  const streamAnywhere = (
+  private streamAnywhere(
     transaction: Level | undefined,
     sql: string,
     params: ReadonlyArray<unknown>
-  ): Stream.Stream<Row, ShardError> =>
-    Stream.suspend(() => {
+  ): Stream.Stream<Row, ShardError> {
+    return Stream.suspend(() => {
       const shard = transaction?.shard()
-      if (transaction === undefined || shard !== undefined)
-        return streamOn(shard ?? inTurn()[0]!, transaction, sql, params)
-      return Stream.concat(
-        Stream.drain(Stream.fromEffect(transaction.stillOpen)),
-        streamOn(inTurn()[0]!, undefined, sql, params)
-      )
+      if (shard !== undefined) return this.streamOn(shard, transaction, sql, params)
+      const rows = this.streamOn(this.inTurn()[0], undefined, sql, params)
+      if (transaction === undefined) return rows
+      return Stream.concat(Stream.drain(Stream.fromEffect(transaction.stillOpen)), rows)
     })
+  }
 
-  return {
-    runOn,
-    streamOn,
-    run: (bound, transaction, operation, sql, params) => {
-      switch (bound._tag) {
-        case "OneShard":
-          return runOn(bound.shard, transaction, operation, sql, params)
-        case "AnyShard":
-          return runAnywhere(transaction, operation, sql, params)
-        case "Concatenated":
-          return transaction === undefined
-            ? Effect.map(
-                Effect.forEach(bound.shards, (shard) => runOn(shard, undefined, operation, sql, params), {
-                  concurrency
-                }),
-                (parts) => concatenated(operation, parts)
-              )
-            : Effect.fail(crossShard(transaction, bound.shards))
-      }
-    },
-    stream: (bound, transaction, sql, params) => {
-      switch (bound._tag) {
-        case "OneShard":
-          return streamOn(bound.shard, transaction, sql, params)
-        case "AnyShard":
-          return streamAnywhere(transaction, sql, params)
-        case "Concatenated":
-          return transaction === undefined
-            ? Stream.flatMap(
-                Stream.fromIterable(bound.shards),
-                (shard) => streamOn(shard, undefined, sql, params),
-                // Two chunks a shard: enough to keep it busy, and memory stays flat.
-                { concurrency, bufferSize: 2 }
-              )
-            : Stream.fail(crossShard(transaction, bound.shards))
-      }
-    }
+  private runConcatenated(
+    shards: ReadonlyArray<ShardId>,
+    operation: Operation,
+    sql: string,
+    params: ReadonlyArray<unknown>
+  ): Effect.Effect<any, ShardError> {
+    const { concurrency } = this.options
+    const parts = Effect.forEach(shards, (shard) => this.runOn(shard, undefined, operation, sql, params), {
+      concurrency
+    })
+    return Effect.map(parts, (answers) => concatenated(operation, answers))
+  }
+
+  private streamConcatenated(
+    shards: ReadonlyArray<ShardId>,
+    sql: string,
+    params: ReadonlyArray<unknown>
+  ): Stream.Stream<Row, ShardError> {
+    return Stream.flatMap(
+      Stream.fromIterable(shards),
+      (shard) => this.streamOn(shard, undefined, sql, params),
+      // Two chunks a shard: enough to keep it busy, and memory stays flat.
+      { concurrency: this.options.concurrency, bufferSize: 2 }
+    )
   }
 }
 

@@ -20,7 +20,7 @@ import * as LocalTransaction from "./LocalTransaction.js"
 import type { PinnedPlan, PinnedWrite } from "./plan/Plan.js"
 import * as Prune from "./plan/Prune.js"
 import * as PlanCache from "./PlanCache.js"
-import type { RawResult, ShardConnection, ShardSession } from "./ShardConnection.js"
+import type { RawResult, ShardConnection, ShardDriver, ShardSession } from "./ShardConnection.js"
 import { isShardError, KeyInvalid, RowBelongsElsewhere, type ShardError } from "./ShardError.js"
 import type { KeyTuple } from "./topology/KeyValue.js"
 import * as KeyValue from "./topology/KeyValue.js"
@@ -46,154 +46,156 @@ export interface PinnedStatements {
   readonly onSession: (pinned: Omit<Pinned, "transaction">, session: ShardSession) => ShardConnection
 }
 
-/** @since 0.1.0 @category constructors */
-export const make = (stages: Stages): PinnedStatements => {
-  const { manager, options, planner } = stages
-  const cache = PlanCache.make<PinnedPlan>({ entriesMax: options.plansMax, textMax: options.planTextMax })
+type Place = Omit<Pinned, "transaction">
+type Check = Extract<PinnedPlan["verdict"], { readonly _tag: "Check" }>
 
-  const classified = (sql: string): Effect.Effect<PinnedPlan, ShardError> => {
+/** @since 0.1.0 @category constructors */
+export const make = (stages: Stages): PinnedStatements => new Pins(stages)
+
+class Pins implements PinnedStatements {
+  private readonly cache: PlanCache.PlanCache<PinnedPlan>
+
+  constructor(private readonly stages: Stages) {
+    const { plansMax, planTextMax } = stages.options
+    this.cache = PlanCache.make({ entriesMax: plansMax, textMax: planTextMax })
+  }
+
+  readonly run: PinnedStatements["run"] = (pinned, operation, sql, params) =>
+    Effect.flatMap(this.admitted(pinned, sql, params), (plan) =>
+      this.settled(plan, pinned.transaction, this.runAdmitted(pinned, plan, operation, sql, params))
+    )
+
+  readonly stream: PinnedStatements["stream"] = (pinned, sql, params) =>
+    Stream.unwrap(
+      Effect.flatMap(this.admitted(pinned, sql, params), (plan) => {
+        // What changes schema or session, or is checked, has few rows: no cursor is needed.
+        if (plan.changesSchema || plan.changesSession || plan.verdict._tag === "Check") {
+          const rows = this.runAdmitted(pinned, plan, "execute", sql, params)
+          return Effect.map(this.settled(plan, pinned.transaction, rows), (found: ReadonlyArray<any>) =>
+            Stream.fromChunk(Chunk.unsafeFromArray(found))
+          )
+        }
+        if (pinned.transaction !== undefined) {
+          return Effect.succeed(pinned.transaction.connectionFor(pinned.shard).executeStream(sql, params))
+        }
+        return Effect.map(this.stages.manager.driver(pinned.shard), (driver) => driver.executeStream(sql, params))
+      })
+    )
+
+  readonly onSession: PinnedStatements["onSession"] = (place, session) => {
+    const run = (operation: Operation) => (sql: string, params: ReadonlyArray<unknown>) =>
+      Effect.flatMap(this.admitted(place, sql, params), (plan) => {
+        if (plan.verdict._tag === "Check") return Effect.fail(uncheckable(plan.verdict.table))
+        const tainted = plan.changesSession ? session.taint : Effect.void
+        return this.settled(plan, undefined, Effect.zipRight(tainted, Executor.runAs(session, operation, sql, params)))
+      })
+    return {
+      execute: run("execute"),
+      executeValues: run("executeValues"),
+      executeRaw: run("executeRaw"),
+      executeStream: (sql, params) =>
+        Stream.unwrap(Effect.as(this.admitted(place, sql, params), session.executeStream(sql, params)))
+    }
+  }
+
+  private classified(sql: string): Effect.Effect<PinnedPlan, ShardError> {
+    const { planner } = this.stages
     const version = planner.version()
-    const known = cache.get(sql, version)
+    const known = this.cache.get(sql, version)
     return known !== undefined
       ? Effect.succeed(known)
-      : Effect.tap(planner.classify(sql), (plan) => Effect.sync(() => cache.set(sql, version, plan)))
+      : Effect.tap(planner.classify(sql), (plan) => Effect.sync(() => this.cache.set(sql, version, plan)))
   }
 
   /** The plan, once it is known that the statement may run as it is; `Check` is left to the caller. */
-  const admitted = (
-    pinned: Omit<Pinned, "transaction">,
-    sql: string,
-    params: ReadonlyArray<unknown>
-  ): Effect.Effect<PinnedPlan, ShardError> =>
-    Effect.flatMap(pinned.unchecked ? uncheckedPlan(classified(sql)) : classified(sql), (plan) => {
-      switch (plan.verdict._tag) {
+  private admitted(place: Place, sql: string, params: ReadonlyArray<unknown>): Effect.Effect<PinnedPlan, ShardError> {
+    const classified = place.unchecked ? uncheckedPlan(this.classified(sql)) : this.classified(sql)
+    return Effect.flatMap(classified, (plan) => {
+      const { verdict } = plan
+      switch (verdict._tag) {
         case "Pass":
         case "Check":
           return Effect.succeed(plan)
         case "Refuse":
-          return Effect.fail(plan.verdict.refusal)
+          return Effect.fail(verdict.refusal)
         case "OnlyOn":
-          return plan.verdict.shard === pinned.shard
-            ? Effect.as(checkWrites(stages, pinned.shard, plan.verdict.writes, params), plan)
-            : Effect.fail(plan.verdict.refusal)
+          return verdict.shard === place.shard
+            ? Effect.as(checkWrites(this.stages, place.shard, verdict.writes, params), plan)
+            : Effect.fail(verdict.refusal)
         case "Keys":
-          return Effect.as(checkWrites(stages, pinned.shard, plan.verdict.writes, params), plan)
+          return Effect.as(checkWrites(this.stages, place.shard, verdict.writes, params), plan)
       }
     })
+  }
 
   /**
    * After a statement that changed the schema, plans made before may be wrong. In a transaction the change is nobody
    * else's before its end, and reading the catalog beside it would wait for the very locks that it holds.
    */
-  const settled = <A>(
+  private settled<A>(
     plan: PinnedPlan,
     transaction: LocalTransaction.Level | undefined,
     answer: Effect.Effect<A, ShardError>
-  ): Effect.Effect<A, ShardError> => {
+  ): Effect.Effect<A, ShardError> {
+    const { invalidate } = this.stages.planner
     if (!plan.changesSchema) return answer
     return transaction === undefined
-      ? Effect.ensuring(answer, planner.invalidate)
-      : Effect.zipRight(transaction.afterEnd(planner.invalidate), answer)
+      ? Effect.ensuring(answer, invalidate)
+      : Effect.zipRight(transaction.afterEnd(invalidate), answer)
   }
 
-  const runPlain = (
+  private runAdmitted(
     pinned: Pinned,
     plan: PinnedPlan,
     operation: Operation,
     sql: string,
     params: ReadonlyArray<unknown>
-  ): Effect.Effect<any, ShardError> => {
-    if (pinned.transaction !== undefined) {
-      const run = Executor.runAs(pinned.transaction.connectionFor(pinned.shard), operation, sql, params)
-      return plan.changesSession ? Effect.ensuring(run, pinned.transaction.taint) : run
+  ): Effect.Effect<any, ShardError> {
+    const { shard, transaction } = pinned
+    if (plan.verdict._tag === "Check") return this.runChecked(shard, plan.verdict, operation, params)
+    if (transaction !== undefined) {
+      const answer = Executor.runAs(transaction.connectionFor(shard), operation, sql, params)
+      return plan.changesSession ? Effect.ensuring(answer, transaction.taint) : answer
     }
-    return Effect.flatMap(manager.driver(pinned.shard), (driver) =>
-      plan.changesSession
-        ? Effect.scoped(
-            Effect.flatMap(driver.reserve, (session) =>
-              Effect.zipRight(session.taint, Executor.runAs(session, operation, sql, params))
-            )
-          )
-        : Executor.runAs(driver, operation, sql, params)
+    return Effect.flatMap(this.stages.manager.driver(shard), (driver) =>
+      plan.changesSession ? runOnce(driver, operation, sql, params) : Executor.runAs(driver, operation, sql, params)
     )
   }
 
   /** The written keys come back as rows; a foreign one fails, and the transaction with it. */
-  const runChecked = (
-    pinned: Pinned,
-    verdict: Extract<PinnedPlan["verdict"], { _tag: "Check" }>,
+  private runChecked(
+    shard: ShardId,
+    verdict: Check,
     operation: Operation,
     params: ReadonlyArray<unknown>
-  ): Effect.Effect<any, ShardError> =>
-    stages
-      .withTransaction(
-        Effect.withFiberRuntime<unknown, ShardError>((fiber) => {
-          const level = LocalTransaction.find(fiber.currentContext, stages.owner)
-          if (level === undefined) throw new Error("withTransaction left no transaction in the context")
-          return Effect.flatMap(level.connectionFor(pinned.shard).executeValues(verdict.check, params), (rows) =>
-            Effect.as(
-              Effect.forEach(rows, (row) => checkStored(stages, pinned.shard, verdict, row), { discard: true }),
-              answerOf(operation, verdict.command, rows.length)
-            )
-          )
-        })
+  ): Effect.Effect<any, ShardError> {
+    const { owner, withTransaction } = this.stages
+    const checked = Effect.withFiberRuntime<unknown, ShardError>((fiber) => {
+      const level = LocalTransaction.find(fiber.currentContext, owner)
+      if (level === undefined) throw new Error("withTransaction left no transaction in the context")
+      return Effect.flatMap(level.connectionFor(shard).executeValues(verdict.check, params), (rows) =>
+        Effect.as(
+          Effect.forEach(rows, (row) => checkStored(this.stages, shard, verdict, row), { discard: true }),
+          answerOf(operation, verdict.command, rows.length)
+        )
       )
-      .pipe(Effect.mapError(unwrapped))
-
-  return {
-    run: (pinned, operation, sql, params) =>
-      Effect.flatMap(admitted(pinned, sql, params), (plan) =>
-        settled(
-          plan,
-          pinned.transaction,
-          plan.verdict._tag === "Check"
-            ? runChecked(pinned, plan.verdict, operation, params)
-            : runPlain(pinned, plan, operation, sql, params)
-        )
-      ),
-    stream: (pinned, sql, params) =>
-      Stream.unwrap(
-        Effect.flatMap(admitted(pinned, sql, params), (plan) => {
-          // What changes schema or session, or is checked, has few rows: no cursor is needed.
-          if (plan.changesSchema || plan.changesSession || plan.verdict._tag === "Check") {
-            const run =
-              plan.verdict._tag === "Check"
-                ? runChecked(pinned, plan.verdict, "execute", params)
-                : runPlain(pinned, plan, "execute", sql, params)
-            return Effect.map(settled(plan, pinned.transaction, run), (rows: ReadonlyArray<any>) =>
-              Stream.fromChunk(Chunk.unsafeFromArray(rows))
-            )
-          }
-          if (pinned.transaction !== undefined) {
-            return Effect.succeed(pinned.transaction.connectionFor(pinned.shard).executeStream(sql, params))
-          }
-          return Effect.map(manager.driver(pinned.shard), (driver) => driver.executeStream(sql, params))
-        })
-      ),
-    onSession: (pinned, session) => {
-      const run = (operation: Operation) => (sql: string, params: ReadonlyArray<unknown>) =>
-        Effect.flatMap(admitted(pinned, sql, params), (plan) =>
-          plan.verdict._tag === "Check"
-            ? Effect.fail(uncheckable(plan.verdict.table))
-            : settled(
-                plan,
-                undefined,
-                Effect.zipRight(
-                  plan.changesSession ? session.taint : Effect.void,
-                  Executor.runAs(session, operation, sql, params)
-                )
-              )
-        )
-      return {
-        execute: run("execute"),
-        executeValues: run("executeValues"),
-        executeRaw: run("executeRaw"),
-        executeStream: (sql, params) =>
-          Stream.unwrap(Effect.as(admitted(pinned, sql, params), session.executeStream(sql, params)))
-      }
-    }
+    })
+    return Effect.mapError(withTransaction(checked), unwrapped)
   }
 }
+
+/** On a session that nobody gets afterwards. */
+const runOnce = (
+  driver: ShardDriver,
+  operation: Operation,
+  sql: string,
+  params: ReadonlyArray<unknown>
+): Effect.Effect<any, ShardError> =>
+  Effect.scoped(
+    Effect.flatMap(driver.reserve, (session) =>
+      Effect.zipRight(session.taint, Executor.runAs(session, operation, sql, params))
+    )
+  )
 
 /** `unchecked` sends even what cannot be classified. */
 const uncheckedPlan = (plan: Effect.Effect<PinnedPlan, ShardError>): Effect.Effect<PinnedPlan, ShardError> =>
@@ -244,7 +246,7 @@ const checkWrite = (
 const checkStored = (
   stages: Stages,
   pinned: ShardId,
-  verdict: Extract<PinnedPlan["verdict"], { _tag: "Check" }>,
+  verdict: Check,
   row: ReadonlyArray<unknown>
 ): Effect.Effect<void, ShardError> =>
   Effect.suspend(() => {

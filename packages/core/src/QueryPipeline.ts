@@ -63,116 +63,129 @@ export interface Routing {
 }
 
 /** @since 0.1.0 @category constructors */
-export const make = (stages: Stages): QueryPipeline => {
-  const { manager, options, planner } = stages
-  const plans = PlanCache.make<Plan>({ entriesMax: options.plansMax, textMax: options.planTextMax })
-  const executor = Executor.make({ manager, concurrency: options.concurrency })
-  const pinned = PinnedStatement.make(stages)
+export const make = (stages: Stages): QueryPipeline => new Pipeline(stages)
 
-  let seen = manager.topology()
+/** Where a statement of this fiber may go before anything is planned. */
+interface Place {
+  readonly transaction: LocalTransaction.Level | undefined
+  /** The only shard there is: everything passes as it is, there is nothing to route. */
+  readonly alone: ShardId | undefined
+  readonly pinned: PinnedStatement.Pinned | undefined
+  readonly only: Bind.OnlyKey | undefined
+}
+
+class Pipeline implements QueryPipeline {
+  private readonly plans: PlanCache.PlanCache<Plan>
+  private readonly executor: Executor.Executor
+  private readonly pinned: PinnedStatement.PinnedStatements
+  private seen: Topology
+
+  constructor(private readonly stages: Stages) {
+    const { manager, options } = stages
+    this.plans = PlanCache.make({ entriesMax: options.plansMax, textMax: options.planTextMax })
+    this.executor = Executor.make({ manager, concurrency: options.concurrency })
+    this.pinned = PinnedStatement.make(stages)
+    this.seen = manager.topology()
+  }
+
+  readonly run: QueryPipeline["run"] = (operation, sql, params, fiber) => {
+    const { alone, only, pinned, transaction } = this.placeOf(fiber)
+    if (alone !== undefined) return this.executor.runOn(alone, transaction, operation, sql, params)
+    if (pinned !== undefined) return this.pinned.run(pinned, operation, sql, params)
+    const routing = this.routed(sql, params, only)
+    return Effect.isEffect(routing)
+      ? Effect.flatMap(routing, ({ bound }) => this.executor.run(bound, transaction, operation, sql, params))
+      : this.executor.run(routing.bound, transaction, operation, sql, params)
+  }
+
+  readonly stream: QueryPipeline["stream"] = (sql, params) =>
+    Stream.unwrap(
+      Effect.withFiberRuntime<Stream.Stream<Row, ShardError>, ShardError>((fiber) => {
+        const { alone, only, pinned, transaction } = this.placeOf(fiber)
+        if (alone !== undefined) return Effect.succeed(this.executor.streamOn(alone, transaction, sql, params))
+        if (pinned !== undefined) return Effect.succeed(this.pinned.stream(pinned, sql, params))
+        return Effect.map(toEffect(this.routed(sql, params, only)), ({ bound }) =>
+          this.executor.stream(bound, transaction, sql, params)
+        )
+      })
+    )
+
+  readonly route: QueryPipeline["route"] = (sql, params) =>
+    Effect.withFiberRuntime((fiber) => {
+      const { alone, only, pinned } = this.placeOf(fiber)
+      const shard = alone ?? pinned?.shard
+      if (shard === undefined) return toEffect(this.routed(sql, params, only))
+      return Effect.succeed<Routing>({ plan: undefined, bound: { _tag: "OneShard", shard, access: "read" } })
+    })
+
+  readonly reserve: QueryPipeline["reserve"] = Effect.withFiberRuntime((fiber) => {
+    const { alone, only, pinned } = this.placeOf(fiber)
+    const shard = alone ?? pinned?.shard
+    if (shard === undefined) return Effect.fail(notPinned(only))
+    const session = Effect.flatMap(this.stages.manager.driver(shard), (driver) => driver.reserve)
+    return pinned === undefined ? session : Effect.map(session, (reserved) => this.pinned.onSession(pinned, reserved))
+  })
+
+  readonly locate: QueryPipeline["locate"] = (keyspace, key) => ownerOf(this.stages, keyspace, key)
+
+  readonly stats: QueryPipeline["stats"] = () => ({
+    plans: this.plans.size(),
+    hits: this.plans.hits(),
+    misses: this.plans.misses()
+  })
+
+  private placeOf(fiber: Fiber.RuntimeFiber<any, any>): Place {
+    const { pin, unchecked } = ShardContext.of(fiber)
+    const transaction = LocalTransaction.find(fiber.currentContext, this.stages.owner)
+    const { shards } = this.stages.manager.topology()
+    // A pin may name a shard that stands by, outside of the topology.
+    const alone = shards.length === 1 && (pin?._tag !== "Shard" || pin.shard === shards[0]) ? shards[0] : undefined
+    return {
+      transaction,
+      alone,
+      pinned: alone === undefined && pin?._tag === "Shard" ? { shard: pin.shard, unchecked, transaction } : undefined,
+      only: pin?._tag === "Key" ? pin : undefined
+    }
+  }
+
   /** The topology in force. What directories answered under an earlier one is forgotten at once. */
-  const current = (): Topology => {
-    const topology = manager.topology()
-    if (topology !== seen) {
-      seen = topology
-      stages.resolver.invalidate()
+  private topology(): Topology {
+    const topology = this.stages.manager.topology()
+    if (topology !== this.seen) {
+      this.seen = topology
+      this.stages.resolver.invalidate()
     }
     return topology
   }
 
   /** The plan from the cache, or made now. */
-  const planOf = (sql: string): Plan | Effect.Effect<Plan, ShardError> => {
+  private planOf(sql: string): Plan | Effect.Effect<Plan, ShardError> {
+    const { planner } = this.stages
     const version = planner.version()
     return (
-      plans.get(sql, version) ??
-      Effect.tap(planner.plan(sql), (plan) => Effect.sync(() => plans.set(sql, version, plan)))
+      this.plans.get(sql, version) ??
+      Effect.tap(planner.plan(sql), (plan) => Effect.sync(() => this.plans.set(sql, version, plan)))
     )
   }
 
-  const routed = (
+  private routed(
     sql: string,
     params: ReadonlyArray<unknown>,
-    pin: ShardContext.Pin | undefined
-  ): Routing | Effect.Effect<Routing, ShardError> => {
-    const topology = current()
-    const only = pin?._tag === "Key" ? pin : undefined
-    const plan = planOf(sql)
+    only: Bind.OnlyKey | undefined
+  ): Routing | Effect.Effect<Routing, ShardError> {
+    const topology = this.topology()
+    const plan = this.planOf(sql)
     if (Effect.isEffect(plan)) {
-      return Effect.flatMap(plan, (made) => toEffect(boundTo(stages, made, params, topology, only)))
+      return Effect.flatMap(plan, (made) => toEffect(boundTo(this.stages, made, params, topology, only)))
     }
-    return boundTo(stages, plan, params, topology, only)
-  }
-
-  return {
-    run: (operation, sql, params, fiber) => {
-      const context = ShardContext.of(fiber)
-      const transaction = LocalTransaction.find(fiber.currentContext, stages.owner)
-      const alone = onlyShard(manager.topology())
-      if (alone !== undefined) return executor.runOn(alone, transaction, operation, sql, params)
-      if (context.pin?._tag === "Shard") {
-        return pinned.run(
-          { shard: context.pin.shard, unchecked: context.unchecked, transaction },
-          operation,
-          sql,
-          params
-        )
-      }
-      const routing = routed(sql, params, context.pin)
-      return Effect.isEffect(routing)
-        ? Effect.flatMap(routing, ({ bound }) => executor.run(bound, transaction, operation, sql, params))
-        : executor.run(routing.bound, transaction, operation, sql, params)
-    },
-    stream: (sql, params) =>
-      Stream.unwrap(
-        Effect.withFiberRuntime<Stream.Stream<Row, ShardError>, ShardError>((fiber) => {
-          const context = ShardContext.of(fiber)
-          const transaction = LocalTransaction.find(fiber.currentContext, stages.owner)
-          const alone = onlyShard(manager.topology())
-          if (alone !== undefined) return Effect.succeed(executor.streamOn(alone, transaction, sql, params))
-          if (context.pin?._tag === "Shard") {
-            return Effect.succeed(
-              pinned.stream({ shard: context.pin.shard, unchecked: context.unchecked, transaction }, sql, params)
-            )
-          }
-          return Effect.map(toEffect(routed(sql, params, context.pin)), ({ bound }) =>
-            executor.stream(bound, transaction, sql, params)
-          )
-        })
-      ),
-    route: (sql, params) =>
-      Effect.flatMap(ShardContext.current, ({ pin }) => {
-        const alone = onlyShard(manager.topology())
-        const shard = alone ?? (pin?._tag === "Shard" ? pin.shard : undefined)
-        if (shard === undefined) return toEffect(routed(sql, params, pin))
-        return Effect.succeed<Routing>({ plan: undefined, bound: { _tag: "OneShard", shard, access: "read" } })
-      }),
-    reserve: Effect.flatMap(ShardContext.current, ({ pin, unchecked }) =>
-      Effect.gen(function* () {
-        const alone = onlyShard(manager.topology())
-        const shard = alone ?? (yield* pinnedShard(stages, pin))
-        const session = yield* Effect.flatMap(manager.driver(shard), (driver) => driver.reserve)
-        return alone === undefined ? pinned.onSession({ shard, unchecked }, session) : session
-      })
-    ),
-    locate: (keyspace, key) => ownerOf(stages, keyspace, key),
-    stats: () => ({ plans: plans.size(), hits: plans.hits(), misses: plans.misses() })
+    return boundTo(this.stages, plan, params, topology, only)
   }
 }
 
-const pinnedShard = (stages: Stages, pin: ShardContext.Pin | undefined): Effect.Effect<ShardId, ShardError> => {
-  switch (pin?._tag) {
-    case undefined:
-      return Effect.fail(new ShardNotPinned({ operation: "sql.reserve" }))
-    case "Shard":
-      return Effect.succeed(pin.shard)
-    case "Key":
-      return Effect.fail(new ShardNotPinned({ operation: "sql.reserve (forKey limits statements, not connections)" }))
-  }
-}
-
-/** On a topology of one shard everything passes as it is: there is nothing to route. */
-const onlyShard = (topology: Topology): ShardId | undefined =>
-  topology.shards.length === 1 ? topology.shards[0] : undefined
+const notPinned = (only: Bind.OnlyKey | undefined): ShardNotPinned =>
+  new ShardNotPinned({
+    operation: only === undefined ? "sql.reserve" : "sql.reserve (forKey limits statements, not connections)"
+  })
 
 /** Binds, asking directories first where need be. */
 const boundTo = (

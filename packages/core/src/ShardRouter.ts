@@ -15,7 +15,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
+import type * as Option from "effect/Option"
 import type * as Request from "effect/Request"
 import type * as RequestResolver from "effect/RequestResolver"
 import * as Stream from "effect/Stream"
@@ -28,9 +28,9 @@ import * as QueryPipeline from "./QueryPipeline.js"
 import * as RoutedClient from "./RoutedClient.js"
 import * as ShardContext from "./ShardContext.js"
 import { isShardError, KeyInvalid, type ShardError, type ShardLocked, UnknownShard } from "./ShardError.js"
-import { ShardManager } from "./ShardManager.js"
+import { ShardManager, type ShardManagerService } from "./ShardManager.js"
 import type { KeyInputs, KeyType } from "./topology/KeyType.js"
-import * as ShardId from "./topology/ShardId.js"
+import type * as ShardId from "./topology/ShardId.js"
 import * as Table from "./topology/Table.js"
 import type { Topology } from "./topology/Topology.js"
 
@@ -146,78 +146,79 @@ export const make = (
       options: { concurrency, plansMax: options.plansMax ?? 2000, planTextMax: options.planTextMax ?? 32_768 }
     })
     const client = yield* RoutedClient.make({ pipeline, dialect, withTransaction })
-
-    /** The statement on this client, whichever client it was written with. */
-    const routed = <A>(statement: Statement<A>): Statement<A> => {
-      const [sql, params] = statement.compile()
-      return client.unsafe(sql, params) as unknown as Statement<A>
-    }
-    const onShard: ShardRouterService["onShard"] = (effect, shard) => {
-      const known = manager.registered().find((id) => id === shard)
-      return known === undefined
-        ? Effect.fail(new UnknownShard({ shard, known: manager.registered() }))
-        : ShardContext.pinned(effect, { _tag: "Shard", shard: known })
-    }
-
     return {
       client,
-      query: (statement) =>
-        Effect.mapError(
-          Effect.suspend(() => routed(statement)),
-          unwrapped
-        ),
-      stream: (statement) =>
-        Stream.mapError(
-          Stream.suspend(() => routed(statement).stream),
-          unwrapped
-        ),
-      locate: (table, key) => Effect.flatMap(decodeKey(table, key), (tuple) => pipeline.locate(table.keyspace, tuple)),
-      explain: (statement) =>
-        Effect.suspend(() => {
-          const [sql, params] = statement.compile()
-          return Effect.map(pipeline.route(sql, params), ({ bound, plan }) =>
-            Explain.explain(sql, plan, bound, manager.topology().shards)
-          )
-        }),
+      ...statementsOf(client, pipeline, manager),
+      ...pinsOf(pipeline, manager, concurrency),
       topology: Effect.sync(manager.topology),
-      currentShard: Effect.flatMap(ShardContext.current, ({ pin }) => {
-        switch (pin?._tag) {
-          case undefined:
-            return Effect.succeedNone
-          case "Shard":
-            return Effect.succeedSome(pin.shard)
-          case "Key":
-            return Effect.asSome(pipeline.locate(pin.keyspace, pin.key))
-        }
-      }),
       install: dialect.install,
       check: planner.check,
       refresh: planner.invalidate,
-      onShard: (effect, shard) => Effect.suspend(() => onShard(effect, shard)),
-      forKey: (effect, table, key) =>
-        Effect.flatMap(decodeKey(table, key), (tuple) =>
-          ShardContext.pinned(effect, {
-            _tag: "Key",
-            keyspace: table.keyspace,
-            table: table.id,
-            key: tuple
-          })
-        ),
-      onAllShards: (effect, given) =>
-        Effect.suspend(() =>
-          Effect.map(
-            Effect.forEach(
-              manager.topology().shards,
-              (shard) =>
-                Effect.map(ShardContext.pinned(effect, { _tag: "Shard", shard }), (value) => [shard, value] as const),
-              { concurrency: given?.concurrency ?? concurrency }
-            ),
-            (entries) => new Map(entries)
-          )
-        ),
       stats: () => ({ ...pipeline.stats(), parses: planner.parses() })
     }
   })
+
+type Statements = Pick<ShardRouterService, "query" | "stream" | "locate" | "explain">
+
+const statementsOf = (
+  client: SqlClient,
+  pipeline: QueryPipeline.QueryPipeline,
+  manager: ShardManagerService
+): Statements => {
+  /** The statement on this client, whichever client it was written with. */
+  const routed = <A>(statement: Statement<A>): Statement<A> => {
+    const [sql, params] = statement.compile()
+    return client.unsafe(sql, params) as unknown as Statement<A>
+  }
+  return {
+    query: (statement) => Effect.suspend(() => routed(statement)).pipe(Effect.mapError(unwrapped)),
+    stream: (statement) => Stream.suspend(() => routed(statement).stream).pipe(Stream.mapError(unwrapped)),
+    locate: (table, key) => Effect.flatMap(decodeKey(table, key), (tuple) => pipeline.locate(table.keyspace, tuple)),
+    explain: (statement) =>
+      Effect.suspend(() => {
+        const [sql, params] = statement.compile()
+        return Effect.map(pipeline.route(sql, params), ({ bound, plan }) =>
+          Explain.explain(sql, plan, bound, manager.topology().shards)
+        )
+      })
+  }
+}
+
+type Pins = Pick<ShardRouterService, "currentShard" | "onShard" | "forKey" | "onAllShards">
+
+const pinsOf = (pipeline: QueryPipeline.QueryPipeline, manager: ShardManagerService, concurrency: number): Pins => ({
+  currentShard: Effect.flatMap(ShardContext.current, ({ pin }) => {
+    switch (pin?._tag) {
+      case undefined:
+        return Effect.succeedNone
+      case "Shard":
+        return Effect.succeedSome(pin.shard)
+      case "Key":
+        return Effect.asSome(pipeline.locate(pin.keyspace, pin.key))
+    }
+  }),
+  onShard: <A, E, R>(effect: Effect.Effect<A, E, R>, shard: string) =>
+    Effect.suspend((): Effect.Effect<A, E | ShardLocked | UnknownShard, R> => {
+      const registered = manager.registered()
+      const known = registered.find((id) => id === shard)
+      return known === undefined
+        ? Effect.fail(new UnknownShard({ shard, known: registered }))
+        : ShardContext.pinned(effect, { _tag: "Shard", shard: known })
+    }),
+  forKey: (effect, table, key) =>
+    Effect.flatMap(decodeKey(table, key), (tuple) =>
+      ShardContext.pinned(effect, { _tag: "Key", keyspace: table.keyspace, table: table.id, key: tuple })
+    ),
+  onAllShards: (effect, given) =>
+    Effect.suspend(() => {
+      const onOne = (shard: ShardId.ShardId) =>
+        Effect.map(ShardContext.pinned(effect, { _tag: "Shard", shard }), (value) => [shard, value] as const)
+      return Effect.map(
+        Effect.forEach(manager.topology().shards, onOne, { concurrency: given?.concurrency ?? concurrency }),
+        (entries) => new Map(entries)
+      )
+    })
+})
 
 /** @since 0.1.0 @category layers */
 export const layer = (
