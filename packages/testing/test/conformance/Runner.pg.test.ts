@@ -110,7 +110,7 @@ it.scopedLive("counts each statement, and keeps both sides together", () =>
     const { options } = yield* opened
     const outcomes = yield* Runner.run(options)
     expect(tags(outcomes)).toEqual(statements.map(([name]) => `${name} ${name.split(".").at(-1)}`))
-    expect(options.cluster.notes).toEqual([expect.stringContaining("boxes (id) stays on one shard")])
+    expect(options.cluster.notes()).toEqual([expect.stringContaining("boxes (id) stays on one shard")])
     const summary = Report.summarize(outcomes)
     expect(summary.select).toEqual({ statements: 13, exact: 12, refused: 1, wrong: 0, failed: 0, skipped: 0 })
     expect(summary.dml).toMatchObject({ refused: 2, skipped: 1 })

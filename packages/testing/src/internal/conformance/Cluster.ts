@@ -20,12 +20,15 @@ import * as Placement from "./Placement.js"
 import * as Session from "./Session.js"
 
 export interface Cluster {
-  readonly notes: ReadonlyArray<string>
+  /** What could not be sharded as the layout says, and why. */
+  readonly notes: () => ReadonlyArray<string>
   /** Both change with `rebuild`. */
   readonly oracle: () => Session.Session
   readonly router: () => ShardRouterService
   /** Makes the shards anew from what the oracle holds now. Sessions end on both sides. */
   readonly rebuild: Effect.Effect<void>
+  /** False when the oracle's tables have become others, and would be placed otherwise: then `rebuild`. */
+  readonly isPlaced: Effect.Effect<boolean>
   /**
    * The tables of which the shards do not hold what the oracle holds, and how so; all tables, or these. `counts`: only
    * the number of rows is compared.
@@ -59,12 +62,12 @@ export const make = (options: Options): Effect.Effect<Cluster, never, Scope.Scop
     yield* Effect.addFinalizer(() => Effect.forEach([oracleName, ...ids.map(shardName)], (name) => drop(admin, name)))
     yield* loadOracle(admin, address, set)
 
-    const opened = yield* Scope.make()
-    const first = yield* Scope.extend(openOracle(address, set), opened)
-    const { notes, topology } = yield* Placement.make(layout, ids, first, options.families)
-    yield* Scope.close(opened, Exit.void)
-
+    const placementOf = (oracle: Session.Session) => Placement.make(layout, ids, oracle, options.families)
+    const notes = new Set<string>()
     const copy = Effect.gen(function* () {
+      const placed = yield* Effect.scoped(Effect.flatMap(openOracle(address, set), placementOf))
+      const { topology } = placed
+      for (const note of placed.notes) notes.add(note)
       for (const id of ids) {
         yield* createFrom(admin, shardName(id), oracleName)
         yield* Effect.scoped(
@@ -77,21 +80,24 @@ export const make = (options: Options): Effect.Effect<Cluster, never, Scope.Scop
         Effect.map(Scope.extend(openSession(address, shardName(id), set), scope), (session) => [id, session] as const)
       )
       const router = yield* Scope.extend(openRouter(options, topology), scope)
-      return { scope, oracle, router, shards: new Map(shards) }
+      return { scope, oracle, router, shards: new Map(shards), topology }
     })
 
     let sides = yield* copy
     yield* Effect.addFinalizer(() => Scope.close(sides.scope, Exit.void))
     return {
-      notes,
+      notes: () => [...notes],
       oracle: () => sides.oracle,
       router: () => sides.router,
       rebuild: Effect.gen(function* () {
         yield* Scope.close(sides.scope, Exit.void)
         sides = yield* copy
       }),
+      isPlaced: Effect.suspend(() =>
+        Effect.map(placementOf(sides.oracle), ({ topology }) => Placement.isSame(topology, sides.topology))
+      ),
       drift: (tables, compare) =>
-        Effect.suspend(() => drift(topology, sides.oracle, sides.shards, { tables, compare })),
+        Effect.suspend(() => drift(sides.topology, sides.oracle, sides.shards, { tables, compare })),
       defaults: (tables) => Effect.suspend(() => defaults(sides.oracle, tables)),
       typeName: (oid) => Effect.suspend(() => typeName(oid, [sides.oracle, ...sides.shards.values()]))
     }

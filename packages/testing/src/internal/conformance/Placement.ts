@@ -22,6 +22,10 @@ export interface Placement {
   readonly notes: ReadonlyArray<string>
 }
 
+/** Whether two topologies place every table alike. */
+export const isSame = (one: Topology.Topology, other: Topology.Topology): boolean =>
+  Topology.encodeJson(one) === Topology.encodeJson(other)
+
 /** Where tables live that are not spread: the layout's local ones, and those the statements create. */
 const home = "shard_1"
 
@@ -55,21 +59,22 @@ export const make = (
 
 interface KeyColumn {
   readonly kind: string
-  readonly type: string
+  /** Undefined where the table has no such column. */
+  readonly type: string | undefined
   readonly deterministic: boolean
   readonly generated: boolean
   readonly modifier: number
 }
 
-/** The key columns of tables that exist already; others come with the statements. */
+/** The key columns of tables that exist; others may come with the statements. */
 const readColumns = (layout: Layout, oracle: Session): Effect.Effect<ReadonlyMap<string, KeyColumn>> => {
   const keys = Object.entries(layout.distributed).map(([table, { key }]) => `(${literal(table)}, ${literal(key)})`)
   if (keys.length === 0) return Effect.succeed(new Map())
   const sql = `select c.relname, c.relkind, t.typname, coalesce(l.collisdeterministic, true), a.attgenerated <> '', a.atttypmod
     from (values ${keys.join(", ")}) as wanted (relname, attname)
     join pg_class c on c.relname = wanted.relname and c.relnamespace = 'public'::regnamespace
-    join pg_attribute a on a.attrelid = c.oid and a.attname = wanted.attname
-    join pg_type t on t.oid = a.atttypid left join pg_collation l on l.oid = a.attcollation`
+    left join pg_attribute a on a.attrelid = c.oid and a.attname = wanted.attname
+    left join pg_type t on t.oid = a.atttypid left join pg_collation l on l.oid = a.attcollation`
   return Effect.map(
     oracle.run(sql),
     (rows) =>
@@ -78,7 +83,7 @@ const readColumns = (layout: Layout, oracle: Session): Effect.Effect<ReadonlyMap
           table ?? "",
           {
             kind: kind ?? "",
-            type: type ?? "",
+            type: type ?? undefined,
             deterministic: deterministic === "t",
             generated: generated === "t",
             modifier: Number(modifier)
@@ -92,6 +97,7 @@ const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`
 
 /** The type as the topology names it, or why the router cannot shard by it. */
 const keyType = (column: KeyColumn | undefined, declared: string): Either.Either<KeyType.KeyType, string> => {
+  if (column !== undefined && column.type === undefined) return Either.left("it has no such column")
   const name = column?.type ?? typeNames[declared.replace(/\s*\(.*\)$/, "")] ?? declared
   if (!KeyType.is(name)) return Either.left(`keys of type ${name} have no proven hash`)
   if (column === undefined) return Either.right(name)

@@ -40,11 +40,11 @@ export const onAllShards = (router: ShardRouterService, sql: string): Effect.Eff
     })
   )
 
-/** How the router says it would run a statement. */
-export const strategy = (router: ShardRouterService, sql: string): Effect.Effect<string> =>
+/** How the router says it would run a statement; nothing for what it cannot even parse. */
+export const strategy = (router: ShardRouterService, sql: string): Effect.Effect<string | undefined> =>
   router.explain(router.client.unsafe(sql)).pipe(
-    Effect.map((explanation) => explanation.strategy),
-    Effect.catchAllCause(() => Effect.succeed("unexplained"))
+    Effect.map((explanation): string => explanation.strategy),
+    Effect.catchAllCause(() => Effect.succeed(undefined))
   )
 
 /** Bounds one statement's time. */

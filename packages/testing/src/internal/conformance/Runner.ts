@@ -189,6 +189,7 @@ const change = (walk: Walk): Effect.Effect<void> =>
         ? { _tag: "Exact" }
         : { _tag: "Wrong", reason: `on the shards it fails: ${actual.message}` }
     walk.add(next, verdict, { expected, actual })
+    if (!(yield* cluster.isPlaced)) walk.apart = true
   })
 
 /** A schema change that stores rows: on the oracle alone, then the shards are made anew. */
@@ -293,8 +294,12 @@ const statements = (walk: Walk, savepoint: string | undefined): Effect.Effect<En
       const next = walk.take()
       if (next === undefined) return new Ended({ by: undefined, command: { _tag: "Rollback" }, expected: undefined })
       const command = walk.command(next)
-      if (command === undefined || command._tag === "Begin") {
+      if (command === undefined) {
         yield* statementInside(walk, next)
+        continue
+      }
+      if (command._tag === "Begin") {
+        walk.add(next, { _tag: "Skipped", reason: "a transaction is open already" })
         continue
       }
       const expected = yield* walk.options.cluster.oracle().ask(next.sql)

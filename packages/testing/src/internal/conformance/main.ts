@@ -103,7 +103,7 @@ const runSet = (
     const { notes, outcomes } = yield* Effect.scoped(
       Effect.gen(function* () {
         const cluster = yield* Cluster.make({ address, set, layout, shards, families })
-        return { notes: cluster.notes, outcomes: yield* Runner.run({ set, layout, cluster, parser }) }
+        return { outcomes: yield* Runner.run({ set, layout, cluster, parser }), notes: cluster.notes() }
       })
     )
     appendFileSync(join(given.out, "outcomes.jsonl"), Report.lines(title, outcomes))
