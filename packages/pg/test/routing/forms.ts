@@ -20,7 +20,7 @@ import * as Stream from "effect/Stream"
 import { describe, expect } from "vitest"
 import { asMultiset, both, Routing } from "./Routing.js"
 import { ownerOf, shard1, shard2, topology, userOn } from "./schema.js"
-import type { It } from "./suite.js"
+import type { It } from "./It.js"
 
 const on1 = userOn(shard1, 1)
 const on2 = userOn(shard2, 1)

@@ -12,7 +12,7 @@ import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import { describe, expect } from "vitest"
 import { Routing } from "./Routing.js"
-import type { It } from "./suite.js"
+import type { It } from "./It.js"
 
 const topology = Topology.make({ shards: ["shard_1"] })
 

@@ -17,7 +17,7 @@ import * as Stream from "effect/Stream"
 import { describe, expect } from "vitest"
 import { asMultiset, failureOf, placed, Routing } from "./Routing.js"
 import { ownerOf, shard1, shard2, topology, userOn } from "./schema.js"
-import type { It } from "./suite.js"
+import type { It } from "./It.js"
 import { expectInPlace } from "./writes.js"
 
 const { notes, orders, users } = topology.tables

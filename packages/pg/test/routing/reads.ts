@@ -9,7 +9,7 @@ import { describe, expect } from "vitest"
 import { devices, userIds } from "./load.js"
 import { both, failureOf, Routing, shardsOf } from "./Routing.js"
 import { ownerOf, shard1, shard2, shard3, userOn } from "./schema.js"
-import type { It } from "./suite.js"
+import type { It } from "./It.js"
 
 type Use = (sql: SqlClient) => Statement<any>
 

@@ -9,7 +9,7 @@ import * as Stream from "effect/Stream"
 import { describe, expect } from "vitest"
 import { failureOf, Routing } from "./Routing.js"
 import { shard1, shard2, userOn } from "./schema.js"
-import type { It } from "./suite.js"
+import type { It } from "./It.js"
 import { expectInPlace } from "./writes.js"
 
 const on1 = userOn(shard1, 1)

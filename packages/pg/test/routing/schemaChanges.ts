@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import { describe, expect } from "vitest"
 import { asMultiset, failureOf, Routing } from "./Routing.js"
 import { ownerOf, shard1, shard2, userOn, withUnlisted } from "./schema.js"
-import type { It } from "./suite.js"
+import type { It } from "./It.js"
 
 const on1 = userOn(shard1, 1)
 

@@ -1,7 +1,7 @@
 /**
  * The routing suite: what the routed client promises, on any kind of database.
  */
-import { layer, type Vitest } from "@effect/vitest"
+import { layer } from "@effect/vitest"
 import type { Backend } from "./Backend.js"
 import { forms } from "./forms.js"
 import { oneShard } from "./oneShard.js"
@@ -12,9 +12,6 @@ import * as Routing from "./Routing.js"
 import { schemaChanges } from "./schemaChanges.js"
 import { transactions } from "./transactions.js"
 import { writes } from "./writes.js"
-
-/** Tests that find `Routing` in their context, on the real clock. */
-export type It = Vitest.MethodsNonLive<Routing.Routing, true>
 
 export const routingSuite = (backend: Backend): void =>
   layer(Routing.layer(backend), { excludeTestServices: true, timeout: 120_000 })(`routing on ${backend.name}`, (it) => {

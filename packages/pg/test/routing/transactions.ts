@@ -12,7 +12,7 @@ import * as Stream from "effect/Stream"
 import { describe, expect } from "vitest"
 import { both, failureOf, Routing } from "./Routing.js"
 import { shard1, shard2, topology, userOn } from "./schema.js"
-import type { It } from "./suite.js"
+import type { It } from "./It.js"
 import { expectInPlace } from "./writes.js"
 
 /** A fresh user of shard_1, with a neighbour on the same shard and a stranger on another. */

@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import { describe, expect } from "vitest"
 import { asMultiset, both, failureOf, placed, Routing, shardsOf } from "./Routing.js"
 import { ownerOf, shard1, shard2, shard3, userOn } from "./schema.js"
-import type { It } from "./suite.js"
+import type { It } from "./It.js"
 
 const id = { one: userOn(shard1, 1000), two: userOn(shard2, 1000), three: userOn(shard3, 1000) }
 
