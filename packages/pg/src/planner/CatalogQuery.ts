@@ -19,6 +19,12 @@ const callees = (catalog: string, object: string): string => `(
   join pg_namespace fn on fn.oid = f.pronamespace
   where d.classid = '${catalog}'::regclass and d.objid = ${object} and f.oid >= 16384)`
 
+/**
+ * From PostgreSQL 17 on, naming the table takes a lock on it, and would wait for whoever changes the schema. Only the
+ * expressions of generated columns refer to columns, and need the table.
+ */
+const expression = "pg_get_expr(ad.adbin, case when a.attgenerated <> '' then ad.adrelid else 0 end)"
+
 const columns = `(
   select coalesce(json_agg(json_build_object(
     'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'base', b.base,
@@ -28,8 +34,8 @@ const columns = `(
       where e.oid = case when t.typcategory = 'A' and t.typelem <> 0 then t.typelem else t.oid end) end,
     'collation', co.collname, 'deterministic', coalesce(co.collisdeterministic, true),
     'notNull', a.attnotnull or t.typnotnull,
-    'default', coalesce(pg_get_expr(ad.adbin, ad.adrelid), case when a.attidentity = '' then t.typdefault end),
-    'sequence', a.attidentity <> '' or coalesce(pg_get_expr(ad.adbin, ad.adrelid) ~ '\\mnextval\\(', false),
+    'default', coalesce(${expression}, case when a.attidentity = '' then t.typdefault end),
+    'sequence', a.attidentity <> '' or coalesce(${expression} ~ '\\mnextval\\(', false),
     'identity', a.attidentity, 'generated', a.attgenerated) order by a.attnum), '[]'::json)
   from pg_attribute a
   join pg_type t on t.oid = a.atttypid
