@@ -1,4 +1,4 @@
-/** `SEED` and `COUNT` make another run, or a longer one; the seed of a find goes into `regressions`. */
+/** `SEED` and `COUNT` make another run, or a longer one; what a find teaches goes into the corpus. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Keyspace from "@shardlayer/core/topology/Keyspace"
 import * as Table from "@shardlayer/core/topology/Table"
@@ -23,7 +23,7 @@ const topology: Topology.Topology = Topology.make({
 })
 
 const seed = Number(process.env["SEED"] ?? 1)
-const count = Number(process.env["COUNT"] ?? 1_500)
+const count = Number(process.env["COUNT"] ?? 1_000)
 
 const literal = (value: number | string | null) =>
   value === null ? "null" : typeof value === "number" ? String(value) : `'${value}'`
@@ -33,7 +33,7 @@ const load = (world: Cluster.World, r: Generator.Random) =>
   Effect.promise(async () => {
     for (const name of [...Generator.sharded, ...Generator.references]) {
       for (let i = 0; i < 12; i++) {
-        const row = Generator.row(r)
+        const row = Generator.row(r, name !== "t3")
         const sql = `insert into ${name} values (${row.map(literal).join(", ")})`
         await world.oracle.run(sql)
         const table = topology.tables[name]

@@ -51,10 +51,15 @@ create table p1 (b varchar, a int8, v int4);
 
 export type Row = ReadonlyArray<number | string | null>
 
-export const row = (r: Random): Row => {
+/** Two keys that are one float8. */
+export const large = ["9007199254740992", "9007199254740993"] as const
+
+export const row = (r: Random, hasLarge: boolean): Row => {
   const small = (below: number) => (r.chance(0.12) ? null : r.int(below))
   const s = small(4)
-  return [small(7), small(4), small(5), small(5), small(5), s === null ? null : String(s)]
+  const k = hasLarge && r.chance(0.15) ? r.pick(large) : small(7)
+  const f = r.chance(0.15) ? large[0] : small(5)
+  return [k, small(4), small(5), f, small(5), s === null ? null : String(s)]
 }
 
 export const pairRow = (r: Random): Row => {
@@ -84,12 +89,36 @@ export interface Statement {
 
 export const select = (r: Random): Statement => {
   const state: State = { r, aliases: 0, params: [], favourite: r.int(7), ctes: [] }
+  if (r.chance(0.3)) return { sql: filtered(state), params: state.params }
   const withCte = r.chance(0.15)
   if (!withCte) return { sql: query(state, [], 2).sql, params: state.params }
   const inner = query(state, [], 1)
   const cte: Visible = { alias: "c0", columns: inner.columns, isSharded: true }
   const outer = query({ ...state, ctes: [cte] }, [], 2)
   return { sql: `with c0 as (${inner.sql}) ${outer.sql}`, params: state.params }
+}
+
+/** A derived table of every shape, filtered or joined from outside: what may go in, and what must not. */
+const filtered = (state: State): string => {
+  const { r } = state
+  const inner = query(state, [], r.chance(0.7) ? 0 : 1)
+  const q: Visible = { alias: "q", columns: inner.columns, isSharded: true }
+  const other = newAlias(state)
+  const joins = [
+    "",
+    "",
+    ` join ${r.pick(sharded)} ${other} on ${other}.k = q.k`,
+    ` left join ${r.pick(sharded)} ${other} on ${other}.k = q.k`,
+    ` right join ${r.pick(sharded)} ${other} on ${other}.k = q.k`
+  ]
+  const join = r.pick(joins)
+  const visible = join === "" ? [q] : [q, { alias: other, columns, isSharded: true }]
+  const where = [
+    ...(r.chance(0.7) ? [`q.k = ${constant(state)}`] : []),
+    ...(r.chance(0.4) ? [condition(state, visible, [], 1, 1)] : []),
+    "true"
+  ]
+  return `select ${references_(visible).join(", ")} from (${inner.sql}) q${join} where ${where.join(" and ")}`
 }
 
 interface Query {
@@ -160,7 +189,9 @@ const derivedLevel = (state: State, visible: ReadonlyArray<Visible>, body: strin
     case 6:
       return { sql: `select ${key} as k, max(${x})::int8 as x${body} group by rollup (${key})`, columns }
     case 7:
-      return { sql: `select distinct on (${key}) ${key} as k, ${x}::int8 as x${body} order by ${key}, 2`, columns }
+      return r.chance(0.5)
+        ? { sql: `select distinct on (${key}) ${key} as k, ${x}::int8 as x${body} order by ${key}, 2`, columns }
+        : { sql: `select distinct on (2) ${key} as k, ${x}::int8 as x${body} order by 2, 1`, columns }
     case 8:
       return { sql: `select ${constant(state)} as k, ${x}::int8 as x${body}`, columns }
     default:
@@ -268,6 +299,8 @@ const constant = (state: State): string => {
       return `'${value}'`
     case 3:
       return `${value}::int2`
+    case 4:
+      return r.chance(0.5) ? r.pick(large) : `${large[0]}::float8`
     default:
       return String(value)
   }
@@ -389,8 +422,21 @@ export const write = (r: Random): Statement => {
   return { sql: `with c0 as (${body}) ${rest}`, params: state.params }
 }
 
+/** What RETURNING sees is not what WHERE saw. */
+const reassigned = (state: State): string => {
+  const { r } = state
+  const [table, other] = [r.pick(sharded), r.pick(sharded)]
+  const column = r.pick(["t.x", "old.x", "new.x", "t.y", "x"])
+  const value = `(select count(*) from ${other} u where u.k = ${column === "x" ? "t.x" : column})`
+  const where = `t.k = ${constant(state)} and t.x = ${r.int(4)} and t.y = ${r.int(5)}`
+  return r.chance(0.3)
+    ? `delete from ${table} t where ${where} returning t.k as k, ${value}::int8 as x`
+    : `update ${table} t set x = ${r.int(7)} where ${where} returning t.k as k, ${value}::int8 as x`
+}
+
 const modify = (state: State): string => {
   const { r } = state
+  if (r.chance(0.15)) return reassigned(state)
   const table = r.pick(sharded)
   const target: Visible = { alias: "t", columns, isSharded: true }
   const others = r.chance(0.4) ? item(state, [], [], 1) : undefined
