@@ -107,6 +107,10 @@ const judgeRows = (compare: Compare, expected: Rows, actual: Rows, sortKeys: Rea
   }
 }
 
+/** The rows as objects show them: of columns that share a name, the last one's value stands for all. */
+export const byName = ({ columns, rows }: Rows): ReadonlyArray<Readonly<Record<string, string | null>>> =>
+  rows.map((row) => Object.fromEntries(columns.map((column, place) => [column.name, row[place] ?? null])))
+
 const differingShape = (expected: Rows, actual: Rows): string | undefined => {
   const names = (rows: Rows) => rows.columns.map((column) => column.name).join(", ")
   const types = (rows: Rows) => rows.columns.map((column) => column.type).join(", ")

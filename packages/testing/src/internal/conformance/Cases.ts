@@ -128,6 +128,10 @@ const casesOf = (path: string): ReadonlyArray<Case> => {
         .slice(end + 1)
         .replace(/^-- from: .*\n/, "")
         .trim()
-      return { name, kind: meta.kind, compare: meta.cmp, sql, tables: meta.tables }
+      return { name, kind: meta.kind, compare: meta.cmp, sql: withoutTemporary(sql), tables: meta.tables }
     })
 }
+
+/** A temporary object belongs to one session, and a pool has many: it becomes an ordinary one, on both sides. */
+const withoutTemporary = (sql: string): string =>
+  sql.replace(/^(create\s+(?:or\s+replace\s+)?)temp(?:orary)?\s+/i, "$1")

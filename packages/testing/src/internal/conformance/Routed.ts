@@ -11,6 +11,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Predicate from "effect/Predicate"
+import * as Stream from "effect/Stream"
 import type { Answer, Row } from "./Answer.js"
 
 /** Longer than any statement of the cases takes on one server; the router gets no more than this. */
@@ -30,6 +31,21 @@ export const ask = (router: ShardRouterService, sql: string, repeatable: boolean
       return { ...answer, rows: rows.map((row) => row.map(textOf)) }
     })
   )
+
+/** The same rows as a program usually takes them: plainly, and as a stream. As text, by column name. */
+export const otherWays = (
+  router: ShardRouterService,
+  sql: string
+): Effect.Effect<{ readonly plain: ReadonlyArray<string>; readonly streamed: ReadonlyArray<string> } | undefined> => {
+  const statement = router.client.unsafe<object>(sql)
+  return Effect.all({
+    plain: Effect.map(statement, (rows) => rows.map((row) => JSON.stringify(row))),
+    streamed: Effect.map(Stream.runCollect(statement.stream), (rows) => Array.from(rows, (row) => JSON.stringify(row)))
+  }).pipe(
+    Effect.timeout(timeoutMillis),
+    Effect.catchAllCause(() => Effect.succeed(undefined))
+  )
+}
 
 /** Schema changes go to every shard. */
 export const onAllShards = (router: ShardRouterService, sql: string): Effect.Effect<Answer> =>

@@ -10,7 +10,7 @@ import type { Parser } from "@shardlayer/pg/planner/Parser"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type { Answer, Rows, Verdict } from "./Answer.js"
-import { judge } from "./Answer.js"
+import { byName, judge } from "./Answer.js"
 import type { Case, CaseSet, Layout } from "./Cases.js"
 import type { Cluster } from "./Cluster.js"
 import { groupOf, type Outcome } from "./Outcome.js"
@@ -63,8 +63,10 @@ class Walk {
   add(of: Case, verdict: Verdict, more: Partial<Outcome> = {}): void {
     const group = groupOf(of.kind)
     const namesSharded = of.tables.some((table) => this.options.layout.distributed[table] !== undefined)
-    const rest = { strategy: undefined, expected: undefined, actual: undefined, ...more }
-    this.outcomes.push({ case: of, group, namesSharded, verdict, ...rest })
+    // Answers are for the reader of a finding; of thousands of good ones nobody keeps the rows.
+    const isFinding = verdict._tag === "Wrong" || verdict._tag === "Broken"
+    const answers = isFinding ? { expected: more.expected, actual: more.actual } : noAnswers
+    this.outcomes.push({ case: of, group, namesSharded, verdict, strategy: more.strategy, ...answers })
     if (verdict._tag === "Broken" || (verdict._tag === "Wrong" && group !== "select")) this.apart = true
   }
 
@@ -78,6 +80,8 @@ class Walk {
     return of.kind === "tx" ? Texts.transactionCommand(this.options.parser, of.sql) : undefined
   }
 }
+
+const noAnswers = { expected: undefined, actual: undefined }
 
 const step = (walk: Walk, next: Case): Effect.Effect<void> => {
   const { cluster, parser } = walk.options
@@ -130,7 +134,11 @@ const conclude = (walk: Walk, of: Case, expected: Answer, actual: Answer): Effec
     const left = yield* named(cluster, expected)
     const right = yield* named(cluster, actual)
     const keys = left._tag === "Rows" && of.compare === "ties" ? Texts.sortKeys(parser, of.sql, left.columns) : []
-    const verdict = judge(of.compare, left, right, keys)
+    const seen = of.kind === "select" ? left : asObjects(left)
+    const judged = judge(of.compare, seen, right, keys)
+    const isRepeatable = of.kind === "select" && !Texts.isUndetermined(of.sql)
+    const isRead = isRepeatable && right._tag === "Rows" && judged._tag === "Exact"
+    const verdict = isRead ? yield* judgeOtherWays(walk, of, right) : judged
     const answered = actual._tag === "Rows" || actual._tag === "Failed"
     const strategy = answered ? yield* Routed.strategy(cluster.router(), of.sql) : undefined
     if (groupOf(of.kind) === "dml" && actual._tag === "Rows") {
@@ -139,6 +147,27 @@ const conclude = (walk: Walk, of: Case, expected: Answer, actual: Answer): Effec
       walk.undetermined ||= Texts.isUndetermined(of.sql) || Texts.isUndetermined(defaults)
     }
     walk.add(of, verdict, { expected: left, actual: right, strategy })
+  })
+
+/** A write's rows are seen once, as objects; what they cannot hold is not asked of the router. */
+const asObjects = (answer: Answer): Answer =>
+  answer._tag === "Rows"
+    ? { ...answer, rows: byName(answer).map((row) => answer.columns.map((column) => row[column.name] ?? null)) }
+    : answer
+
+/** Rows that a program takes plainly or as a stream must be those of the raw result. */
+const judgeOtherWays = (walk: Walk, of: Case, answer: Rows): Effect.Effect<Verdict> =>
+  Effect.map(Routed.otherWays(walk.options.cluster.router(), of.sql), (ways): Verdict => {
+    if (ways === undefined) return { _tag: "Broken", reason: "it fails when it is run plainly or as a stream" }
+    const isOrdered = of.compare === "seq"
+    const text = (lines: ReadonlyArray<string>) => (isOrdered ? lines : lines.toSorted()).join("\n")
+    const raw = byName(answer).map((row) => JSON.stringify(row))
+    const same = (lines: ReadonlyArray<string>) =>
+      of.compare === "nondet" ? lines.length === raw.length : text(lines) === text(raw)
+    if (!same(ways.plain)) return { _tag: "Wrong", reason: "run plainly it gives other rows than .raw" }
+    return same(ways.streamed)
+      ? { _tag: "Exact" }
+      : { _tag: "Wrong", reason: "as a stream it gives other rows than .raw" }
   })
 
 /** Types that databases define themselves have numbers of their own in each; names compare. */
