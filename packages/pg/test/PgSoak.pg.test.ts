@@ -54,7 +54,8 @@ describe("PgSoak", () => {
         expect(stats()).toMatchObject({ opening: 0, waiting: 0 })
         expect(stats().idle).toBe(stats().total)
         expect(stats().total).toBeLessThanOrEqual(8)
-        yield* eventually(Effect.map(backends, (count) => expect(count).toBe(stats().total)))
+        // Beside the pool there is the one connection that describes, until it has been idle for long enough.
+        yield* eventually(Effect.map(backends, (count) => expect([stats().total, stats().total + 1]).toContain(count)))
         const rows = yield* query<{ id: number; twin: number }>("select id, twin from t")
         const found = new Map(rows.map((row) => [row.id, row.twin]))
         for (const id of completed) {
