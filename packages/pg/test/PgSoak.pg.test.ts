@@ -51,7 +51,7 @@ describe("PgSoak", () => {
         const ids = Array.from({ length: statements }, (_, id) => id + 1)
         yield* Effect.forEach(ids, one, { concurrency: 64, discard: true })
 
-        expect(stats()).toMatchObject({ opening: 0, waiting: 0 })
+        yield* eventually(Effect.sync(() => expect(stats()).toMatchObject({ opening: 0, waiting: 0 })))
         expect(stats().idle).toBe(stats().total)
         expect(stats().total).toBeLessThanOrEqual(8)
         // Beside the pool there is the one connection that describes, until it has been idle for long enough.
