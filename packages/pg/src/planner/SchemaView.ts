@@ -217,7 +217,7 @@ const listedTable = (sources: Sources, table: Table.Table, key: string, location
   }
   const relation = sources.catalogs.map((catalog) => catalog.relations.get(key)).find((found) => found !== undefined)
   if (relation === undefined) return refuse(draft("SL2002", { table: table.id }, location), true)
-  checkReadable(relation, table.id, location)
+  checkReadable(sources, relation, table.id, location)
   return table._tag === "Sharded" ? { _tag: "Sharded", table, relation } : { _tag: "Reference", table, relation }
 }
 
@@ -241,16 +241,35 @@ const relationOn = (
   if (catalog === undefined) throw new Stopped({ _tag: "Unread", table: shown, shard })
   const relation = catalog.relations.get(key)
   if (relation === undefined) return refuse(draft("SL2002", { table: shown }, location), true)
-  checkReadable(relation, shown, location)
+  checkReadable(sources, relation, shown, location)
   return relation
 }
 
-const checkReadable = (relation: Catalog.Relation, shown: string, location: number | undefined): void => {
+const checkReadable = (
+  sources: Sources,
+  relation: Catalog.Relation,
+  shown: string,
+  location: number | undefined
+): void => {
   checkKind(relation, shown, location)
+  checkCasts(sources, relation, location)
   if (relation.hasParent || relation.hasChildren || relation.isPartition || relation.kind === "p") {
     refuse(draft("SL2005", { table: shown }, location))
   }
   if (relation.rowSecurity) refuse(draft("SL2009", { table: shown }, location))
+}
+
+/** A user cast may be applied to a column without a word in the statement. */
+const checkCasts = (sources: Sources, relation: Catalog.Relation, location: number | undefined): void => {
+  const isPure = pureIn(sources.topology)
+  for (const cast of sources.catalogs.flatMap((catalog) => catalog.casts)) {
+    const column = relation.columns.find(
+      (candidate) => candidate.type === cast.source || candidate.type === cast.target
+    )
+    if (column !== undefined && !isPure(cast.function)) {
+      refuse(draft("SL5005", { type: column.type, function: cast.function }, location))
+    }
+  }
 }
 
 const checkKind = (relation: Catalog.Relation, shown: string, location: number | undefined): void => {

@@ -74,6 +74,7 @@ const side = (node: PgCluster.Node) =>
           port: node.port,
           database: node.database,
           user: node.username,
+          statement_timeout: 10_000,
           types: { getTypeParser: () => (text: string) => text }
         })
         await client.connect()

@@ -270,8 +270,7 @@ const onConflict = (
     ...From.scopeOf(context, visible(target), place),
     sources: [target, excluded]
   }
-  const columns = assignedNames(clause.targetList)
-  WriteRules.check(walk.builder.view, named, { kind: "update", columns }, location)
+  WriteRules.check(walk.builder.view, named, updateOf(clause.targetList), location)
   for (const { name, term, value } of assignments(walk, clause.targetList, scope, place)) {
     if (named._tag !== "Sharded" || !named.table.columns.includes(name)) continue
     const same = [target, excluded].map((source) => source.columns.find((column) => column.name === name)?.column)
@@ -304,6 +303,25 @@ const checkArbiter = (
 const assignedNames = (targets: ReadonlyArray<Node> | undefined): ReadonlySet<string> =>
   new Set((targets ?? []).map((node) => Ast.as("ResTarget", node)?.name ?? ""))
 
+const updateOf = (targets: ReadonlyArray<Node> | undefined): WriteRules.Operation => {
+  const assigned = (targets ?? []).flatMap((node) => Ast.as("ResTarget", node) ?? [])
+  const isDefault = (target: ResTarget) => {
+    const value = assignedNode(target)
+    return value !== undefined && "SetToDefault" in value
+  }
+  return {
+    kind: "update",
+    columns: assignedNames(targets),
+    defaulted: new Set(assigned.filter(isDefault).map((target) => target.name ?? ""))
+  }
+}
+
+/** The value of one target; `(a, b) = (…)` comes as one source that several columns refer to. */
+const assignedNode = (target: ResTarget): Node | undefined => {
+  const part = Ast.as("MultiAssignRef", target.val)
+  return part === undefined ? target.val : Ast.as("RowExpr", part.source)?.args?.[(part.colno ?? 1) - 1]
+}
+
 interface Assignment {
   readonly name: string
   readonly term: Equality.Term
@@ -312,7 +330,7 @@ interface Assignment {
 
 const other: Equality.Term = { _tag: "Other" }
 
-/** Walks the assignments; `(a, b) = (…)` comes as one source that several columns refer to. */
+/** Walks the assignments, each source once. */
 const assignments = (
   walk: Walk,
   targets: ReadonlyArray<Node> | undefined,
@@ -337,20 +355,16 @@ const walkStep = (walk: Walk, step: Node, scope: Scope, place: Place): void => {
 
 const assignedValue = (walk: Walk, target: ResTarget, scope: Scope, place: Place): Node | undefined => {
   const part = Ast.as("MultiAssignRef", target.val)
-  if (part === undefined) {
-    walk.expression(target.val, scope, place)
-    return target.val
-  }
-  const number = part.colno ?? 1
-  if (number === 1) walk.expression(part.source, scope, place)
-  return Ast.as("RowExpr", part.source)?.args?.[number - 1]
+  if (part === undefined) walk.expression(target.val, scope, place)
+  else if ((part.colno ?? 1) === 1) walk.expression(part.source, scope, place)
+  return assignedNode(target)
 }
 
 const update = (context: FromContext, statement: UpdateStmt, place: Place): Shape => {
   const { walk } = context
   const location = Ast.location(statement.relation)
   const { named, source } = targetOf(context, statement, place, true)
-  WriteRules.check(walk.builder.view, named, { kind: "update", columns: assignedNames(statement.targetList) }, location)
+  WriteRules.check(walk.builder.view, named, updateOf(statement.targetList), location)
   const others = From.from(context, statement.fromClause, place)
   const scope = From.scopeOf(context, From.beside(visible(source), others), place)
   walk.condition(statement.whereClause, scope, place)

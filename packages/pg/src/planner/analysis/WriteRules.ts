@@ -14,7 +14,7 @@ import { draft } from "../Refusal.js"
 import { type Named, refuse, type SchemaView } from "../SchemaView.js"
 
 /**
- * `columns`: those given by an INSERT, or assigned by an UPDATE.
+ * `columns`: those given by an INSERT, or assigned by an UPDATE. `defaulted`: those an UPDATE sets to their DEFAULT.
  *
  * @since 0.1.0
  * @category models
@@ -22,6 +22,7 @@ import { type Named, refuse, type SchemaView } from "../SchemaView.js"
 export interface Operation {
   readonly kind: "insert" | "update" | "delete"
   readonly columns: ReadonlySet<string>
+  readonly defaulted?: ReadonlySet<string>
 }
 
 /** @since 0.1.0 @category functions */
@@ -102,13 +103,13 @@ const checkCode = (
   }
   for (const column of relation.columns) {
     if (column.userType !== null) view.type(column.userType.split("."), location)
-    const isComputed = column.generated === "" && column.default !== null && isOmitted(operation, column)
+    const isComputed = column.generated === "" && column.default !== null && isDefaulted(operation, column)
     if (isComputed) checkDefault(view, column.default ?? "", location)
   }
 }
 
-const isOmitted = (operation: Operation, column: Catalog.Column): boolean =>
-  operation.kind === "insert" && !operation.columns.has(column.name)
+const isDefaulted = (operation: Operation, column: Catalog.Column): boolean =>
+  operation.kind === "insert" ? !operation.columns.has(column.name) : operation.defaulted?.has(column.name) === true
 
 /** Functions in a default that read hidden state. `nextval` is looked at apart. */
 const checkDefault = (view: SchemaView, text: string, location: number | undefined): void => {
@@ -153,7 +154,7 @@ const checkSequences = (
   acknowledged: ReadonlySet<string>
 ): void => {
   const column = relation.columns.find(
-    (candidate) => candidate.sequence && isOmitted(operation, candidate) && !acknowledged.has(candidate.name)
+    (candidate) => candidate.sequence && isDefaulted(operation, candidate) && !acknowledged.has(candidate.name)
   )
   if (column !== undefined) refuse(draft("SL6007", { column: column.name, table: table.id }, location))
 }
