@@ -9,6 +9,7 @@
  */
 import type { Node } from "libpg-query"
 import * as Either from "effect/Either"
+import type * as Ast from "../Ast.js"
 import { draft } from "../Refusal.js"
 import { type SchemaView, type Stop, Stopped } from "../SchemaView.js"
 import * as Builder from "./Builder.js"
@@ -20,7 +21,7 @@ import * as Write from "./Write.js"
 
 /** @since 0.1.0 @category functions */
 export const analyze = (tree: Node, view: SchemaView, params: Builder.ParamTypes): Either.Either<Analyzed, Stop> => {
-  const builder = Builder.make(view, params)
+  const builder = Builder.make(view, params, paramsOf(tree))
   return stoppable(() => {
     Select.query(makeWalk(builder), tree, undefined, undefined, undefined)
     return builder.finish()
@@ -48,6 +49,22 @@ export const stoppable = <A>(run: () => A): Either.Either<A, Stop> => {
     }
     throw error
   }
+}
+
+/** Every place where a parameter stands. */
+const paramsOf = (value: unknown): ReadonlyArray<Builder.ParamUse> => {
+  const found: Array<Builder.ParamUse> = []
+  const open: Array<unknown> = [value]
+  while (open.length > 0) {
+    const next = open.pop()
+    if (typeof next !== "object" || next === null) continue
+    if ("ParamRef" in next) {
+      const { location, number }: Ast.Body<"ParamRef"> = next.ParamRef ?? {}
+      found.push({ index: number ?? 0, location: location ?? 0 })
+    }
+    open.push(...Object.values(next))
+  }
+  return found
 }
 
 const makeWalk = (builder: Builder.Builder): Walk => {

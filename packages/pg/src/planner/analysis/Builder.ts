@@ -52,6 +52,17 @@ export interface ParamTypes {
   readonly array: (index: number) => Family | "pending" | undefined
 }
 
+/**
+ * A parameter in the text.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ParamUse {
+  readonly index: number
+  readonly location: number
+}
+
 /** @since 0.1.0 @category models */
 export interface Builder {
   readonly view: SchemaView
@@ -74,8 +85,11 @@ export interface Builder {
   readonly addMovingDate: (text: string, location: number | undefined) => void
   readonly markWrite: () => void
   readonly addWrite: (write: Write) => void
-  /** The parameter is of this family, or may be; notes that its type matters. */
-  readonly isParam: (kind: "scalar" | "array", index: number, family: Family) => boolean
+  /**
+   * The parameter is of this family, or may be; notes that its type matters. `isDirect`: where it stands, PostgreSQL
+   * gives it a type of this family, unless it stands somewhere else before.
+   */
+  readonly isParam: (kind: "scalar" | "array", use: ParamUse, family: Family, isDirect: boolean) => boolean
   readonly finish: () => Analyzed
 }
 
@@ -89,20 +103,35 @@ interface MutableBlock {
 }
 
 /** @since 0.1.0 @category constructors */
-export const make = (view: SchemaView, params: ParamTypes): Builder => {
+export const make = (view: SchemaView, params: ParamTypes, everywhere: ReadonlyArray<ParamUse> = []): Builder => {
   const graph = makeGraph()
   const uses = makeUses()
-  const paramsNeeded = new Set<number>()
+  const asked = new Set<number>()
+  const direct = new Map<number, { readonly types: Set<string>; readonly locations: Set<number> }>()
+  /** All its places give it a type of one family: whichever PostgreSQL looks at first, the type is of that family. */
+  const isCertain = (index: number): boolean => {
+    const known = direct.get(index)
+    const places = everywhere.filter((use) => use.index === index)
+    return known?.types.size === 1 && places.length > 0 && places.every((use) => known.locations.has(use.location))
+  }
   return {
     view,
     ...graph.methods,
     ...uses.methods,
-    isParam: (kind, index, family) => {
-      paramsNeeded.add(index)
+    isParam: (kind, { index, location }, family, isDirect) => {
+      asked.add(index)
+      const known = direct.get(index) ?? { types: new Set(), locations: new Set() }
+      if (isDirect) known.locations.add(location)
+      known.types.add(`${kind} ${family}`)
+      direct.set(index, known)
       const found = params[kind](index)
       return found === "pending" || found === family
     },
-    finish: () => ({ ...graph.finish(), ...uses.finish(), paramsNeeded })
+    finish: () => ({
+      ...graph.finish(),
+      ...uses.finish(),
+      paramsNeeded: new Set([...asked].filter((index) => !isCertain(index)))
+    })
   }
 }
 

@@ -7,7 +7,7 @@
  *
  * @since 0.1.0
  */
-import type { A_Const, A_Expr, Node, TypeName } from "libpg-query"
+import type { A_Const, A_Expr, Node, ParamRef, TypeName } from "libpg-query"
 import type { Operand } from "@shardlayer/core/plan/Constraint"
 import * as KeyType from "@shardlayer/core/topology/KeyType"
 import * as KeyValue from "@shardlayer/core/topology/KeyValue"
@@ -27,8 +27,16 @@ import { resolve, type Scope } from "./Scope.js"
 export type Term =
   | { readonly _tag: "Column"; readonly column: ColumnId }
   | { readonly _tag: "Literal"; readonly literal: Literal; readonly cast: KeyType.KeyType | undefined }
-  | { readonly _tag: "Param"; readonly index: number; readonly cast: KeyType.Family | undefined }
+  | ParamTerm
   | { readonly _tag: "Other" }
+
+/** @since 0.1.0 @category models */
+export interface ParamTerm {
+  readonly _tag: "Param"
+  readonly index: number
+  readonly location: number
+  readonly cast: KeyType.Family | undefined
+}
 
 /** @since 0.1.0 @category models */
 export type Literal =
@@ -51,13 +59,20 @@ export const termOf = (builder: Builder, scope: Scope, node: Node | undefined): 
     case "A_Const":
       return literalTerm(opened.node)
     case "ParamRef":
-      return { _tag: "Param", index: opened.node.number ?? 0, cast: undefined }
+      return paramTerm(opened.node)
     case "TypeCast":
       return castTerm(builder, termOf(builder, scope, opened.node.arg), plainType(opened.node.typeName))
     default:
       return other
   }
 }
+
+const paramTerm = (node: ParamRef): ParamTerm => ({
+  _tag: "Param",
+  index: node.number ?? 0,
+  location: Ast.location(node) ?? -1,
+  cast: undefined
+})
 
 const literalTerm = (constant: A_Const): Term => {
   const literal = literalOf(constant)
@@ -115,17 +130,25 @@ const castTerm = (builder: Builder, term: Term, type: KeyType.KeyType | undefine
 
 /**
  * The operand that a term is, compared with a value of this family. `never`: equal to none. Undefined: not known.
+ * `isDirect`: a parameter standing there without a cast gets its type from that value.
  *
  * @since 0.1.0
  * @category functions
  */
-export const operandIn = (builder: Builder, family: KeyType.Family, term: Term): Operand | "never" | undefined => {
+export const operandIn = (
+  builder: Builder,
+  family: KeyType.Family,
+  term: Term,
+  isDirect: boolean
+): Operand | "never" | undefined => {
   switch (term._tag) {
     case "Literal":
       return literalIn(family, term.literal, term.cast)
     case "Param":
       if (term.cast !== undefined && term.cast !== family) return undefined
-      return builder.isParam("scalar", term.index, family) ? { _tag: "Param", index: term.index } : undefined
+      return builder.isParam("scalar", term, family, isDirect || term.cast !== undefined)
+        ? { _tag: "Param", index: term.index }
+        : undefined
     case "Column":
     case "Other":
       return undefined
@@ -215,10 +238,35 @@ const operandsIn = (
   terms: ReadonlyArray<Term>
 ): ReadonlyArray<Operand> | undefined => {
   if (family === undefined) return undefined
-  const found = terms.map((term) => operandIn(builder, family, term))
+  const isDirect = terms.length === 1 || terms.every(keepsType)
+  const found = terms.map((term) => operandIn(builder, family, term, isDirect))
   return found.includes(undefined)
     ? undefined
     : found.filter((operand): operand is Operand => operand !== undefined && operand !== "never")
+}
+
+/** In a list of several, a number with a fraction would make all of them numeric. */
+const keepsType = (term: Term): boolean => {
+  switch (term._tag) {
+    case "Param":
+      return true
+    case "Literal":
+      return term.literal._tag !== "Numeric" && (term.literal._tag !== "Integer" || isInt8(term.literal.text))
+    case "Column":
+    case "Other":
+      return false
+  }
+}
+
+/**
+ * A larger number in the text is numeric.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isInt8 = (text: string): boolean => {
+  const value = BigInt(text)
+  return value >= -(2n ** 63n) && value < 2n ** 63n
 }
 
 const real = (builder: Builder, terms: ReadonlyArray<Term>): ReadonlyArray<Claim> => {
@@ -339,7 +387,7 @@ const tupleClaims = (
     if (fields === undefined || fields.length !== columns.length) return []
     const operands = fields.map((field, index) => {
       const family = builder.column(columns[index] ?? -1).family
-      return family === undefined ? undefined : operandIn(builder, family, termOf(builder, scope, field))
+      return family === undefined ? undefined : operandIn(builder, family, termOf(builder, scope, field), true)
     })
     if (operands.includes(undefined)) return []
     if (operands.includes("never")) continue
@@ -365,7 +413,7 @@ const anyClaims = (builder: Builder, scope: Scope, expression: A_Expr): Readonly
     case "Param":
       return family !== undefined &&
         (array.cast === undefined || array.cast === family) &&
-        builder.isParam("array", array.index, family)
+        builder.isParam("array", array, family, true)
         ? [{ _tag: "AnyOf", column: column.column, param: array.index }]
         : real(builder, [column])
     case "Other":
@@ -375,7 +423,7 @@ const anyClaims = (builder: Builder, scope: Scope, expression: A_Expr): Readonly
 
 type ArrayTerm =
   | { readonly _tag: "Elements"; readonly nodes: ReadonlyArray<Node>; readonly cast: KeyType.Family | undefined }
-  | { readonly _tag: "Param"; readonly index: number; readonly cast: KeyType.Family | undefined }
+  | ParamTerm
   | { readonly _tag: "Other" }
 
 const arrayOf = (node: Node | undefined): ArrayTerm => {
@@ -383,7 +431,7 @@ const arrayOf = (node: Node | undefined): ArrayTerm => {
   const opened = Ast.open(node)
   switch (opened._tag) {
     case "ParamRef":
-      return { _tag: "Param", index: opened.node.number ?? 0, cast: undefined }
+      return paramTerm(opened.node)
     case "A_ArrayExpr":
       return { _tag: "Elements", nodes: opened.node.elements ?? [], cast: undefined }
     case "TypeCast": {

@@ -314,7 +314,7 @@ const valueOf = (
 ): { readonly family: Family; readonly operands: ReadonlyArray<Operand> } | undefined => {
   const family = familyOf(term)
   if (family === undefined) return undefined
-  const operand = Equality.operandIn(walk.builder, family, term)
+  const operand = Equality.operandIn(walk.builder, family, term, false)
   // A NULL is a value too: it says nothing, and does not end the query.
   return operand === undefined || operand === "never" ? undefined : { family, operands: [operand] }
 }
@@ -326,17 +326,11 @@ const familyOf = (term: Equality.Term): Family | undefined => {
     case "Literal":
       if (term.literal._tag === "Null") return undefined
       if (term.cast !== undefined) return Equality.familyOfType(term.cast)
-      return term.literal._tag === "Integer" && isInt8(term.literal.text) ? "integer" : undefined
+      return term.literal._tag === "Integer" && Equality.isInt8(term.literal.text) ? "integer" : undefined
     case "Column":
     case "Other":
       return undefined
   }
-}
-
-/** A larger number in the text is numeric. */
-const isInt8 = (text: string): boolean => {
-  const value = BigInt(text)
-  return value >= -(2n ** 63n) && value < 2n ** 63n
 }
 
 const values = (context: FromContext, select: SelectStmt, place: Place): Shape => {

@@ -26,17 +26,23 @@ export const ofDefault = (column: Catalog.Column): Operand | undefined =>
     ? { _tag: "Constant", part: null }
     : undefined
 
-/** @since 0.1.0 @category getters */
+/**
+ * Of a column that a term is assigned to. `isDirect`: the term stands where the column gives a parameter its type.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
 export const ofTerm = (
   builder: Builder,
   table: Table.Sharded,
   column: Catalog.Column,
-  term: Equality.Term
+  term: Equality.Term,
+  isDirect = false
 ): Operand | undefined => {
   const family = builder.view.familyOf(column)
   if (family === undefined || column.generated !== "") return undefined
   if (term._tag === "Literal" && term.literal._tag === "Null") return { _tag: "Constant", part: null }
-  const operand = Equality.operandIn(builder, family, term)
+  const operand = Equality.operandIn(builder, family, term, isDirect)
   return operand === undefined || operand === "never" ? undefined : withinLength(table, column, operand)
 }
 

@@ -181,7 +181,7 @@ const insertRows = (
       if (node === undefined || "SetToDefault" in node) return defaultKey(table, column, location)
       const term = Equality.termOf(walk.builder, scope, node)
       return (
-        StoredKey.ofTerm(walk.builder, table, column, term) ??
+        StoredKey.ofTerm(walk.builder, table, column, term, true) ??
         refuse(draft("SL3002", { table: table.id, column: name }, Ast.locationOf(node)))
       )
     })
@@ -392,7 +392,7 @@ const movedKey = (
     if (assignment === undefined) return before
     if (assignment.term._tag === "Column" && assignment.term.column === before) return before
     return (
-      StoredKey.ofTerm(walk.builder, table, columnOf(relation, name), assignment.term) ??
+      StoredKey.ofTerm(walk.builder, table, columnOf(relation, name), assignment.term, true) ??
       refuse(draft("SL3003", { table: table.id, column: name }, Ast.locationOf(assignment.value) ?? location))
     )
   })
