@@ -42,6 +42,16 @@ const load = (world: Cluster.World, r: Generator.Random) =>
         for (const home of homes) await home.run(sql)
       }
     }
+    for (const name of ["p0", "p1"]) {
+      for (let i = 0; i < 15; i++) {
+        const [a = null, b = null, v = null] = Generator.pairRow(r)
+        const table = topology.tables[name]
+        if (table?._tag !== "Sharded") throw new Error("pairs are sharded")
+        const sql = `insert into ${name} (a, b, v) values (${[a, b, v].map(literal).join(", ")})`
+        await world.oracle.run(sql)
+        await world.shard(Cluster.ownerOf(topology, table, [a, b])).run(sql)
+      }
+    }
   })
 
 const tables = (sides: ReadonlyArray<Cluster.Side>) =>

@@ -90,6 +90,8 @@ export interface Statement {
 export const select = (r: Random): Statement => {
   const state: State = { r, aliases: 0, params: [], favourite: r.int(7), ctes: [] }
   if (r.chance(0.3)) return { sql: filtered(state), params: state.params }
+  if (r.chance(0.12)) return { sql: merged(state), params: state.params }
+  if (r.chance(0.15)) return { sql: composite(state), params: state.params }
   const withCte = r.chance(0.15)
   if (!withCte) return { sql: query(state, [], 2).sql, params: state.params }
   const inner = query(state, [], 1)
@@ -119,6 +121,59 @@ const filtered = (state: State): string => {
     "true"
   ]
   return `select ${references_(visible).join(", ")} from (${inner.sql}) q${join} where ${where.join(" and ")}`
+}
+
+/** USING and NATURAL: the key once, under a name of its own. */
+const merged = (state: State): string => {
+  const { r } = state
+  const kind = () => r.pick(["join", "left join", "right join", "full join"])
+  const table = () => r.pick(r.chance(0.85) ? sharded : references)
+  const names = r.pick(["k", "k", "k", "x", "k, x", "k, s"])
+  const third = r.chance(0.4) ? ` ${kind()} ${table()} c using (${names})` : ""
+  const joins = r.chance(0.9)
+    ? `${table()} a ${kind()} ${table()} b using (${names})${third}`
+    : `${table()} a natural ${kind()} (select k, y from ${table()}) b`
+  const from = r.chance(0.2) ? `(${joins}) as j` : joins
+  const isHidden = from !== joins
+  const merges = names.includes("k") || joins.includes("natural")
+  const bare = merges ? (isHidden && r.chance(0.5) ? "j.k" : "k") : isHidden ? undefined : "a.k"
+  const where =
+    bare === undefined
+      ? "true"
+      : `${bare} ${r.pick([() => `= ${constant(state)}`, () => "is null", () => `in (${r.int(7)}, ${constant(state)})`])()}`
+  const beside = isHidden
+    ? ""
+    : ` and ${r.pick([() => "a.k = b.k", () => "a.y = b.y", () => "true", () => `b.k = ${constant(state)}`, () => "b.y is not null"])()}`
+  return `select * from ${from} where ${where}${beside}`
+}
+
+/** A key of two columns: known whole, in part, together, or across a join. */
+const composite = (state: State): string => {
+  const { r } = state
+  const [left, right] = [r.pick(["p0", "p1"]), r.pick(["p0", "p1"])]
+  const text = () => `'${r.pick(["x", "y", "z"])}'`
+  const on = r.pick([
+    "l.a = r.a and l.b = r.b",
+    "(l.a, l.b) = (r.a, r.b)",
+    "l.a = r.a",
+    "l.b = r.b and l.v = r.v",
+    "l.a = r.v and l.b = r.b"
+  ])
+  const limits = [
+    () => `l.a = ${r.int(4)} and l.b = ${text()}`,
+    () => `(l.a, l.b) in ((${r.int(4)}, ${text()}), (${r.int(4)}, ${text()}))`,
+    () => `(r.b, r.a) in ((${text()}, ${r.int(4)}))`,
+    () => `l.a in (${r.int(4)}, ${r.int(4)}) and r.b = ${text()}`,
+    () => `l.a = ${r.int(4)}`,
+    () => `(l.a, l.v) in ((${r.int(4)}, ${r.int(3)}), (${r.int(4)}, 1)) and l.b = ${text()}`,
+    () => `exists (select 1 from p1 e where e.a = l.a and e.b = l.b and e.b = ${text()})`,
+    () => `(l.a, l.b) in (select e.a, e.b from p0 e where e.v = ${r.int(3)})`,
+    () => `r.v is null`,
+    () => "true"
+  ]
+  const where = [r.pick(limits)(), ...(r.chance(0.4) ? [r.pick(limits)()] : [])].join(" and ")
+  const kind = r.pick(["join", "join", "left join", "right join"])
+  return `select l.*, r.* from ${left} l ${kind} ${right} r on ${on} where ${where}`
 }
 
 interface Query {

@@ -107,12 +107,18 @@ export const make = (view: SchemaView, params: ParamTypes, everywhere: ReadonlyA
   const graph = makeGraph()
   const uses = makeUses()
   const asked = new Set<number>()
+  const places = new Map<number, Array<number>>()
+  for (const { index, location } of everywhere) {
+    const known = places.get(index)
+    if (known === undefined) places.set(index, [location])
+    else known.push(location)
+  }
   const direct = new Map<number, { readonly types: Set<string>; readonly locations: Set<number> }>()
   /** All its places give it a type of one family: whichever PostgreSQL looks at first, the type is of that family. */
   const isCertain = (index: number): boolean => {
     const known = direct.get(index)
-    const places = everywhere.filter((use) => use.index === index)
-    return known?.types.size === 1 && places.length > 0 && places.every((use) => known.locations.has(use.location))
+    const found = places.get(index) ?? []
+    return known?.types.size === 1 && found.length > 0 && found.every((location) => known.locations.has(location))
   }
   return {
     view,
