@@ -37,6 +37,7 @@ export interface Index {
   readonly unique: boolean
   readonly primary: boolean
   readonly exclusion: boolean
+  /** It holds for some of the rows only, and others may join them without a change of its columns. */
   readonly partial: boolean
   /** The constraint it backs. */
   readonly constraint: string | null
@@ -52,12 +53,16 @@ export interface ForeignKey {
   /** PostgreSQL's letters: `a` no action, `r` restrict, `c` cascade, `n` set null, `d` set default. */
   readonly onUpdate: string
   readonly onDelete: string
+  /** It is one partition's own: rows may come under it without a change of its columns. */
+  readonly partial: boolean
 }
 
 /** @since 0.1.0 @category models */
 export interface Trigger {
   readonly name: string
   readonly function: string
+  /** Fires for each row: in partitions too, whatever table the statement names. */
+  readonly row: boolean
   readonly insert: boolean
   readonly update: boolean
   readonly delete: boolean
@@ -75,6 +80,25 @@ export interface Caller {
 }
 
 /**
+ * A partition, however deep below the partitioned table.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Partition {
+  /** `schema.name`, as all keys of relations. */
+  readonly key: string
+  readonly parent: string
+  readonly kind: RelationKind
+  /** `FOR VALUES …`, or `DEFAULT`. */
+  readonly bound: string
+  /** Its own partition key, where it is partitioned in turn. */
+  readonly partitionKey: string | null
+  /** The expressions of its generated columns, which may be others than its parent's. */
+  readonly generated: ReadonlyArray<string>
+}
+
+/**
  * `r` table, `p` partitioned table, `v` view, `m` materialized view, `f` foreign table, `S` sequence, `c` composite type.
  *
  * @since 0.1.0
@@ -89,10 +113,27 @@ export interface Relation {
   readonly kind: RelationKind
   readonly rowSecurity: boolean
   readonly isPartition: boolean
+  /** The table that it is a partition of. */
+  readonly parent: string | null
   readonly hasParent: boolean
   readonly hasChildren: boolean
-  /** Read in full: the lists below are complete. Of unlisted tables only the name is read, unless they may be used. */
+  /**
+   * Read in full: what follows is complete, and of a partitioned table includes what its partitions add to it. Of
+   * unlisted tables only the name is read, unless they may be used.
+   */
   readonly detailed: boolean
+  /** A partition's bound. */
+  readonly bound: string | null
+  /** A partitioned table's strategy and columns. */
+  readonly partitionKey: string | null
+  /** A partitioned table's, at all levels. */
+  readonly partitions: ReadonlyArray<Partition>
+  /** A view's query, its names as the session's search path finds them; null where a table of it was locked. */
+  readonly definition: string | null
+  /** A view's options: `security_invoker=true`. */
+  readonly options: ReadonlyArray<string>
+  /** The relations that a view's query names. */
+  readonly uses: ReadonlyArray<string>
   readonly columns: ReadonlyArray<Column>
   readonly indexes: ReadonlyArray<Index>
   readonly foreignKeys: ReadonlyArray<ForeignKey>
@@ -183,6 +224,25 @@ export interface ShardCatalog {
 
 /** @since 0.1.0 @category getters */
 export const key = (schema: string, name: string): string => `${schema}.${name}`
+
+/**
+ * The name as statements would mostly write it.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const shown = (key: string): string => key.replace(/^public\./, "")
+
+/**
+ * Where the shard's sessions look for unqualified names.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const searchPath = (catalog: ShardCatalog): ReadonlyArray<string> => {
+  const path: unknown = JSON.parse(catalog.settings["search_path"] ?? "[]")
+  return Array.isArray(path) ? path.filter((schema) => typeof schema === "string") : []
+}
 
 /** Oids from here on are given out by a server of its own accord. */
 export const firstUserOid = 16384

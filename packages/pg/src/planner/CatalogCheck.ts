@@ -3,7 +3,8 @@
  *
  * Enters: the topology, the catalogs of the shards that answered. Leaves: problems in words, by table; under `""` those
  * of whole shards. Holds: tables without problems have, on all shards that answered, the same columns in the same order,
- * the same constraints and hidden code, and key columns whose hash the router computes exactly.
+ * the same constraints, partitions and hidden code, and key columns whose hash the router computes exactly. (Views are
+ * no tables of the topology: `ViewCheck` compares them, where a statement uses them.)
  *
  * @since 0.1.0
  */
@@ -70,7 +71,7 @@ const tableProblems = (table: Table.Table, catalogs: ReadonlyArray<Catalog.Shard
   })
   const [first, ...rest] = present
   if (first === undefined) return problems
-  for (const other of rest) problems.push(...differences(table.id, first, other))
+  for (const other of rest) problems.push(...differences(`table ${table.id}`, first, other))
   if (table._tag === "Sharded" && isTable(first.relation)) problems.push(...keyProblems(table, first.relation))
   return problems
 }
@@ -78,21 +79,33 @@ const tableProblems = (table: Table.Table, catalogs: ReadonlyArray<Catalog.Shard
 /** Views and the like are refused by name where they are used. */
 const isTable = (relation: Catalog.Relation): boolean => relation.kind === "r" || relation.kind === "p"
 
-interface Found {
+/**
+ * A relation, and the catalog it is of.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Found {
   readonly catalog: Catalog.ShardCatalog
   readonly relation: Catalog.Relation
 }
 
-const differences = (id: string, one: Found, other: Found): ReadonlyArray<string> => {
+/**
+ * In what two shards' relations of one name differ, in words.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const differences = (what: string, one: Found, other: Found): ReadonlyArray<string> => {
   const shards = `shard ${one.catalog.shard} and shard ${other.catalog.shard}`
   const [left, right] = [aspects(one), aspects(other)]
   const problems: Array<string> = []
   for (const name of new Set([...left.keys(), ...right.keys()])) {
     const [before, after] = [left.get(name), right.get(name)]
     if (before === after) continue
-    if (before === undefined) problems.push(`shard ${one.catalog.shard} lacks ${name} of table ${id}`)
-    else if (after === undefined) problems.push(`shard ${other.catalog.shard} lacks ${name} of table ${id}`)
-    else problems.push(`${name} of table ${id} differs between ${shards}: ${before}, ${after}`)
+    if (before === undefined) problems.push(`shard ${one.catalog.shard} lacks ${name} of ${what}`)
+    else if (after === undefined) problems.push(`shard ${other.catalog.shard} lacks ${name} of ${what}`)
+    else problems.push(`${name} of ${what} differs between ${shards}: ${before}, ${after}`)
   }
   return problems
 }
@@ -103,23 +116,42 @@ const aspects = ({ catalog, relation }: Found): ReadonlyMap<string, string> => {
     ["the kind", relation.kind],
     ["row security", String(relation.rowSecurity)]
   ])
+  // Those of several partitions may share a name.
+  const add = (name: string, value: unknown) => all.set(name, (all.get(name) ?? "") + JSON.stringify(value))
   for (const [index, column] of relation.columns.entries()) {
     const { default: value, name, ...rest } = column
-    all.set(
-      `column ${name}`,
-      JSON.stringify({ place: index + 1, ...typeText(catalog, column), ...rest, base: undefined, default: value })
-    )
+    add(`column ${name}`, {
+      place: index + 1,
+      ...typeText(catalog, column),
+      ...rest,
+      base: undefined,
+      default: value
+    })
   }
   for (const index of relation.indexes) {
-    if (index.unique || index.exclusion) all.set(`index ${index.name}`, JSON.stringify(index))
+    if (index.unique || index.exclusion) add(`index ${index.name}`, index)
   }
-  for (const key of relation.foreignKeys) all.set(`foreign key ${key.name}`, JSON.stringify(key))
+  for (const key of relation.foreignKeys) add(`foreign key ${key.name}`, key)
   for (const constraint of relation.checks) all.set(`check ${constraint.name}`, constraint.definition)
-  for (const trigger of relation.triggers) all.set(`trigger ${trigger.name}`, JSON.stringify(trigger))
+  for (const trigger of relation.triggers) add(`trigger ${trigger.name}`, trigger)
   for (const rule of relation.rules) all.set(`rule ${rule}`, "")
-  for (const caller of relation.callers) all.set(`the functions of ${caller.object}`, JSON.stringify(caller.functions))
+  for (const caller of relation.callers) add(`the functions of ${caller.object}`, caller.functions)
+  if (relation.partitionKey !== null) all.set("the partition key", relation.partitionKey)
+  for (const partition of relation.partitions)
+    all.set(`partition ${Catalog.shown(partition.key)}`, partitionText(partition))
+  if (relation.definition !== null) all.set("the query", relation.definition)
+  if (relation.kind === "v") add("the relations", relation.uses)
+  if (relation.options.length > 0) all.set("the options", [...relation.options].sort().join(", "))
   return all
 }
+
+/** What decides which rows it takes, and what it makes of them. */
+const partitionText = ({ bound, generated, kind, parent, partitionKey }: Catalog.Partition): string =>
+  [
+    `${kind === "f" ? "foreign, " : ""}of ${Catalog.shown(parent)} ${bound}`,
+    ...(partitionKey === null ? [] : [`by ${partitionKey}`]),
+    ...generated
+  ].join(", ")
 
 /** User types have oids of their own on each shard: their definition stands for them. */
 const typeText = (catalog: Catalog.ShardCatalog, column: Catalog.Column): { readonly definition?: string } => {

@@ -1,7 +1,7 @@
 /**
  * The one query that reads a shard's catalog, as one row with one json value.
  *
- * `$1` lists the relations to read in full, as `schema.name`; NULL reads all. Works on PostgreSQL 15 and later: columns
+ * `$1` lists the tables to read in full, as `schema.name`; NULL reads all. Works on PostgreSQL 15 and later: columns
  * that a version lacks are read through `to_jsonb`. Reads no user table.
  *
  * @since 0.1.0
@@ -44,6 +44,9 @@ const columns = `(
   left join pg_attrdef ad on ad.adrelid = a.attrelid and ad.adnum = a.attnum
   where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)`
 
+/** Not a partition's share of its parent's index. */
+const isOwnIndex = "not exists (select from pg_inherits ih where ih.inhrelid = i.indexrelid)"
+
 const indexes = `(
   select coalesce(json_agg(json_build_object(
     'name', ic.relname, 'unique', i.indisunique, 'primary', i.indisprimary, 'exclusion', i.indisexclusion,
@@ -56,21 +59,23 @@ const indexes = `(
     'constraint', (select con.conname from pg_constraint con where con.conindid = i.indexrelid and con.contype in ('p', 'u', 'x') limit 1)
   ) order by ic.relname), '[]'::json)
   from pg_index i join pg_class ic on ic.oid = i.indexrelid
-  where i.indrelid = c.oid and (i.indisunique or i.indisexclusion))`
+  where i.indrelid = c.oid and (i.indisunique or i.indisexclusion) and ${isOwnIndex})`
 
 const names = (owner: string, numbers: string): string => `(
   select json_agg(na.attname order by k.place) from unnest(${numbers}) with ordinality as k(attnum, place)
   join pg_attribute na on na.attrelid = ${owner} and na.attnum = k.attnum)`
 
+/** Of a partitioned table, on either side, each partition has a copy: those are left out. */
 const foreignKeys = `(
   select coalesce(json_agg(json_build_object(
     'name', con.conname, 'columns', ${names("con.conrelid", "con.conkey")}, 'schema', rn.nspname, 'table', rc.relname,
-    'references', ${names("con.confrelid", "con.confkey")}, 'onUpdate', con.confupdtype, 'onDelete', con.confdeltype
+    'references', ${names("con.confrelid", "con.confkey")}, 'onUpdate', con.confupdtype, 'onDelete', con.confdeltype,
+    'partial', false
   ) order by con.conname), '[]'::json)
   from pg_constraint con
   join pg_class rc on rc.oid = con.confrelid
   join pg_namespace rn on rn.oid = rc.relnamespace
-  where con.conrelid = c.oid and con.contype = 'f')`
+  where con.conrelid = c.oid and con.contype = 'f' and con.conparentid = 0)`
 
 const checks = `(
   select coalesce(json_agg(json_build_object('name', con.conname, 'definition', pg_get_constraintdef(con.oid)) order by con.conname), '[]'::json)
@@ -78,7 +83,7 @@ const checks = `(
 
 const triggers = `(
   select coalesce(json_agg(json_build_object(
-    'name', tg.tgname, 'function', fn.nspname || '.' || f.proname,
+    'name', tg.tgname, 'function', fn.nspname || '.' || f.proname, 'row', tg.tgtype & 1 > 0,
     'insert', tg.tgtype & 4 > 0, 'delete', tg.tgtype & 8 > 0, 'update', tg.tgtype & 16 > 0) order by tg.tgname), '[]'::json)
   from pg_trigger tg
   join pg_proc f on f.oid = tg.tgfoid
@@ -93,25 +98,63 @@ const callers = `(
   select coalesce(json_agg(json_build_object('object', x.object, 'functions', x.functions) order by x.object), '[]'::json)
   from (
     select con.conname::text as object, ${callees("pg_constraint", "con.oid")} as functions
-    from pg_constraint con where con.conrelid = c.oid and con.contype in ('c', 'x')
+    from pg_constraint con where con.conrelid = c.oid and con.contype in ('c', 'x') and con.conparentid = 0
     union all
     select a.attname::text, ${callees("pg_attrdef", "ad.oid")}
     from pg_attrdef ad join pg_attribute a on a.attrelid = ad.adrelid and a.attnum = ad.adnum where ad.adrelid = c.oid
     union all
     select ic.relname::text, ${callees("pg_class", "i.indexrelid")}
-    from pg_index i join pg_class ic on ic.oid = i.indexrelid where i.indrelid = c.oid
+    from pg_index i join pg_class ic on ic.oid = i.indexrelid where i.indrelid = c.oid and ${isOwnIndex}
   ) x where x.functions::text <> '[]')`
 
+/**
+ * Printing a view's query locks the tables it names, and would wait for whoever changes one of them; a view that would
+ * wait is read without its query. (A change may come in between: the session's lock_timeout ends the wait.)
+ */
+const definition = `case when c.relkind = 'v' and not exists (
+    select from locked l where l.relation = c.oid or l.relation in (
+      select d.refobjid from pg_rewrite r
+      join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid and d.refclassid = 'pg_class'::regclass
+      where r.ev_class = c.oid)) then pg_get_viewdef(c.oid) end`
+
+const uses = `(
+  select coalesce(json_agg(distinct un.nspname || '.' || uc.relname), '[]'::json)
+  from pg_rewrite r
+  join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid and d.refclassid = 'pg_class'::regclass
+  join pg_class uc on uc.oid = d.refobjid
+  join pg_namespace un on un.oid = uc.relnamespace
+  where c.relkind = 'v' and r.ev_class = c.oid and r.rulename = '_RETURN' and uc.oid <> c.oid)`
+
+const parent = `(
+  select hn.nspname || '.' || hc.relname from pg_inherits h
+  join pg_class hc on hc.oid = h.inhparent
+  join pg_namespace hn on hn.oid = hc.relnamespace
+  where h.inhrelid = c.oid and c.relispartition and not h.inhdetachpending)`
+
+/** Views are few, and nothing but their queries says which tables they read. */
+const isWanted = `$1::text[] is null or c.relkind = 'v' or n.nspname || '.' || c.relname = any($1::text[]) or exists (
+    select from partitions t
+    join pg_class tc on tc.oid = t.ancestor
+    join pg_namespace tn on tn.oid = tc.relnamespace
+    where t.oid = c.oid and tn.nspname || '.' || tc.relname = any($1::text[]))`
+
+/** A bound has no names of columns: without the table, no lock is taken on it. */
 const relations = `(
-  select coalesce(json_agg(case when $1::text[] is null or n.nspname || '.' || c.relname = any($1::text[]) then json_build_object(
+  select coalesce(json_agg(case when ${isWanted} then json_build_object(
     'schema', n.nspname, 'name', c.relname, 'kind', c.relkind, 'rowSecurity', c.relrowsecurity, 'detailed', true,
-    'isPartition', c.relispartition,
+    'isPartition', c.relispartition, 'parent', ${parent},
     'hasParent', exists (select from pg_inherits h where h.inhrelid = c.oid),
     'hasChildren', exists (select from pg_inherits h where h.inhparent = c.oid),
+    'bound', case when c.relispartition then pg_get_expr(c.relpartbound, 0) end,
+    'partitionKey', case when c.relkind = 'p' then pg_get_partkeydef(c.oid) end,
+    'definition', ${definition},
+    'options', case when c.relkind = 'v' then coalesce(to_json(c.reloptions), '[]'::json) else '[]'::json end,
+    'uses', ${uses},
     'columns', ${columns}, 'indexes', ${indexes}, 'foreignKeys', ${foreignKeys}, 'checks', ${checks},
     'triggers', ${triggers}, 'rules', ${rules}, 'callers', ${callers})
   else json_build_object('schema', n.nspname, 'name', c.relname, 'kind', c.relkind, 'detailed', false,
-    'isPartition', c.relispartition, 'hasParent', exists (select from pg_inherits h where h.inhrelid = c.oid),
+    'isPartition', c.relispartition, 'parent', ${parent},
+    'hasParent', exists (select from pg_inherits h where h.inhrelid = c.oid),
     'foreignKeys', ${foreignKeys}) end), '[]'::json)
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
   where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'c') and ${ourSchemas})`
@@ -190,7 +233,17 @@ export const catalogQuery = `with recursive bases(oid, base, modifier, depth) as
   select t.oid, t.oid::int8, -1, 0 from pg_type t where t.typtype <> 'd'
   union all
   select t.oid, b.base, case when t.typtypmod <> -1 then t.typtypmod else b.modifier end, b.depth + 1
-  from pg_type t join bases b on b.oid = t.typbasetype where t.typtype = 'd')
+  from pg_type t join bases b on b.oid = t.typbasetype where t.typtype = 'd'),
+partitions(oid, ancestor) as (
+  select h.inhrelid, h.inhparent from pg_inherits h join pg_class c on c.oid = h.inhrelid
+  where c.relispartition and c.relkind in ('r', 'p', 'f') and not h.inhdetachpending
+  union all
+  select h.inhrelid, t.ancestor
+  from pg_inherits h join partitions t on t.oid = h.inhparent where not h.inhdetachpending),
+locked(relation) as materialized (
+  select l.relation from pg_locks l
+  where l.locktype = 'relation' and l.mode = 'AccessExclusiveLock'
+    and l.database = (select db.oid from pg_database db where db.datname = current_database()))
 select json_build_object(
   'version', current_setting('server_version_num')::int, 'encoding', getdatabaseencoding(), 'settings', ${settings},
   'relations', ${relations}, 'functions', ${functions}, 'operators', ${operators}, 'casts', ${casts}, 'types', ${types},

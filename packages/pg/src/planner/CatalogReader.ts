@@ -1,8 +1,9 @@
 /**
  * Reads a shard's catalog in one round trip.
  *
- * Enters: a driver, the topology. Leaves: a `ShardCatalog`. Tables that the topology lists are read in full; of the
- * others only name, kind and foreign keys, except on the shard where unlisted tables may be used.
+ * Enters: a driver, the topology. Leaves: a `ShardCatalog`. Tables that the topology lists (with their partitions) and
+ * views are read in full; of the others only name, kind and foreign keys, except on the shard where unlisted tables may
+ * be used.
  *
  * @since 0.1.0
  */
@@ -13,6 +14,7 @@ import type { ShardId } from "@shardlayer/core/topology/ShardId"
 import type { Topology } from "@shardlayer/core/topology/Topology"
 import * as Catalog from "./Catalog.js"
 import { catalogQuery } from "./CatalogQuery.js"
+import * as Partitions from "./Partitions.js"
 
 /** @since 0.1.0 @category functions */
 export const read = (
@@ -58,8 +60,8 @@ export const decode = (shard: ShardId, text: string): Catalog.ShardCatalog => {
     version: json.version,
     encoding: json.encoding,
     settings: json.settings,
-    relations: new Map(
-      json.relations.map((relation) => [Catalog.key(relation.schema, relation.name), complete(relation)])
+    relations: Partitions.fold(
+      new Map(json.relations.map((relation) => [Catalog.key(relation.schema, relation.name), complete(relation)]))
     ),
     functions: json.functions,
     operators: json.operators,
@@ -73,8 +75,15 @@ export const decode = (shard: ShardId, text: string): Catalog.ShardCatalog => {
 const complete = (relation: Json["relations"][number]): Catalog.Relation => ({
   rowSecurity: false,
   isPartition: false,
+  parent: null,
   hasParent: false,
   hasChildren: false,
+  bound: null,
+  partitionKey: null,
+  partitions: [],
+  definition: null,
+  options: [],
+  uses: [],
   columns: [],
   indexes: [],
   checks: [],

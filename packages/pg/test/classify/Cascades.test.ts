@@ -22,6 +22,7 @@ const viewWith = (references: ReadonlyArray<Reference>): SchemaView.SchemaView =
           references: ["id"],
           onUpdate: "a",
           onDelete: "a",
+          partial: false,
           ...key
         }
       }))

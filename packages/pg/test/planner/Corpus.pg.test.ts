@@ -28,12 +28,14 @@ const load = (world: Cluster.World) =>
         if (table._tag === "Single" && table.shard !== shard.id) await shard.run(`delete from ${quoted(table.id)}`)
         if (table._tag !== "Sharded") continue
         const columns = table.columns.map((column) => `"${column}"::text`).join(", ")
-        const rows = await shard.run(`select ctid::text, ${columns} from ${quoted(table.id)}`)
+        // A place is unique in one partition.
+        const place = "tableoid::text || ctid::text"
+        const rows = await shard.run(`select ${place}, ${columns} from ${quoted(table.id)}`)
         const foreign =
           rows._tag === "Failed"
             ? []
             : rows.rows.filter(([, ...key]) => Cluster.ownerOf(world.topology, table, key) !== shard.id)
-        await shard.run(`delete from ${quoted(table.id)} where ctid::text = any($1)`, [foreign.map(([ctid]) => ctid)])
+        await shard.run(`delete from ${quoted(table.id)} where ${place} = any($1)`, [foreign.map(([at]) => at)])
       }
       await shard.run("set session_replication_role = origin")
     }

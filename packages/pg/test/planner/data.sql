@@ -26,3 +26,12 @@ insert into domained select n, (array['sad', 'happy'])[1 + n % 2]::mood from gen
 insert into numbered (user_id, name) select n, 'x' from generate_series(1, 4) n;
 insert into checked select n, 'x' from generate_series(1, 4) n;
 insert into tickets select md5(n::text)::uuid, 'ticket ' || n from generate_series(1, 4) n;
+insert into events
+  select 1 + n % 6, date '2020-10-01' + n * 20, (array['in', 'out', null])[1 + n % 3] from generate_series(1, 40) n;
+insert into clicks (user_id, id, size_id, url) select 1 + n % 6, n, 1 + n % 5, 'u' || n from generate_series(1, 24) n;
+insert into click_notes select user_id, id, 'note ' || id from clicks where id % 4 = 0;
+insert into currencies values ('eur', 'eu'), ('usd', 'us'), ('jpy', 'as');
+insert into emails select n, (array['work', 'home'])[1 + n % 2], 'mail ' || n from generate_series(1, 6) n;
+insert into traced select n, date '2020-01-01' + n from generate_series(1, 6) n;
+insert into bossy select n, 'a', n from generate_series(1, 6) n;
+insert into animals select n, 'animal ' || n from generate_series(1, 3) n;

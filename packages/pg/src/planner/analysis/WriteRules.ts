@@ -167,7 +167,8 @@ const checkReferences = (
   acknowledged: ReadonlySet<string>
 ): void => {
   for (const key of relation.foreignKeys) {
-    const isTouchedBy = operation.kind === "insert" || key.columns.some((column) => operation.columns.has(column))
+    const isTouchedBy =
+      operation.kind === "insert" || key.partial || key.columns.some((column) => operation.columns.has(column))
     if (!isTouchedBy || acknowledged.has(key.name)) continue
     const target = placed(view, { schema: key.schema, name: key.table })
     if (!isLocal(place, key.columns, target, key.references) && target._tag !== "Reference") {
