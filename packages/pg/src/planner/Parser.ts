@@ -70,6 +70,17 @@ const parseText = (sql: string): Either.Either<Parsed, StatementInvalid> => {
   }
 }
 
+/**
+ * The query that a text of the server's own making holds. For whoever has a tree already: the module is loaded then.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const parseQuery = (sql: string): Either.Either<Node, StatementInvalid> =>
+  Either.flatMap(parseText(sql), ({ statements: [query] }) =>
+    query === undefined ? Either.left(invalid(sql, "it holds no statement", undefined)) : Either.right(query.tree)
+  )
+
 const invalid = (sql: string, reason: string, offset: number | undefined): StatementInvalid =>
   new StatementInvalid({ reason, code: "42601", offset, sql })
 

@@ -154,10 +154,10 @@ export const entries = {
     example: "select * from nowhere"
   },
   SL2003: {
-    title: "Views",
-    reason: "{table} is a view, and views are not looked into yet",
-    hint: "Write out its query, or run the statement with ShardRouter.onShard",
-    example: "select * from active_users"
+    title: "Views in place of tables",
+    reason: "{table} is a view, and rows are not written through views",
+    hint: "Write to the table under the view",
+    example: "delete from active_users where id = 1"
   },
   SL2004: {
     title: "Relations that are no tables",
@@ -167,9 +167,9 @@ export const entries = {
   },
   SL2005: {
     title: "Inheritance and partitions",
-    reason: "{table} is part of an inheritance or partition tree",
-    hint: pin,
-    example: "select * from events"
+    reason: "{table} is {tree}",
+    hint: "Name the partitioned table in place of its partition. " + pin,
+    example: "select * from events_2020"
   },
   SL2006: {
     title: "System columns",

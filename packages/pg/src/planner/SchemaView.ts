@@ -10,11 +10,15 @@ import type { KeyType } from "@shardlayer/core/topology/KeyType"
 import type { ShardId } from "@shardlayer/core/topology/ShardId"
 import type * as Table from "@shardlayer/core/topology/Table"
 import type { Topology } from "@shardlayer/core/topology/Topology"
+import * as Either from "effect/Either"
+import type { Node } from "libpg-query"
 import type { Stability } from "./analysis/Model.js"
 import * as Catalog from "./Catalog.js"
 import * as Functions from "./Functions.js"
 import * as KeyTypes from "./KeyTypes.js"
+import * as Parser from "./Parser.js"
 import { draft, type Draft } from "./Refusal.js"
+import * as ViewCheck from "./ViewCheck.js"
 
 /**
  * Why the analysis stopped: a refusal, shards whose schemas differ in a table it needs, or a shard it has not heard of.
@@ -63,6 +67,23 @@ export type Named =
       readonly relation: Catalog.Relation | undefined
     }
 
+/**
+ * A view stands for its query. What counts are the tables under it; whether the topology lists the view does not.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface NamedView {
+  readonly _tag: "View"
+  readonly name: string
+  readonly relation: Catalog.Relation
+  /** The one shard it can be used on. */
+  readonly home: ShardId | undefined
+  readonly query: Node
+  /** What the names in its query mean. */
+  readonly names: SchemaView
+}
+
 /** @since 0.1.0 @category models */
 export interface Found {
   readonly table: Table.Table | undefined
@@ -85,7 +106,10 @@ export interface TypeInfo {
 /** @since 0.1.0 @category models */
 export interface SchemaView {
   readonly topology: Topology
+  /** Refuses views: this is for names that rows are written to, or that are locked. */
   readonly table: (schema: string | undefined, name: string, location: number | undefined) => Named
+  /** What a name stands for where rows are read, or where it is looked up. */
+  readonly source: (schema: string | undefined, name: string, location: number | undefined) => Named | NamedView
   /** What is known of a name, refusing nothing. */
   readonly find: (schema: string | undefined, name: string) => Found
   readonly function: (names: ReadonlyArray<string>, args: number, location: number | undefined) => FunctionInfo
@@ -134,10 +158,15 @@ export const make = (sources: Sources): SchemaView => {
   )
   const hasUserEquality = (column: Catalog.Column) =>
     userEquality.has(column.base) || (column.userType !== null && userEquality.has(oidOf.get(column.userType) ?? -1))
-  return {
+  const queryOf = memoized(queryIn)
+  const view: SchemaView = {
     topology,
     isPure,
-    table: (schema, name, location) => tableOf(sources, tables, schema, name, location),
+    table: (schema, name, location) => {
+      const found = view.source(schema, name, location)
+      return found._tag === "View" ? refuse(draft("SL2003", { table: found.name }, location)) : found
+    },
+    source: (schema, name, location) => sourceOf({ sources, tables, queryOf, names }, schema, name, location),
     find: (schema, name) => {
       const keys = (schema === undefined ? searchPath : [schema]).map((candidate) => Catalog.key(candidate, name))
       const key = keys.find(
@@ -163,6 +192,26 @@ export const make = (sources: Sources): SchemaView => {
       column.deterministic && !hasUserEquality(column) ? KeyTypes.familyOfOid(column.base) : undefined,
     referencing: referencingIn(catalogs)
   }
+  const path = Catalog.searchPath(first)
+  const names = (): SchemaView => (isSamePath(path, searchPath) ? view : make({ ...sources, searchPath: path }))
+  return view
+}
+
+const isSamePath = (one: ReadonlyArray<string>, other: ReadonlyArray<string>): boolean =>
+  one.length === other.length && one.every((schema, index) => schema === other[index])
+
+/** The query of each view is parsed once a catalog, when a statement first needs it. */
+const queryIn = (definition: string): Node | undefined => Either.getOrUndefined(Parser.parseQuery(definition))
+
+const memoized = <A>(run: (text: string) => A): ((text: string) => A) => {
+  const known = new Map<string, A>()
+  return (text) => {
+    const found = known.get(text)
+    if (found !== undefined) return found
+    const fresh = run(text)
+    known.set(text, fresh)
+    return fresh
+  }
 }
 
 const byName = <A extends { readonly name: string }>(all: ReadonlyArray<A>): ReadonlyMap<string, ReadonlyArray<A>> => {
@@ -183,13 +232,21 @@ const pureIn = (topology: Topology) => {
 
 const systemSchemas = ["pg_catalog", "information_schema"]
 
-const tableOf = (
-  sources: Sources,
-  tables: ReadonlyMap<string, Table.Table>,
+interface Naming {
+  readonly sources: Sources
+  readonly tables: ReadonlyMap<string, Table.Table>
+  readonly queryOf: (definition: string) => Node | undefined
+  /** `pg_get_viewdef` prints names as the sessions' search path finds them. */
+  readonly names: () => SchemaView
+}
+
+const sourceOf = (
+  naming: Naming,
   schema: string | undefined,
   name: string,
   location: number | undefined
-): Named => {
+): Named | NamedView => {
+  const { sources, tables } = naming
   const shown = schema === undefined ? name : `${schema}.${name}`
   const system = sources.catalogs.some((catalog) => catalog.system.has(Catalog.key(schema ?? "pg_catalog", name)))
   if (system || (schema !== undefined && systemSchemas.includes(schema))) {
@@ -201,28 +258,59 @@ const tableOf = (
   for (const candidate of schemas) {
     const key = Catalog.key(candidate, name)
     const table = tables.get(key)
-    if (table !== undefined) return listedTable(sources, table, key, location)
-    if (sources.catalogs.some((catalog) => catalog.relations.has(key)))
-      return unlistedTable(sources, key, shown, location)
+    const relation = mainRelation(sources, table, key)
+    if (table === undefined && relation === undefined) continue
+    const problems = sources.problems.get(key)
+    if (table !== undefined && problems !== undefined) throw new Stopped({ _tag: "Mismatch", problems })
+    if (relation?.kind === "v") return viewOf(naming, key, location)
+    return table === undefined
+      ? unlistedTable(sources, key, shown, location)
+      : listedTable(sources, table, key, location)
   }
   return refuse(draft("SL2002", { table: shown }, location), true)
 }
 
+/** From the shard that decides what the name is: where a single or unlisted table lives, or any. */
+const mainRelation = (
+  { catalogs, topology }: Sources,
+  table: Table.Table | undefined,
+  key: string
+): Catalog.Relation | undefined => {
+  const shard = table === undefined ? topology.unlisted : table._tag === "Single" ? table.shard : undefined
+  const home = catalogs.find((catalog) => catalog.shard === shard)?.relations.get(key)
+  return home ?? catalogs.map((catalog) => catalog.relations.get(key)).find((found) => found !== undefined)
+}
+
+const viewOf = ({ names, queryOf, sources }: Naming, key: string, location: number | undefined): NamedView => {
+  const name = Catalog.shown(key)
+  const compared = ViewCheck.compare(sources.topology, sources.catalogs, key)
+  switch (compared._tag) {
+    case "Unread":
+      throw new Stopped({ _tag: "Unread", table: name, shard: compared.shard })
+    case "Differs":
+      throw new Stopped({ _tag: "Mismatch", problems: compared.problems })
+    case "Alike": {
+      const query = queryOf(compared.view.definition ?? "")
+      if (query === undefined) return refuse(draft("SL1101", { construct: `the query of view ${name}` }, location))
+      checkCasts(sources, compared.view, location)
+      return { _tag: "View", name, relation: compared.view, home: compared.home, query, names: names() }
+    }
+  }
+}
+
 const listedTable = (sources: Sources, table: Table.Table, key: string, location: number | undefined): Named => {
-  const problems = sources.problems.get(key)
-  if (problems !== undefined) throw new Stopped({ _tag: "Mismatch", problems })
   if (table._tag === "Single") {
     const relation = relationOn(sources, table.shard, key, table.id, location)
     return { _tag: "Single", name: table.id, shard: table.shard, listed: true, relation }
   }
-  const relation = sources.catalogs.map((catalog) => catalog.relations.get(key)).find((found) => found !== undefined)
+  const relation = mainRelation(sources, table, key)
   if (relation === undefined) return refuse(draft("SL2002", { table: table.id }, location), true)
   checkReadable(sources, relation, table.id, location)
   return table._tag === "Sharded" ? { _tag: "Sharded", table, relation } : { _tag: "Reference", table, relation }
 }
 
 const unlistedTable = (sources: Sources, key: string, shown: string, location: number | undefined): Named => {
-  const somewhere = sources.catalogs.map((catalog) => catalog.relations.get(key)).find((found) => found !== undefined)
+  const somewhere = mainRelation(sources, undefined, key)
   if (somewhere !== undefined) checkKind(somewhere, shown, location)
   const shard = sources.topology.unlisted
   if (shard === undefined) return refuse(draft("SL2001", { table: shown }, location))
@@ -253,8 +341,10 @@ const checkReadable = (
 ): void => {
   checkKind(relation, shown, location)
   checkCasts(sources, relation, location)
-  if (relation.hasParent || relation.hasChildren || relation.isPartition || relation.kind === "p") {
-    refuse(draft("SL2005", { table: shown }, location))
+  const foreign = relation.partitions.find((partition) => partition.kind === "f")
+  if (foreign !== undefined) {
+    const table = `partition ${Catalog.shown(foreign.key)} of ${shown}`
+    refuse(draft("SL2004", { table, kind: "foreign table" }, location))
   }
   if (relation.rowSecurity) refuse(draft("SL2009", { table: shown }, location))
 }
@@ -273,8 +363,17 @@ const checkCasts = (sources: Sources, relation: Catalog.Relation, location: numb
 }
 
 const checkKind = (relation: Catalog.Relation, shown: string, location: number | undefined): void => {
+  if (relation.isPartition) {
+    const parent = relation.parent === null ? "a table that detaches it" : Catalog.shown(relation.parent)
+    refuse(draft("SL2005", { table: shown, tree: `a partition of ${parent}` }, location))
+  }
   switch (relation.kind) {
-    case "r":
+    case "r": {
+      const isInTree = relation.hasParent || relation.hasChildren
+      return isInTree
+        ? refuse(draft("SL2005", { table: shown, tree: "part of an inheritance tree" }, location))
+        : undefined
+    }
     case "p":
       return
     case "v":
@@ -397,7 +496,7 @@ const referencingIn = (catalogs: ReadonlyArray<Catalog.ShardCatalog>): SchemaVie
       for (const key of from.foreignKeys) {
         const to = Catalog.key(key.schema, key.table)
         const known = found.get(to) ?? new Map()
-        known.set(`${from.schema}.${from.name}.${key.name}`, { from, key })
+        known.set(`${from.schema}.${from.name} ${JSON.stringify(key)}`, { from, key })
         found.set(to, known)
       }
     }

@@ -31,6 +31,9 @@ describe("reads", () => {
     "select * from users": "pass | read",
     "select u.*, (select count(*) from orders o) from users u join countries c on c.code = u.country": "pass | read",
     "select * from active_users": "pass | read",
+    "select * from slugged_users, audits, class_names, user_counts": "pass | read",
+    "select * from events_2020, remote_a": "pass | read",
+    "insert into users (id, name) select id, name from few_users where id = 1": "check INSERT users | write",
     "table users": "pass | read",
     "values (1), (2)": "pass | read",
     "with x as (select * from users) select * from x": "pass | read",
@@ -51,6 +54,8 @@ describe("INSERT with keys in the text", () => {
   each({
     "insert into users (id, name) values (1, 'x')": "keys users (1) | write",
     "insert into users values (1, 'x')": "keys users (1) | write",
+    "insert into events (user_id, at) values (1, '2020-02-02')": "keys events (1) | write",
+    "update events set user_id = $1 where user_id = 1": "keys events ($1) | write",
     "insert into users (name, id) values ('x', -5), ('y', 0007)": "keys users (-5) (7) | write",
     "insert into users (id, name) values ($1, $2), ($3, $2) returning *": "keys users ($1) ($3) | write",
     "insert into users (id, name) values ($1::int4, 'x'), (cast($2 as bigint), 'y')": "keys users ($1) ($2) | write",
@@ -103,7 +108,8 @@ describe("INSERT with keys that the server alone knows", () => {
     "insert into pairs (a, b) values (1, 'x') on conflict (a, b) do update set a = 2": "check INSERT pairs | write",
     "insert into audited (user_id, id) values (1, 1)": "check INSERT audited | write",
     "insert into secrets (user_id) values (1)": "check INSERT secrets | write",
-    "insert into events (user_id, at) values (1, '2020-02-02')": "check INSERT events | write",
+    "insert into traced (user_id, at) values (1, '2020-02-02')": "check INSERT traced | write",
+    "update traced set user_id = 4, at = at + 400 where user_id = 1": "check UPDATE traced | write",
     "insert into users (id, name) select 1, 'x' returning *":
       "SL7002 INSERT into users can put rows where the router would not look for them | write",
     "insert into audited (user_id, id) values (1, 1) returning *":
@@ -182,6 +188,9 @@ describe("reference and single tables, and what stands for a table", () => {
     "insert into active_users (id, name) values (1, 'x')":
       "SL7003 INSERT of view active_users cannot be looked into | write",
     "delete from active_users": "SL7003 DELETE of view active_users cannot be looked into | write",
+    "update user_orders set total = 0": "SL7003 UPDATE of view user_orders cannot be looked into | write",
+    "with x as (delete from all_settings returning *) select * from x":
+      "SL7003 DELETE of view all_settings cannot be looked into | write",
     "insert into events_2020 (user_id, at) values (1, '2020-02-02')":
       "SL7003 INSERT of events_2020, part of a tree of tables, cannot be looked into | write",
     "update pg_class set relname = 'x'": "SL7003 UPDATE of system catalog pg_class cannot be looked into | write",

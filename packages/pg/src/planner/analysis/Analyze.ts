@@ -67,10 +67,12 @@ const paramsOf = (value: unknown): ReadonlyArray<Builder.ParamUse> => {
   return found
 }
 
-const makeWalk = (builder: Builder.Builder): Walk => {
+const makeWalk = (builder: Builder.Builder, views: ReadonlyArray<string> = []): Walk => {
   const walk: Walk = {
     builder,
     frames: [],
+    views,
+    within: (view, inside) => makeWalk(inside, [...views, view]),
     expression: (node, scope, place) => Expression.expression(walk, node, scope, place),
     condition: (node, scope, place) => Expression.condition(walk, node, scope, place),
     query: (node, outer, ctes, position) => Select.query(walk, node, outer, ctes, position),

@@ -18,6 +18,7 @@ import * as Equality from "./Equality.js"
 import { checkType } from "./Expression.js"
 import type { ColumnId, GuardId } from "./Model.js"
 import { findCte, type NamedColumn, nothingVisible, type Scope, type Source, type Visible } from "./Scope.js"
+import * as View from "./View.js"
 import type { FromContext, Shape, Walk } from "./Walk.js"
 
 /** @since 0.1.0 @category functions */
@@ -64,17 +65,26 @@ const item = (context: FromContext, node: Node, place: Place, left: Visible): Vi
 const single = (source: Source): Visible => ({ sources: [source], columns: source.columns, open: source.open })
 
 const rangeVariable = (context: FromContext, node: RangeVar, place: Place): Visible => {
+  const { walk } = context
   const name = node.relname ?? ""
   const cte = node.schemaname === undefined ? findCte(context.ctes, name) : undefined
+  if (cte !== undefined) return single(Cte.reference(context, cte, node.alias, place, derived))
+  const named = walk.builder.view.source(withoutDatabase(node), name, Ast.location(node))
   return single(
-    cte === undefined
-      ? table(context.walk, node, place, true).source
-      : Cte.reference(context, cte, node.alias, place, derived)
+    named._tag === "View"
+      ? View.reference(walk, named, node, place, derived)
+      : tableSource(walk, named, node, place, true)
   )
 }
 
+/** The schema of a name. */
+const withoutDatabase = (node: RangeVar): string | undefined =>
+  node.catalogname === undefined
+    ? node.schemaname
+    : refuse(draft("SL2014", { table: `${node.catalogname}.${Ast.relationName(node)}` }, Ast.location(node)))
+
 /**
- * A table of the catalog under its alias. DML targets come here too: a CTE never hides them. `isRead`: its rows matter.
+ * The target of a write under its alias: a CTE never hides it. `isRead`: its rows matter.
  *
  * @since 0.1.0
  * @category functions
@@ -85,11 +95,7 @@ export const table = (
   place: Place,
   isRead: boolean
 ): { readonly named: Named; readonly source: Source } => {
-  const location = Ast.location(node)
-  if (node.catalogname !== undefined) {
-    return refuse(draft("SL2014", { table: `${node.catalogname}.${Ast.relationName(node)}` }, location))
-  }
-  const named = walk.builder.view.table(node.schemaname, node.relname ?? "", location)
+  const named = walk.builder.view.table(withoutDatabase(node), node.relname ?? "", Ast.location(node))
   return { named, source: tableSource(walk, named, node, place, isRead) }
 }
 

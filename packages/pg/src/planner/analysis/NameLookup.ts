@@ -54,8 +54,11 @@ const relation = (builder: Builder, text: string, location: number | undefined):
   const names = identifiers(text)
   if (names === undefined) return elsewhere(builder, `'${text}'::regclass`, location)
   try {
-    const found = builder.view.table(names.length > 1 ? names[0] : undefined, names[names.length - 1] ?? "", location)
+    const found = builder.view.source(names.length > 1 ? names[0] : undefined, names[names.length - 1] ?? "", location)
     if (found._tag === "Single") builder.addSingle({ shard: found.shard, table: found.name, location })
+    if (found._tag === "View" && found.home !== undefined) {
+      builder.addSingle({ shard: found.home, table: found.name, location })
+    }
   } catch (error) {
     // Not a table that may be queried, but its name may still be looked up where unlisted tables live.
     if (!(error instanceof Stopped) || error.stop._tag !== "Refused" || builder.view.topology.unlisted === undefined)

@@ -77,6 +77,10 @@ export interface AggregateFrame {
 export interface Walk {
   readonly builder: Builder
   readonly frames: Array<AggregateFrame>
+  /** The views around, outermost first. */
+  readonly views: ReadonlyArray<string>
+  /** A walk through the query of a view. */
+  readonly within: (view: string, builder: Builder) => Walk
   readonly expression: (node: Node | undefined, scope: Scope, place: Place) => void
   /** The conjuncts of a condition: facts, and everything an expression is. */
   readonly condition: (node: Node | undefined, scope: Scope, place: Place) => void

@@ -1,0 +1,84 @@
+/**
+ * A view in FROM: analyzed as if its query stood there as a derived table, under the view's own column names.
+ *
+ * Enters: the view, as catalog and topology know it. Leaves: a relation. Holds: the query sees no name of the statement
+ * around it, neither columns nor CTEs; its own names mean what the server printed them for; everything found in it has
+ * the place of the view's name. (The statement goes to the shards as it is written: the view is there.)
+ *
+ * @since 0.1.0
+ */
+import type { Alias, Node, RangeVar } from "libpg-query"
+import * as Ast from "../Ast.js"
+import { draft } from "../Refusal.js"
+import { type NamedView, refuse, Stopped } from "../SchemaView.js"
+import type { Builder, Place } from "./Builder.js"
+import type { Source } from "./Scope.js"
+import type { Derive, Shape, Walk } from "./Walk.js"
+
+/** Views in views in views: deeper ones are refused. */
+const depthMax = 32
+
+/**
+ * A reference in FROM.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const reference = (walk: Walk, view: NamedView, node: RangeVar, place: Place, derive: Derive): Source => {
+  const { builder } = walk
+  const location = Ast.location(node)
+  if (walk.views.length >= depthMax) refuse(draft("SL1102", { limit: `${depthMax} views in each other` }, location))
+  const relation = builder.newRelation(place.block, place.guards)
+  const shape = named(walk, view, location, () =>
+    walk
+      .within(view.name, inside(walk, view))
+      .query(placed(view.query, location), undefined, undefined, { place: { ...place, sees: "all" }, relation })
+  )
+  if (view.home !== undefined) builder.addSingle({ shard: view.home, table: view.name, location })
+  const shown: Alias = { ...node.alias, aliasname: node.alias?.aliasname ?? node.relname ?? "" }
+  const source = derive(walk, withNames(shape, view, location), relation, shown, place)
+  return { ...source, schema: node.alias === undefined ? view.relation.schema : undefined }
+}
+
+/**
+ * A function's name tells that it is called in a view (the outermost one): its call cannot be replaced in the text of
+ * the statement, as that of `now()` otherwise could.
+ */
+const inside = ({ builder, views }: Walk, view: NamedView): Builder => ({
+  ...builder,
+  view: view.names,
+  addFunction:
+    views.length > 0
+      ? builder.addFunction
+      : (use) => builder.addFunction({ ...use, name: `${use.name} (in view ${view.name})` })
+})
+
+/** What stops inside has the words for it of the outermost view, which is the one that the statement names. */
+const named = (walk: Walk, view: NamedView, location: number | undefined, run: () => Shape): Shape => {
+  try {
+    return run()
+  } catch (error) {
+    if (!(error instanceof Stopped) || error.stop._tag !== "Refused" || walk.views.length > 0) throw error
+    const { refusal, unknownName } = error.stop
+    return refuse({ ...refusal, reason: `${refusal.reason} (in view ${view.name})`, location }, unknownName)
+  }
+}
+
+const withNames = (shape: Shape, view: NamedView, location: number | undefined): Shape => {
+  const { columns } = view.relation
+  if (shape.open || shape.outputs.length !== columns.length) {
+    return refuse(draft("SL1101", { construct: `the columns of view ${view.name}` }, location))
+  }
+  return { ...shape, outputs: shape.outputs.map((output, index) => ({ ...output, name: columns[index]?.name })) }
+}
+
+/** A copy whose nodes all stand at one place. */
+const placed = (query: Node, location: number | undefined): Node => moved(query, location ?? -1) as Node
+
+const moved = (value: unknown, location: number): unknown => {
+  if (Array.isArray(value)) return value.map((item) => moved(item, location))
+  if (typeof value !== "object" || value === null) return value
+  return Object.fromEntries(
+    Object.entries(value).map(([key, child]) => [key, key === "location" ? location : moved(child, location)])
+  )
+}
