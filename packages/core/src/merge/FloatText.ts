@@ -13,7 +13,17 @@ export type Bits = 32 | 64
  * @since 0.1.0
  * @category functions
  */
-export const parse = (text: string, bits: Bits): number => round(Number(text), bits)
+export const parse = (text: string, bits: Bits): number => {
+  if (bits === 32 && text.endsWith(twiceRounded.text))
+    return text.startsWith("-") ? -twiceRounded.value : twiceRounded.value
+  return round(Number(text), bits)
+}
+
+/**
+ * To float8 and then to float4 is rounded twice, which is wrong for this one of all float4 texts (each of the 2^31 was
+ * tried): as a float8 it lies exactly half way between two float4.
+ */
+const twiceRounded = { text: "7.038531e-26", value: 0xae43fd * 2 ** -107 }
 
 /**
  * To the nearest number of that width.
@@ -68,8 +78,8 @@ const shortest = (value: number, bits: Bits): Digits => {
 }
 
 /**
- * The nearest of the shortest decimals that lie strictly between the halves to the neighbours. `digitsMin`: there are none
- * with fewer digits.
+ * The nearest of the shortest decimals that lie strictly between the halves to the neighbours; of two as near, the even
+ * one. `digitsMin`: there are none with fewer digits.
  */
 const shortestInside = (value: number, exponent: number, digitsMin: number, bits: Bits): Digits => {
   const { binaryExponent, high, low, middle } = neighbourhood(value, bits)
@@ -79,16 +89,14 @@ const shortestInside = (value: number, exponent: number, digitsMin: number, bits
     const perDecimal = power(10n, decimalExponent) * power(2n, -binaryExponent)
     const perBinary = power(10n, -decimalExponent) * power(2n, binaryExponent)
     const below = (middle * perBinary) / perDecimal
-    const inside = [below, below + 1n].filter(
-      (decimal) => decimal * perDecimal > low * perBinary && decimal * perDecimal < high * perBinary
-    )
-    const [first, second] = inside
-    if (first === undefined) continue
-    const distance = (decimal: bigint): bigint => {
-      const difference = decimal * perDecimal - middle * perBinary
-      return difference < 0n ? -difference : difference
-    }
-    return trimmed(second === undefined || distance(first) <= distance(second) ? first : second, decimalExponent)
+    const isInside = (decimal: bigint): boolean =>
+      decimal * perDecimal > low * perBinary && decimal * perDecimal < high * perBinary
+    // Positive when the next decimal is nearer, zero when both are as near.
+    const nearness = 2n * middle * perBinary - (2n * below + 1n) * perDecimal
+    const nextIsNearer = nearness > 0n || (nearness === 0n && below % 2n === 1n)
+    const preferred = nextIsNearer ? [below + 1n, below] : [below, below + 1n]
+    const decimal = preferred.find(isInside)
+    if (decimal !== undefined) return trimmed(decimal, decimalExponent)
   }
 }
 
