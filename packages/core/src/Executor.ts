@@ -13,6 +13,7 @@ import * as Stream from "effect/Stream"
 import type { Operation } from "./LightStatement.js"
 import type { BoundPlan } from "./plan/Bind.js"
 import type { Level } from "./LocalTransaction.js"
+import * as ScatterMerge from "./ScatterMerge.js"
 import type { RawResult, ShardConnection } from "./ShardConnection.js"
 import { CrossShardTransaction, type ShardError } from "./ShardError.js"
 import type { ShardManagerService } from "./ShardManager.js"
@@ -53,6 +54,8 @@ export interface Options {
   readonly manager: ShardManagerService
   /** Shards that one statement runs on at a time. */
   readonly concurrency: number
+  /** Groups, distinct rows, or rows to combine, that one statement may hold in memory. */
+  readonly mergeRowsMax: number
 }
 
 /** @since 0.1.0 @category constructors */
@@ -60,8 +63,19 @@ export const make = (options: Options): Executor => new ShardExecutor(options)
 
 class ShardExecutor implements Executor {
   private turn = 0
+  private readonly merging: ScatterMerge.Options
 
-  constructor(private readonly options: Options) {}
+  constructor(private readonly options: Options) {
+    const { concurrency, manager, mergeRowsMax } = options
+    this.merging = {
+      driver: (shard) => {
+        const open = manager.driverNow(shard)
+        return open === undefined ? manager.driver(shard) : Effect.succeed(open)
+      },
+      concurrency,
+      rowsMax: mergeRowsMax
+    }
+  }
 
   readonly run: Executor["run"] = (bound, transaction, operation, sql, params) => {
     switch (bound._tag) {
@@ -72,6 +86,10 @@ class ShardExecutor implements Executor {
       case "Concatenated":
         return transaction === undefined
           ? this.runConcatenated(bound.shards, operation, sql, params)
+          : Effect.fail(crossShard(transaction, bound.shards))
+      case "Merged":
+        return transaction === undefined
+          ? Effect.suspend(() => ScatterMerge.run(this.merging, this.requestOf(bound, sql, params), operation))
           : Effect.fail(crossShard(transaction, bound.shards))
     }
   }
@@ -86,14 +104,18 @@ class ShardExecutor implements Executor {
         return transaction === undefined
           ? this.streamConcatenated(bound.shards, sql, params)
           : Stream.fail(crossShard(transaction, bound.shards))
+      case "Merged":
+        return transaction === undefined
+          ? Stream.suspend(() => ScatterMerge.stream(this.merging, this.requestOf(bound, sql, params)))
+          : Stream.fail(crossShard(transaction, bound.shards))
     }
   }
 
   readonly runOn: Executor["runOn"] = (shard, transaction, operation, sql, params) => {
     const connection = this.connectionTo(shard, transaction)
     return Effect.isEffect(connection)
-      ? Effect.flatMap(connection, (opened) => runAs(opened, operation, sql, params))
-      : runAs(connection, operation, sql, params)
+      ? Effect.flatMap(connection, (opened) => ScatterMerge.runAs(opened, operation, sql, params))
+      : ScatterMerge.runAs(connection, operation, sql, params)
   }
 
   readonly streamOn: Executor["streamOn"] = (shard, transaction, sql, params) => {
@@ -170,6 +192,17 @@ class ShardExecutor implements Executor {
     })
   }
 
+  /** What a PostgreSQL must finish goes round among the shards that it concerns. */
+  private requestOf(
+    { merge, shards }: Extract<BoundPlan, { readonly _tag: "Merged" }>,
+    sql: string,
+    params: ReadonlyArray<unknown>
+  ): ScatterMerge.Request {
+    const coordinator = shards[this.turn++ % shards.length]
+    if (coordinator === undefined) throw new Error("a merge over no shards")
+    return { merge, shards, coordinator, sql, params }
+  }
+
   private runConcatenated(
     shards: ReadonlyArray<ShardId>,
     operation: Operation,
@@ -199,30 +232,6 @@ class ShardExecutor implements Executor {
 
 const crossShard = (transaction: Level, needed: ReadonlyArray<ShardId>): CrossShardTransaction =>
   new CrossShardTransaction({ began: transaction.shard(), needed })
-
-/**
- * One statement on one connection, in the form that the operation asks for.
- *
- * @since 0.1.0
- * @category functions
- */
-export const runAs = (
-  connection: ShardConnection,
-  operation: Operation,
-  sql: string,
-  params: ReadonlyArray<unknown>
-): Effect.Effect<any, ShardError> => {
-  switch (operation) {
-    case "execute":
-    case "executeWithoutTransform":
-    case "executeUnprepared":
-      return connection.execute(sql, params)
-    case "executeValues":
-      return connection.executeValues(sql, params)
-    case "executeRaw":
-      return connection.executeRaw(sql, params)
-  }
-}
 
 const concatenated = (operation: Operation, parts: ReadonlyArray<any>): unknown => {
   if (operation !== "executeRaw") return parts.flat()

@@ -216,7 +216,10 @@ class TransactionLevel implements Level {
       executeValues: (sql, params) => this.use(shard, (session) => session.executeValues(sql, params)),
       executeRaw: (sql, params) => this.use(shard, (session) => session.executeRaw(sql, params)),
       executeStream: (sql, params) =>
-        Stream.unwrap(this.use(shard, (session) => Effect.succeed(session.executeStream(sql, params))))
+        Stream.unwrap(this.use(shard, (session) => Effect.succeed(session.executeStream(sql, params)))),
+      executeText: (sql, params, rowsMax) => this.use(shard, (session) => session.executeText(sql, params, rowsMax)),
+      streamText: (sql, params) =>
+        Stream.unwrap(this.use(shard, (session) => Effect.succeed(session.streamText(sql, params))))
     }
   }
 

@@ -13,14 +13,14 @@ import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Stream from "effect/Stream"
-import * as Executor from "./Executor.js"
+import * as ScatterMerge from "./ScatterMerge.js"
 import { ownerOf, type Stages } from "./internal/stages.js"
 import type { Operation } from "./LightStatement.js"
 import * as LocalTransaction from "./LocalTransaction.js"
 import type { PinnedPlan, PinnedWrite } from "./plan/Plan.js"
 import * as Prune from "./plan/Prune.js"
 import * as PlanCache from "./PlanCache.js"
-import type { RawResult, ShardConnection, ShardDriver, ShardSession } from "./ShardConnection.js"
+import type { RawResult, ShardDriver, ShardSession, StatementConnection } from "./ShardConnection.js"
 import { isShardError, KeyInvalid, RowBelongsElsewhere, type ShardError } from "./ShardError.js"
 import type { KeyTuple } from "./topology/KeyValue.js"
 import * as KeyValue from "./topology/KeyValue.js"
@@ -43,7 +43,7 @@ export interface PinnedStatements {
   ) => Effect.Effect<any, ShardError>
   readonly stream: (pinned: Pinned, sql: string, params: ReadonlyArray<unknown>) => Stream.Stream<any, ShardError>
   /** A reserved connection whose statements are looked at in the same way. */
-  readonly onSession: (pinned: Omit<Pinned, "transaction">, session: ShardSession) => ShardConnection
+  readonly onSession: (pinned: Omit<Pinned, "transaction">, session: ShardSession) => StatementConnection
 }
 
 type Place = Omit<Pinned, "transaction">
@@ -87,7 +87,7 @@ class Pins implements PinnedStatements {
       Effect.flatMap(this.admitted(place, sql, params), (plan) => {
         if (plan.verdict._tag === "Check") return Effect.fail(uncheckable(plan.verdict.table))
         const tainted = plan.changesSession ? session.taint : Effect.void
-        return this.settled(plan, undefined, Effect.zipRight(tainted, Executor.runAs(session, operation, sql, params)))
+        return this.settled(plan, undefined, Effect.zipRight(tainted, ScatterMerge.runAs(session, operation, sql, params)))
       })
     return {
       execute: run("execute"),
@@ -154,11 +154,11 @@ class Pins implements PinnedStatements {
     const { shard, transaction } = pinned
     if (plan.verdict._tag === "Check") return this.runChecked(shard, plan.verdict, operation, params)
     if (transaction !== undefined) {
-      const answer = Executor.runAs(transaction.connectionFor(shard), operation, sql, params)
+      const answer = ScatterMerge.runAs(transaction.connectionFor(shard), operation, sql, params)
       return plan.changesSession ? Effect.ensuring(answer, transaction.taint) : answer
     }
     return Effect.flatMap(this.stages.manager.driver(shard), (driver) =>
-      plan.changesSession ? runOnce(driver, operation, sql, params) : Executor.runAs(driver, operation, sql, params)
+      plan.changesSession ? runOnce(driver, operation, sql, params) : ScatterMerge.runAs(driver, operation, sql, params)
     )
   }
 
@@ -193,7 +193,7 @@ const runOnce = (
 ): Effect.Effect<any, ShardError> =>
   Effect.scoped(
     Effect.flatMap(driver.reserve, (session) =>
-      Effect.zipRight(session.taint, Executor.runAs(session, operation, sql, params))
+      Effect.zipRight(session.taint, ScatterMerge.runAs(session, operation, sql, params))
     )
   )
 
@@ -233,7 +233,7 @@ const checkWrite = (
             new KeyInvalid({ table: write.table, column: write.columns[column], reason: `$${param}: ${reason}` })
           )
         }
-        if (keys.right._tag === "All") throw new Error(`a pinned write to ${write.table} has a row without a key`)
+        if (keys.right._tag !== "Keys") throw new Error(`a pinned write to ${write.table} has a row without a key`)
         return Effect.forEach(keys.right.keys, (key) => checkKey(stages, pinned, write.table, write.keyspace, key), {
           discard: true
         })

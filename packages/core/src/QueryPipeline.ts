@@ -28,7 +28,7 @@ import type { Plan } from "./plan/Plan.js"
 import * as PlanCache from "./PlanCache.js"
 import * as LocalTransaction from "./LocalTransaction.js"
 import * as ShardContext from "./ShardContext.js"
-import type { ShardConnection } from "./ShardConnection.js"
+import type { StatementConnection } from "./ShardConnection.js"
 import { type ShardError, ShardNotPinned } from "./ShardError.js"
 import type { ShardId } from "./topology/ShardId.js"
 import type { Topology } from "./topology/Topology.js"
@@ -45,7 +45,7 @@ export interface QueryPipeline {
   /** Where a statement would run, without running it. */
   readonly route: (sql: string, params: ReadonlyArray<unknown>) => Effect.Effect<Routing, ShardError>
   /** One connection of the pinned shard, for the scope; what runs on it is classified as pinned. */
-  readonly reserve: Effect.Effect<ShardConnection, ShardError, Scope.Scope>
+  readonly reserve: Effect.Effect<StatementConnection, ShardError, Scope.Scope>
   /** The shard that holds a key. */
   readonly locate: (keyspace: string, key: Bind.OnlyKey["key"]) => Effect.Effect<ShardId, ShardError>
   readonly stats: () => { readonly plans: number; readonly hits: number; readonly misses: number }
@@ -83,7 +83,7 @@ class Pipeline implements QueryPipeline {
   constructor(private readonly stages: Stages) {
     const { manager, options } = stages
     this.plans = PlanCache.make({ entriesMax: options.plansMax, textMax: options.planTextMax })
-    this.executor = Executor.make({ manager, concurrency: options.concurrency })
+    this.executor = Executor.make({ manager, concurrency: options.concurrency, mergeRowsMax: options.mergeRowsMax })
     this.pinned = PinnedStatement.make(stages)
     this.seen = manager.topology()
   }

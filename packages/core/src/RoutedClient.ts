@@ -16,7 +16,7 @@ import type { DialectService } from "./Dialect.js"
 import type { Operation, TransformRows } from "./LightStatement.js"
 import * as LightStatement from "./LightStatement.js"
 import type { QueryPipeline } from "./QueryPipeline.js"
-import type { ShardConnection } from "./ShardConnection.js"
+import type { StatementConnection } from "./ShardConnection.js"
 import type { ShardError } from "./ShardError.js"
 
 /**
@@ -87,7 +87,7 @@ const statementExecutor = (pipeline: QueryPipeline): LightStatement.StatementExe
 }
 
 /** A shard's connection in the form of `@effect/sql`. */
-const connectionOf = (connection: ShardConnection): Connection => {
+const connectionOf = (connection: StatementConnection): Connection => {
   const execute: Connection["execute"] = (sql, params, transform) =>
     transformed(Effect.mapError(connection.execute(sql, params), toSqlError), transform)
   return {

@@ -11,6 +11,7 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import type { TextRow } from "./plan/Merge.js"
 import type { ShardError } from "./ShardError.js"
 import type { ShardId } from "./topology/ShardId.js"
 
@@ -27,6 +28,37 @@ export interface RawResult {
   readonly fields: ReadonlyArray<{ readonly name: string; readonly dataTypeID: number }>
 }
 
+/** @since 0.1.0 @category models */
+export interface TextResult {
+  readonly fields: ReadonlyArray<{ readonly name: string; readonly dataTypeID: number }>
+  readonly rows: ReadonlyArray<TextRow>
+  /** There were more rows than were asked for. */
+  readonly truncated: boolean
+}
+
+/**
+ * A column by its name and its type's OID, 0 for a type that each server numbers itself.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Field {
+  readonly name: string
+  readonly type: number
+}
+
+/**
+ * Rows as texts, in the forms that the driver gives: what a program would have got, had one server sent them.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Presenter {
+  readonly objects: (rows: ReadonlyArray<TextRow>) => ReadonlyArray<any>
+  readonly arrays: (rows: ReadonlyArray<TextRow>) => ReadonlyArray<ReadonlyArray<unknown>>
+  readonly raw: (rows: ReadonlyArray<TextRow>) => RawResult
+}
+
 /**
  * Statements on one shard. On a `ShardDriver` each call takes a connection of the pool for itself; on a `ShardSession`
  * all calls run on the same connection, one after another.
@@ -34,7 +66,7 @@ export interface RawResult {
  * @since 0.1.0
  * @category models
  */
-export interface ShardConnection {
+export interface StatementConnection {
   readonly execute: (sql: string, params: ReadonlyArray<unknown>) => Effect.Effect<ReadonlyArray<any>, ShardError>
   readonly executeValues: (
     sql: string,
@@ -45,6 +77,20 @@ export interface ShardConnection {
     params: ReadonlyArray<unknown>
   ) => Effect.Effect<RawResult | ReadonlyArray<RawResult>, ShardError>
   readonly executeStream: (sql: string, params: ReadonlyArray<unknown>) => Stream.Stream<any, ShardError>
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface ShardConnection extends StatementConnection {
+  /** Values as they came, none of them parsed: what merging compares. Of more than `rowsMax` rows the rest is dropped. */
+  readonly executeText: (
+    sql: string,
+    params: ReadonlyArray<unknown>,
+    rowsMax: number
+  ) => Effect.Effect<TextResult, ShardError>
+  readonly streamText: (sql: string, params: ReadonlyArray<unknown>) => Stream.Stream<TextRow, ShardError>
 }
 
 /**
@@ -93,6 +139,8 @@ export interface ShardDriver extends ShardConnection {
   readonly reserve: Effect.Effect<ShardSession, ShardError, Scope.Scope>
   /** On a connection apart from those that statements use: planning must not wait for a transaction that waits for it. */
   readonly describe: (sql: string) => Effect.Effect<Description, ShardError>
+  /** How this shard's rows look once their values are parsed. */
+  readonly presenter: (fields: ReadonlyArray<Field>) => Presenter
   /** A query of the system catalogs, on that same connection; rows as arrays of values. */
   readonly inspect: (
     sql: string,

@@ -412,6 +412,22 @@ export class NotInstalled extends Data.TaggedError("NotInstalled")<{
 }
 
 /**
+ * Putting the rows of several shards together would have taken more memory than is allowed. No answer was given.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class MergeLimitExceeded extends Data.TaggedError("MergeLimitExceeded")<{
+  readonly rowsMax: number
+  readonly what: "groups" | "distinct rows" | "rows to combine"
+}> {
+  override get message() {
+    return `the shards give more than ${this.rowsMax} ${this.what}: narrow the statement (a filter, a LIMIT, a group of the shard key), or raise mergeRowsMax`
+  }
+  readonly isRetryable = false
+}
+
+/**
  * Every typed failure of the router.
  *
  * @since 0.1.0
@@ -439,6 +455,7 @@ export type ShardError =
   | SchemaMismatch
   | StaleTopology
   | NotInstalled
+  | MergeLimitExceeded
 
 /**
  * Is this one of ours? For the `cause` of a `SqlError`.
@@ -469,7 +486,8 @@ const kinds = [
   ShardNotPinned,
   SchemaMismatch,
   StaleTopology,
-  NotInstalled
+  NotInstalled,
+  MergeLimitExceeded
 ]
 
 /** `line 2, column 7` of a zero-based offset. */

@@ -47,6 +47,11 @@ export interface Options {
   readonly plansMax?: number | undefined
   /** The longest text whose plan is kept, in UTF-16 code units. Default 32,768. */
   readonly planTextMax?: number | undefined
+  /**
+   * Groups, distinct rows, or rows to combine, that one statement over several shards may hold in memory: beyond it,
+   * `MergeLimitExceeded`. Default 500,000.
+   */
+  readonly mergeRowsMax?: number | undefined
 }
 
 /** @since 0.1.0 @category models */
@@ -143,7 +148,12 @@ export const make = (
       resolver,
       owner,
       withTransaction,
-      options: { concurrency, plansMax: options.plansMax ?? 2000, planTextMax: options.planTextMax ?? 32_768 }
+      options: {
+        concurrency,
+        plansMax: options.plansMax ?? 2000,
+        planTextMax: options.planTextMax ?? 32_768,
+        mergeRowsMax: options.mergeRowsMax ?? 500_000
+      }
     })
     const client = yield* RoutedClient.make({ pipeline, dialect, withTransaction })
     return {

@@ -111,13 +111,18 @@ export const recordingDriver = (log: Array<readonly [sql: string, params: Readon
     executeValues: (sql, params) => Effect.sync(() => [Object.values(row(sql, params))]),
     executeRaw: (sql, params) =>
       Effect.sync(() => ({ command: "SELECT", rowCount: 1, rows: [row(sql, params)], fields: [] })),
-    executeStream: (sql, params) => Stream.sync(() => row(sql, params))
+    executeStream: (sql, params) => Stream.sync(() => row(sql, params)),
+    executeText: () => Effect.dieMessage("not merged in these tests"),
+    streamText: () => Stream.dieMessage("not merged in these tests")
   }
   return {
     ...connection,
     client: {} as SqlClient,
     describe: () => Effect.dieMessage("not described in these tests"),
     inspect: () => Effect.dieMessage("not inspected in these tests"),
+    presenter: () => {
+      throw new Error("not merged in these tests")
+    },
     reserve: Effect.succeed({
       ...connection,
       taint: Effect.sync(() => void row("(taint)", [])),

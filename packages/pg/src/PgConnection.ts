@@ -7,14 +7,14 @@
  *
  * @since 0.1.0
  */
-import type { Description, RawResult, ShardConnection } from "@shardlayer/core/ShardConnection"
+import type { Description, RawResult, ShardConnection, TextResult } from "@shardlayer/core/ShardConnection"
 import type { ShardError } from "@shardlayer/core/ShardError"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { PgBackend } from "./internal/backend.js"
-import { PgDescribeQuery, PgPageQuery, PgQuery, PgStreamQuery } from "./internal/query.js"
+import { PgDescribeQuery, PgPageQuery, PgQuery, PgStreamQuery, PgTextQuery, type RowForm } from "./internal/query.js"
 import { fromPg, fromValue } from "./PgErrors.js"
 import type { PgPool, Waiter } from "./PgPool.js"
 
@@ -145,7 +145,9 @@ export const make = (lane: Lane, options: { readonly streamRows: number }): Shar
       () => new PgQuery(sql, paramsOf(params)),
       (query) => query.results as RawResult
     ),
-  executeStream: (sql, params) => stream(lane, sql, params, options.streamRows)
+  executeStream: (sql, params) => stream(lane, sql, params, options.streamRows, "object"),
+  executeText: (sql, params, rowsMax) => run(lane, () => new PgTextQuery(sql, paramsOf(params), rowsMax), textsOf),
+  streamText: (sql, params) => stream(lane, sql, params, options.streamRows, "text")
 })
 
 /**
@@ -194,15 +196,22 @@ const rowsOf = (query: PgQuery): ReadonlyArray<any> => {
   return "rows" in results ? results.rows : results.map((result) => result.rows)
 }
 
+const textsOf = (query: PgTextQuery): TextResult => {
+  const results = query.results
+  if (!("rows" in results)) throw new Error("a statement of the router's own has several results")
+  return { fields: results.fields, rows: results.rows, truncated: query.truncated }
+}
+
 const stream = (
   lane: Lane,
   sql: string,
   params: ReadonlyArray<unknown>,
-  rows: number
+  rows: number,
+  form: RowForm
 ): Stream.Stream<any, ShardError> =>
   Stream.fromPull(
     Effect.acquireRelease(
-      Effect.sync(() => new RowReader(lane, sql, params, rows)),
+      Effect.sync(() => new RowReader(lane, sql, params, rows, form)),
       (reader) => Effect.async<void>((closed) => reader.close(() => closed(Effect.void)))
     ).pipe(Effect.map((reader) => reader.pull))
   )
@@ -222,7 +231,8 @@ class RowReader {
     private readonly lane: Lane,
     private readonly sql: string,
     private readonly params: ReadonlyArray<unknown>,
-    private readonly rows: number
+    private readonly rows: number,
+    private readonly form: RowForm
   ) {}
 
   readonly pull: Effect.Effect<Chunk.Chunk<any>, Option.Option<ShardError>> = Effect.async((resume) => {
@@ -239,7 +249,7 @@ class RowReader {
       query: (backend) => {
         this.backend = backend
         const portal = backend.status === "T" ? `shardlayer_${++portals}` : undefined
-        this.statement = new PgStreamQuery(this.sql, this.params, this.rows, portal)
+        this.statement = new PgStreamQuery(this.sql, this.params, this.rows, portal, this.form)
         this.statement.onPage = () => this.give()
         return this.statement
       },

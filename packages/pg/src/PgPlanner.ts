@@ -24,9 +24,11 @@ import * as CatalogReader from "./planner/CatalogReader.js"
 import * as Classify from "./planner/Classify.js"
 import * as KeyTypes from "./planner/KeyTypes.js"
 import * as Parser from "./planner/Parser.js"
-import { planStatement } from "./planner/PlanStatement.js"
+import { type Planned, planStatement } from "./planner/PlanStatement.js"
 import { toError } from "./planner/Refusal.js"
 import * as SchemaView from "./planner/SchemaView.js"
+import type { Described } from "./planner/Types.js"
+import * as Types from "./planner/Types.js"
 
 /** @since 0.1.0 @category models */
 export interface Options {
@@ -65,7 +67,7 @@ export const make = (options: Options): Effect.Effect<QueryPlannerService> =>
     const parse = (sql: string) => Effect.suspend(() => parser.parse(sql))
 
     const plan = (sql: string): Effect.Effect<Plan, ShardError> =>
-      Effect.flatMap(parse(sql), (parsed) => attempt(options, catalog, parsed, false))
+      Effect.flatMap(parse(sql), (parsed) => attempt(options, catalog, parser, parsed, false))
 
     const classify = (sql: string): Effect.Effect<PinnedPlan, ShardError> =>
       Effect.flatMap(parse(sql), (parsed) =>
@@ -273,20 +275,56 @@ const pendingTypes: ParamTypes = { scalar: () => "pending", array: () => "pendin
 const attempt = (
   options: Options,
   catalog: CatalogState,
+  parser: Parser.Parser,
   parsed: Parser.Parsed,
   isSecond: boolean
 ): Effect.Effect<Plan, ShardError> =>
   Effect.flatMap(catalog.current, (loaded) => {
     const general = loaded.problems.get(CatalogCheck.everything)
     if (general !== undefined) return Effect.fail(new SchemaMismatch({ problems: general }))
-    const first = planStatement(parsed, loaded.view, pendingTypes)
-    if (Either.isLeft(first)) return stopped(options, catalog, loaded, parsed, first.left, isSecond)
-    if (first.right.paramsNeeded.size === 0) return Effect.succeed(first.right.plan)
-    return Effect.flatMap(describe(options, loaded, parsed.sql, first.right.plan), (types) => {
-      const second = planStatement(parsed, loaded.view, types)
-      return Either.isLeft(second)
-        ? stopped(options, catalog, loaded, parsed, second.left, isSecond)
-        : Effect.succeed(second.right.plan)
+    const known = new Map<string, Described>()
+    const plan = (types: ParamTypes) => planDescribed(options, loaded, { parser, parsed, types, known })
+    return Effect.flatMap(plan(pendingTypes), (first) => {
+      if (Either.isLeft(first)) return stopped(options, catalog, loaded, parser, parsed, first.left, isSecond)
+      if (first.right.paramsNeeded.size === 0) return Effect.succeed(first.right.plan)
+      const answered = known.get(parsed.sql)
+      const described =
+        answered === undefined ? describe(options, loaded, parsed.sql, first.right.plan) : Effect.succeed(answered)
+      return Effect.flatMap(described, (types) =>
+        Effect.flatMap(plan(paramTypes(types)), (second) =>
+          Either.isLeft(second)
+            ? stopped(options, catalog, loaded, parser, parsed, second.left, isSecond)
+            : Effect.succeed(second.right.plan)
+        )
+      )
+    })
+  })
+
+interface Planning {
+  readonly parser: Parser.Parser
+  readonly parsed: Parser.Parsed
+  readonly types: ParamTypes
+  /** What shards said of texts so far. */
+  readonly known: Map<string, Described>
+}
+
+/** More than a statement needs: its own text, the shards' part and what finishes it. */
+const describesMax = 8
+
+/** Plans, and asks a shard about each text that the plan is made of, until it is whole. */
+const planDescribed = (
+  options: Options,
+  loaded: Loaded,
+  { known, parsed, parser, types }: Planning
+): Effect.Effect<Either.Either<Planned, SchemaView.Stop>, ShardError> =>
+  Effect.suspend(() => {
+    const planned = planStatement(parser, parsed, loaded.view, types, (sql) => known.get(sql))
+    if (Either.isRight(planned) || planned.left._tag !== "Undescribed") return Effect.succeed(planned)
+    const { sql } = planned.left
+    if (known.size >= describesMax) throw new Error(`a plan asks for the types of too many texts: ${sql}`)
+    return Effect.flatMap(describe(options, loaded, sql, undefined), (described) => {
+      known.set(sql, described)
+      return planDescribed(options, loaded, { parser, parsed, types, known })
     })
   })
 
@@ -294,6 +332,7 @@ const stopped = (
   options: Options,
   catalog: CatalogState,
   loaded: Loaded,
+  parser: Parser.Parser,
   parsed: Parser.Parsed,
   stop: SchemaView.Stop,
   isSecond: boolean
@@ -301,7 +340,7 @@ const stopped = (
   const mayChange = stop._tag !== "Refused" || stop.unknownName
   if (isSecond || !mayChange) return Effect.fail(errorOf(loaded, parsed.sql, stop))
   return Effect.flatMap(catalog.newer(loaded), (newer) =>
-    newer === undefined ? Effect.fail(errorOf(loaded, parsed.sql, stop)) : attempt(options, catalog, parsed, true)
+    newer === undefined ? Effect.fail(errorOf(loaded, parsed.sql, stop)) : attempt(options, catalog, parser, parsed, true)
   )
 }
 
@@ -309,6 +348,8 @@ const errorOf = (loaded: Loaded, sql: string, stop: SchemaView.Stop): ShardError
   switch (stop._tag) {
     case "Refused":
       return toError(stop.refusal, sql)
+    case "Undescribed":
+      throw new Error(`a text was not described: ${stop.sql}`)
     case "Mismatch":
       return new SchemaMismatch({ problems: stop.problems })
     case "Unread": {
@@ -329,14 +370,19 @@ const errorOf = (loaded: Loaded, sql: string, stop: SchemaView.Stop): ShardError
  * The parameters' types, asked of a shard that has the statement's tables: the one it is fixed to, or the first that
  * answers.
  */
-const describe = (options: Options, loaded: Loaded, sql: string, plan: Plan): Effect.Effect<ParamTypes, ShardError> => {
-  const singles = plan._tag === "Fixed" ? [plan.shard] : plan._tag === "Routed" ? plan.singles : []
+const describe = (
+  options: Options,
+  loaded: Loaded,
+  sql: string,
+  plan: Plan | undefined
+): Effect.Effect<Described, ShardError> => {
+  const singles = plan?._tag === "Fixed" ? [plan.shard] : plan?._tag === "Routed" ? plan.singles : []
   const answered = new Set(loaded.catalogs.map((catalog) => catalog.shard))
   const candidates = options.shards().filter(({ id }) => (singles.length > 0 ? singles.includes(id) : answered.has(id)))
   const [first, ...rest] = candidates.map(({ driver, id }, index) => {
     const types = Effect.map(
       Effect.flatMap(driver, (connection) => connection.describe(sql)),
-      (description) => paramTypes(loaded, id, description)
+      (description) => describedOn(loaded, id, description)
     )
     // A shard that hangs, or whose only session a transaction holds, is not waited for while another can answer.
     return index === candidates.length - 1 ? types : Effect.timeoutFail(types, slow(id))
@@ -346,7 +392,7 @@ const describe = (options: Options, loaded: Loaded, sql: string, plan: Plan): Ef
       new ShardUnavailable({ shard: singles[0] ?? "", reason: "no shard can describe the statement", sent: false })
     )
   }
-  return rest.reduce<Effect.Effect<ParamTypes, ShardError>>(
+  return rest.reduce<Effect.Effect<Described, ShardError>>(
     (before, next) => Effect.catchTag(before, "ShardUnavailable", () => next),
     first
   )
@@ -358,12 +404,16 @@ const slow = (shard: ShardId) => ({
 })
 
 /** Domains have oids of their own on each shard; what counts is the type under them. */
-const paramTypes = (loaded: Loaded, shard: ShardId, description: Description): ParamTypes => {
+const describedOn = (loaded: Loaded, shard: ShardId, description: Description): Described => {
   const types = loaded.catalogs.find((catalog) => catalog.shard === shard)?.types ?? []
-  const base = (index: number): number => {
-    const oid = description.params[index - 1] ?? 0
-    return types.find((type) => type.oid === oid)?.base ?? oid
+  return {
+    params: description.params.map((oid) => Types.ofOid(oid, types)),
+    columns: description.columns.map(({ name, type }) => ({ name, type: Types.ofOid(type, types) }))
   }
+}
+
+const paramTypes = ({ params }: Described): ParamTypes => {
+  const base = (index: number): number => params[index - 1]?.base ?? 0
   return {
     scalar: (index) => KeyTypes.familyOfOid(base(index)),
     array: (index) => KeyTypes.familyOf(KeyTypes.elementOfOid(base(index)))

@@ -24,6 +24,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { makeClient, sqlError } from "./internal/client.js"
 import { adaptStock } from "./internal/stock.js"
+import { makePresenter } from "./internal/presenter.js"
 import * as PgConnection from "./PgConnection.js"
 import * as PgListener from "./PgListener.js"
 import { PgPool, PgPoolStats } from "./PgPool.js"
@@ -87,7 +88,8 @@ export const make = (
       ...PgConnection.make(lane, settings),
       reserve: PgSession.reserve(pool),
       describe: (sql) => PgConnection.describe(planning, sql),
-      inspect: PgConnection.make(planning, settings).executeValues
+      inspect: PgConnection.make(planning, settings).executeValues,
+      presenter: makePresenter(settings.client.types)
     }
     const listener = yield* PgListener.make(settings)
     const reactivity = yield* Reactivity.Reactivity

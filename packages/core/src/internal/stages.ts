@@ -19,6 +19,8 @@ export interface Options {
   readonly plansMax: number
   /** The longest text whose plan is kept, in UTF-16 code units. */
   readonly planTextMax: number
+  /** Groups, distinct rows, or rows to combine, that one statement may hold in memory. */
+  readonly mergeRowsMax: number
 }
 
 export interface Stages {

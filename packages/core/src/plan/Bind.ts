@@ -9,11 +9,13 @@
  */
 import * as Either from "effect/Either"
 import { KeyInvalid, KeyNotPinned, KeyUnassigned, type UnsupportedQuery } from "../ShardError.js"
+import * as KeyRange from "../topology/KeyRange.js"
 import type { KeyTuple } from "../topology/KeyValue.js"
 import * as KeyValue from "../topology/KeyValue.js"
 import * as Resolver from "../topology/Resolver.js"
 import type { ShardId } from "../topology/ShardId.js"
 import type { Topology } from "../topology/Topology.js"
+import type { Merge } from "./Merge.js"
 import type { Access, Plan, ShardedReference } from "./Plan.js"
 import * as Prune from "./Prune.js"
 
@@ -21,6 +23,7 @@ import * as Prune from "./Prune.js"
  * - `AnyShard`: any one shard gives the answer; the executor picks in turn.
  * - `OneShard`: the statement as it is, there.
  * - `Concatenated`: the statement as it is on each, rows one after another.
+ * - `Merged`: the plan's own statement on each, their rows merged.
  *
  * @since 0.1.0
  * @category models
@@ -29,6 +32,7 @@ export type BoundPlan =
   | { readonly _tag: "AnyShard"; readonly access: Access }
   | { readonly _tag: "OneShard"; readonly shard: ShardId; readonly access: Access }
   | { readonly _tag: "Concatenated"; readonly shards: ReadonlyArray<ShardId> }
+  | { readonly _tag: "Merged"; readonly shards: ReadonlyArray<ShardId>; readonly merge: Merge }
 
 /**
  * Keys whose shard only a directory or a custom resolver knows.
@@ -111,9 +115,16 @@ const bindRouted = (
       shard === undefined ? { _tag: "AnyShard", access: plan.access } : { _tag: "OneShard", shard, access: plan.access }
     )
   }
-  return plan.scatter._tag === "Concatenate"
-    ? Either.right({ _tag: "Concatenated", shards: topology.shards.filter((shard) => shards.has(shard)) })
-    : Either.left(plan.scatter.refusal)
+  const { scatter } = plan
+  const several = topology.shards.filter((shard) => shards.has(shard))
+  switch (scatter._tag) {
+    case "Concatenate":
+      return Either.right({ _tag: "Concatenated", shards: several })
+    case "Merge":
+      return Either.right({ _tag: "Merged", shards: several, merge: scatter.merge })
+    case "Refuse":
+      return Either.left(scatter.refusal)
+  }
 }
 
 /** Adds the shards of one reference to `shards`, or what must be asked to `asks`. */
@@ -131,14 +142,33 @@ const collect = (
   const found = Prune.keysOf(reference.constraint, keyspace.key, params)
   if (Either.isLeft(found)) return keyInvalid(reference, found.left)
   if (only !== undefined) {
-    const problem = checkOnly(reference, found.right, only)
+    const problem = checkOnly(reference, keysWithin(keyspace, found.right), only)
     if (problem !== undefined) return problem
   }
-  if (found.right._tag === "All") {
-    for (const shard of topology.shards) shards.add(shard)
-    return undefined
+  switch (found.right._tag) {
+    case "All":
+      for (const shard of topology.shards) shards.add(shard)
+      return undefined
+    case "Ranges": {
+      const within = Resolver.ownersWithin(topology, keyspace, found.right.ranges, found.right.hasNull)
+      for (const shard of within ?? topology.shards) shards.add(shard)
+      return undefined
+    }
+    case "Keys":
+      return collectKeys(reference, keyspace, found.right.keys, topology, answers, shards, asks)
   }
-  for (const key of found.right.keys) {
+}
+
+const collectKeys = (
+  reference: ShardedReference,
+  keyspace: Resolver.Resolvable,
+  keys: ReadonlyArray<KeyTuple>,
+  topology: Topology,
+  answers: Answers,
+  shards: Set<ShardId>,
+  asks: Array<Ask["asks"][number]>
+): BindError | undefined => {
+  for (const key of keys) {
     const owner = Resolver.owner(topology, keyspace, key)
     switch (owner._tag) {
       case "Shard":
@@ -164,15 +194,34 @@ const keyInvalid = (reference: ShardedReference, problem: Prune.KeyProblem): Key
     reason: `$${problem.param}: ${problem.reason}`
   })
 
-const checkOnly = (reference: ShardedReference, keys: Prune.KeySet, only: OnlyKey): KeyNotPinned | undefined => {
+/** The keys one by one, where ranges hold few; undefined: they limit the statement to no list of keys. */
+const keysWithin = (keyspace: Resolver.Resolvable, found: Prune.KeySet): ReadonlyArray<KeyTuple> | undefined => {
+  switch (found._tag) {
+    case "All":
+      return undefined
+    case "Keys":
+      return found.keys
+    case "Ranges": {
+      const [type] = keyspace.key
+      const values = type === undefined ? undefined : KeyRange.valuesOf(type, found.ranges)
+      return values === undefined ? undefined : [...values, ...(found.hasNull ? [null] : [])].map((part) => [part])
+    }
+  }
+}
+
+const checkOnly = (
+  reference: ShardedReference,
+  keys: ReadonlyArray<KeyTuple> | undefined,
+  only: OnlyKey
+): KeyNotPinned | undefined => {
   if (reference.keyspace !== only.keyspace) {
     return notPinned(reference.table, only, `it belongs to keyspace ${reference.keyspace}, not to ${only.keyspace}`)
   }
-  if (keys._tag === "All") {
+  if (keys === undefined) {
     return notPinned(reference.table, only, `add the key to the statement (${reference.columns.join(", ")} = …)`)
   }
   const wanted = KeyValue.identity(only.key)
-  const foreign = keys.keys.find((key) => KeyValue.identity(key) !== wanted)
+  const foreign = keys.find((key) => KeyValue.identity(key) !== wanted)
   return foreign === undefined
     ? undefined
     : notPinned(reference.table, only, `the statement names key ${KeyValue.format(foreign)}`)

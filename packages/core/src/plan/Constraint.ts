@@ -6,6 +6,8 @@
  *
  * @since 0.1.0
  */
+import type { Comparison } from "../topology/KeyRange.js"
+import type { KeyType } from "../topology/KeyType.js"
 import type { KeyPart } from "../topology/KeyValue.js"
 
 /**
@@ -19,19 +21,26 @@ export type Operand =
   | {
       readonly _tag: "Param"
       readonly index: number
+      /** What it is compared as, where that may not be the key's own type: an integer key with a numeric. */
+      readonly type?: KeyType
       /** A longer text loses trailing blanks as it is stored (`varchar(n)`), and with them its key. */
       readonly charactersMax?: number
     }
 
 /**
- * The keys that rows of one table reference can have, if they are to matter for the answer.
+ * The keys that rows of one table reference can have, if they are to matter for the answer. Columns are numbered in key
+ * order, from 0.
  *
  * - `Unknown`: any key.
  * - `Nothing`: no row at all can matter (a contradiction).
  * - `Equals`: one operand for each key column, in key order. SQL equality: a NULL operand matches no row.
  * - `Stored`: one operand for each key column of a row that is being written: NULL is a key like any other.
- * - `AnyOf`: a single-column key that is among the elements of an array parameter (`= ANY($n)`).
- * - `Shard`: not by key: the one shard that a single table lives on.
+ * - `Is`: one column equals the operand, of others nothing is said.
+ * - `AnyOf`: a column is among the elements of an array parameter (`= ANY($n)`); `type` as for operands.
+ * - `Compared`: a column lies on one side of the operand, in the order of `KeyOrder`. NULL on either side is no row. The
+ *   constant of an integer column is a numeric.
+ * - `NotDistinct`: a column equals the operand, or both are NULL; the constant NULL is IS NULL.
+ * - `Given`: says nothing of keys: any key if the parameter is NULL, or is not, as `isNull` says; else none.
  *
  * @since 0.1.0
  * @category models
@@ -41,7 +50,16 @@ export type Constraint =
   | { readonly _tag: "Nothing" }
   | { readonly _tag: "Equals"; readonly operands: ReadonlyArray<Operand> }
   | { readonly _tag: "Stored"; readonly operands: ReadonlyArray<Operand> }
-  | { readonly _tag: "AnyOf"; readonly param: number }
+  | { readonly _tag: "Is"; readonly column: number; readonly operand: Operand }
+  | { readonly _tag: "AnyOf"; readonly column: number; readonly param: number; readonly type?: KeyType }
+  | {
+      readonly _tag: "Compared"
+      readonly column: number
+      readonly operator: Comparison
+      readonly operand: Operand
+    }
+  | { readonly _tag: "NotDistinct"; readonly column: number; readonly operand: Operand }
+  | { readonly _tag: "Given"; readonly param: number; readonly isNull: boolean }
   | { readonly _tag: "And"; readonly parts: ReadonlyArray<Constraint> }
   | { readonly _tag: "Or"; readonly parts: ReadonlyArray<Constraint> }
 
@@ -58,7 +76,29 @@ export const equals = (operands: ReadonlyArray<Operand>): Constraint => ({ _tag:
 export const stored = (operands: ReadonlyArray<Operand>): Constraint => ({ _tag: "Stored", operands })
 
 /** @since 0.1.0 @category constructors */
-export const anyOf = (param: number): Constraint => ({ _tag: "AnyOf", param })
+export const is = (column: number, operand: Operand): Constraint => ({ _tag: "Is", column, operand })
+
+/** @since 0.1.0 @category constructors */
+export const anyOf = (param: number, column = 0, type?: KeyType): Constraint => ({
+  _tag: "AnyOf",
+  column,
+  param,
+  ...(type === undefined ? {} : { type })
+})
+
+/** @since 0.1.0 @category constructors */
+export const compared = (column: number, operator: Comparison, operand: Operand): Constraint => ({
+  _tag: "Compared",
+  column,
+  operator,
+  operand
+})
+
+/** @since 0.1.0 @category constructors */
+export const notDistinct = (column: number, operand: Operand): Constraint => ({ _tag: "NotDistinct", column, operand })
+
+/** @since 0.1.0 @category constructors */
+export const given = (param: number, isNull: boolean): Constraint => ({ _tag: "Given", param, isNull })
 
 /**
  * All of the parts hold. Flattens, drops `Unknown`, and collapses to `Nothing`.

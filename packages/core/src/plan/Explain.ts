@@ -6,18 +6,21 @@
 import type { ShardId } from "../topology/ShardId.js"
 import type { BoundPlan } from "./Bind.js"
 import type { Constraint, Operand } from "./Constraint.js"
+import type { Aggregate, Amount, Finish, Fragment, Merge, Page, SortKey } from "./Merge.js"
 import type { Plan } from "./Plan.js"
 
 /**
  * - `SingleShard`: the statement as it is, on the one shard that holds its rows.
  * - `AnyShard`: reference tables or none: one shard in turn.
  * - `CoLocatedScatter`: the statement as it is on each shard, rows one after another.
+ * - `ScatterMerge`: a part of it on each shard, their rows merged here.
+ * - `ScatterCombine`: a part of it on each shard, the rest by one PostgreSQL over their rows.
  * - `Pinned`: a shard was given by `onShard`, or there is only one.
  *
  * @since 0.1.0
  * @category models
  */
-export type Strategy = "SingleShard" | "AnyShard" | "CoLocatedScatter" | "Pinned"
+export type Strategy = "SingleShard" | "AnyShard" | "CoLocatedScatter" | "ScatterMerge" | "ScatterCombine" | "Pinned"
 
 /** @since 0.1.0 @category models */
 export interface Explanation {
@@ -64,6 +67,8 @@ const strategyOf = (bound: BoundPlan): Strategy => {
       return "SingleShard"
     case "Concatenated":
       return "CoLocatedScatter"
+    case "Merged":
+      return bound.merge.finish._tag === "Combine" ? "ScatterCombine" : "ScatterMerge"
   }
 }
 
@@ -74,6 +79,7 @@ const shardsOf = (bound: BoundPlan, shards: ReadonlyArray<ShardId>): ReadonlyArr
     case "OneShard":
       return [bound.shard]
     case "Concatenated":
+    case "Merged":
       return bound.shards
   }
 }
@@ -93,8 +99,20 @@ export const formatConstraint = (columns: ReadonlyArray<string>, constraint: Con
     case "Equals":
     case "Stored":
       return columns.map((column, index) => `${column} = ${formatOperand(constraint.operands[index])}`).join(" and ")
-    case "AnyOf":
-      return `${columns[0]} = any($${constraint.param})`
+    case "Is":
+      return `${columns[constraint.column]} = ${formatOperand(constraint.operand)}`
+    case "AnyOf": {
+      const array = constraint.type === undefined ? "" : `::${constraint.type}[]`
+      return `${columns[constraint.column]} = any($${constraint.param}${array})`
+    }
+    case "Compared":
+      return `${columns[constraint.column]} ${constraint.operator} ${formatOperand(constraint.operand)}`
+    case "NotDistinct":
+      return constraint.operand._tag === "Constant" && constraint.operand.part === null
+        ? `${columns[constraint.column]} is null`
+        : `${columns[constraint.column]} is not distinct from ${formatOperand(constraint.operand)}`
+    case "Given":
+      return `$${constraint.param} is ${constraint.isNull ? "" : "not "}null`
     case "And":
       return constraint.parts.map((part) => formatConstraint(columns, part)).join(" and ")
     case "Or":
@@ -102,9 +120,85 @@ export const formatConstraint = (columns: ReadonlyArray<string>, constraint: Con
   }
 }
 
+/**
+ * What each shard runs, and how the rest is done: one line a step.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const formatMerge = ({ finish, now, statement }: Merge): ReadonlyArray<string> => [
+  ...(now === undefined ? [] : [`first:   ${now}`]),
+  `shards:  ${formatFragment(statement)}`,
+  ...formatFinish(finish).map((step) => `then:    ${step}`)
+]
+
+const formatFinish = (finish: Finish): ReadonlyArray<string> => {
+  switch (finish._tag) {
+    case "Combine":
+      return [`one PostgreSQL: ${formatFragment(finish.statement)}`]
+    case "Rows":
+      return [
+        finish.order.length === 0 ? "rows one after another" : `merge by ${formatOrder(finish.order)}`,
+        ...(finish.distinct === undefined ? [] : [`distinct ${finish.distinct.map(formatColumn).join(", ")}`]),
+        ...formatPage(finish.page)
+      ]
+    case "Groups":
+      return [
+        finish.keys.length === 0 ? "one group" : `group by ${finish.keys.map(formatColumn).join(", ")}`,
+        ...finish.aggregates.map(formatAggregate),
+        ...(finish.order.length === 0 ? [] : [`sort by ${formatOrder(finish.order)}`]),
+        ...formatPage(finish.page)
+      ]
+  }
+}
+
+const formatColumn = (column: number): string => `column ${column + 1}`
+
+const formatOrder = (order: ReadonlyArray<SortKey>): string =>
+  order
+    .map(
+      ({ column, descending, nullsFirst }) =>
+        `${formatColumn(column)}${descending ? " desc" : ""} nulls ${nullsFirst ? "first" : "last"}`
+    )
+    .join(", ")
+
+const formatAggregate = (aggregate: Aggregate): string =>
+  aggregate._tag === "Average"
+    ? `average of ${formatColumn(aggregate.column)} by ${formatColumn(aggregate.count)}`
+    : `${aggregate._tag.replace(/(?<=[a-z])[A-Z]/g, (letter) => ` ${letter}`).toLowerCase()} of ${formatColumn(aggregate.column)}`
+
+const formatPage = (page: Page | undefined): ReadonlyArray<string> => {
+  if (page === undefined) return []
+  const amount = (of: Amount) => (of._tag === "Constant" ? String(of.rows) : `$${of.index}`)
+  return [
+    ...(page.offset === undefined ? [] : [`skip ${amount(page.offset)}`]),
+    ...(page.limit === undefined ? [] : [`take ${amount(page.limit)}${page.withTies ? " with ties" : ""}`])
+  ]
+}
+
+/** The text, its own parameters named by what they carry. */
+const formatFragment = ({ params, sql }: Fragment): string =>
+  sql.replace(/\$(\d+)\b/g, (text, number: string) => {
+    const source = params[Number(number) - 1]
+    switch (source?._tag) {
+      case undefined:
+        return text
+      case "Given":
+        return `$${source.index}`
+      case "Depth":
+      case "Skip":
+      case "Step":
+      case "Now":
+      case "First":
+        return `:${source._tag.toLowerCase()}`
+      case "Column":
+        return `:column${source.column + 1}`
+    }
+  })
+
 const formatOperand = (operand: Operand | undefined): string => {
   if (operand === undefined) return "?"
-  if (operand._tag === "Param") return `$${operand.index}`
+  if (operand._tag === "Param") return `$${operand.index}${operand.type === undefined ? "" : `::${operand.type}`}`
   return operand.part === null ? "null" : `'${operand.part.replaceAll("'", "''")}'`
 }
 

@@ -9,6 +9,7 @@
 import type { ShardId } from "../topology/ShardId.js"
 import type { UnsupportedQuery } from "../ShardError.js"
 import type { Constraint } from "./Constraint.js"
+import type { Merge } from "./Merge.js"
 
 /**
  * One reference to a sharded table, and the keys of it that can matter.
@@ -38,12 +39,16 @@ export type Access = "read" | "write"
  * What may run when more than one shard is touched.
  *
  * - `Concatenate`: the same text on each shard; the answer is the rows of all, in no order.
+ * - `Merge`: a statement made for the shards on each of them, and their rows made one answer.
  * - `Refuse`: the statement is exact on one shard only; on more it is refused, for this reason.
  *
  * @since 0.1.0
  * @category models
  */
-export type Scatter = { readonly _tag: "Concatenate" } | { readonly _tag: "Refuse"; readonly refusal: UnsupportedQuery }
+export type Scatter =
+  | { readonly _tag: "Concatenate" }
+  | { readonly _tag: "Merge"; readonly merge: Merge }
+  | { readonly _tag: "Refuse"; readonly refusal: UnsupportedQuery }
 
 /**
  * - `AnyShard`: only reference tables (or no table): one shard in turn, read only.

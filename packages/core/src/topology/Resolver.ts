@@ -6,6 +6,7 @@
  */
 import * as KeyHash from "./KeyHash.js"
 import * as KeyOrder from "./KeyOrder.js"
+import * as KeyRange from "./KeyRange.js"
 import type { KeyType } from "./KeyType.js"
 import * as KeyValue from "./KeyValue.js"
 import type { KeyPart, KeyTuple } from "./KeyValue.js"
@@ -161,6 +162,85 @@ export const owner = (topology: { readonly slotMap: SlotMap.SlotMap }, keyspace:
     case "Custom":
       return { _tag: "Ask", resolver, keyspace: keyspace.name, key }
   }
+}
+
+/**
+ * The shards that own keys in these ranges (ascending and disjoint; with `hasNull`, NULL too) of a keyspace of one
+ * column; undefined: any shard may. Keys without an owner have no rows, so holes add nothing.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const ownersWithin = (
+  topology: { readonly slotMap: SlotMap.SlotMap },
+  keyspace: Resolvable,
+  ranges: ReadonlyArray<KeyRange.KeyRange>,
+  hasNull: boolean
+): ReadonlySet<ShardId> | undefined => {
+  const [type] = keyspace.key
+  if (type === undefined || keyspace.key.length > 1) return undefined
+  const { resolver } = keyspace
+  switch (resolver._tag) {
+    case "Range":
+      return new Set([
+        ...boundsWithin(type, resolver.bounds, ranges),
+        ...keyspace.pins.flatMap(({ key, shard }) => (isWithin(type, key, ranges, hasNull) ? [shard] : []))
+      ])
+    case "Hash":
+    case "List": {
+      const values = KeyRange.valuesOf(type, ranges)
+      if (values === undefined)
+        return resolver._tag === "List" ? listedWithin(type, keyspace, ranges, hasNull) : undefined
+      const keys = [...values, ...(hasNull ? [null] : [])].map((part) => owner(topology, keyspace, [part]))
+      return new Set(keys.flatMap((found) => (found._tag === "Shard" ? [found.shard] : [])))
+    }
+    case "Lookup":
+    case "Custom":
+      return undefined
+  }
+}
+
+const isWithin = (
+  type: KeyType,
+  [part = null]: KeyTuple,
+  ranges: ReadonlyArray<KeyRange.KeyRange>,
+  hasNull: boolean
+): boolean => (part === null ? hasNull : ranges.some((range) => KeyRange.contains(type, range, part)))
+
+/** One walk over both, which are ascending and disjoint. */
+const boundsWithin = (
+  type: KeyType,
+  bounds: ReadonlyArray<RangeBound>,
+  ranges: ReadonlyArray<KeyRange.KeyRange>
+): ReadonlyArray<ShardId> => {
+  const found: Array<ShardId> = []
+  let next = 0
+  for (const { from, shard, to } of bounds) {
+    const bound: KeyRange.KeyRange = {
+      from: from === undefined ? undefined : { part: from, isInside: true },
+      to: to === undefined ? undefined : { part: to, isInside: false }
+    }
+    while (next < ranges.length && KeyRange.isBefore(type, ranges[next]!, bound)) next++
+    if (next < ranges.length && !KeyRange.isBefore(type, bound, ranges[next]!)) found.push(shard)
+  }
+  return found
+}
+
+/** The entries and pins in the ranges; what is not named is with `otherwise`. */
+const listedWithin = (
+  type: KeyType,
+  keyspace: Resolvable,
+  ranges: ReadonlyArray<KeyRange.KeyRange>,
+  hasNull: boolean
+): ReadonlySet<ShardId> => {
+  const { resolver } = keyspace
+  const otherwise = resolver._tag === "List" && resolver.otherwise !== undefined ? [resolver.otherwise] : []
+  const entries = resolver._tag === "List" ? resolver.entries : []
+  const named = [...keyspace.pins, ...entries.flatMap(({ keys, shard }) => keys.map((key) => ({ key, shard })))]
+  return new Set([
+    ...otherwise,
+    ...named.flatMap(({ key, shard }) => (isWithin(type, key, ranges, hasNull) ? [shard] : []))
+  ])
 }
 
 const none = (keyspace: Resolvable, key: KeyTuple, why: string): Owner => ({

@@ -7,6 +7,9 @@ import type { FieldDef } from "pg"
 import type { Result, Wire } from "./wire.js"
 import { arrayResult, DriverQuery } from "./wire.js"
 
+/** A row as an object, as an array of values, or as the array of texts that came over the wire. */
+export type RowForm = "object" | "array" | "text"
+
 /** One statement (or, without params, one text of several): sent at once, its rows kept until the end. */
 export class PgQuery extends DriverQuery {
   /** What went wrong; undefined at the end means success. */
@@ -19,11 +22,15 @@ export class PgQuery extends DriverQuery {
   preparable: boolean
   private binding = false
 
-  constructor(text: string, values: ReadonlyArray<unknown> | undefined, rowMode: "object" | "array" = "object") {
+  constructor(
+    text: string,
+    values: ReadonlyArray<unknown> | undefined,
+    private readonly form: RowForm = "object"
+  ) {
     super(text, values)
     this.preparable = values !== undefined
-    if (rowMode === "array") {
-      this._rowMode = rowMode
+    if (form === "array") {
+      this._rowMode = form
       this._results = this._result = arrayResult()
     }
   }
@@ -49,6 +56,10 @@ export class PgQuery extends DriverQuery {
 
   override handleDataRow(message: { readonly fields: ReadonlyArray<unknown> }): void {
     if (this._canceledDueToError) return
+    if (this.form === "text") {
+      this._result.rows.push(message.fields)
+      return
+    }
     try {
       this._result.rows.push(this._result.parseRow(message.fields))
     } catch (error) {
@@ -75,6 +86,24 @@ export class PgQuery extends DriverQuery {
   }
 }
 
+/** Rows as texts, at most `rowsMax` of them: the rest is read and dropped, so that memory stays within the bound. */
+export class PgTextQuery extends PgQuery {
+  truncated = false
+
+  constructor(
+    text: string,
+    values: ReadonlyArray<unknown> | undefined,
+    private readonly rowsMax: number
+  ) {
+    super(text, values, "text")
+  }
+
+  override handleDataRow(message: { readonly fields: ReadonlyArray<unknown> }): void {
+    if (this._result.rows.length < this.rowsMax) super.handleDataRow(message)
+    else this.truncated = true
+  }
+}
+
 /**
  * A statement whose rows are asked for page by page. Outside of a transaction block the portal lives until Sync, so the
  * query stays the connection's only one until its end. Inside (`keepsPortal`) each page ends with a Sync, and other
@@ -90,9 +119,10 @@ export class PgStreamQuery extends PgQuery {
     text: string,
     values: ReadonlyArray<unknown>,
     rows: number,
-    readonly keepsPortal: string | undefined
+    readonly keepsPortal: string | undefined,
+    form: RowForm = "object"
   ) {
-    super(text, values)
+    super(text, values, form)
     this.preparable = false
     this.rows = rows
     this.portal = keepsPortal ?? ""

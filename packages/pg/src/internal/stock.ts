@@ -16,7 +16,7 @@ import type {
   ShardSession
 } from "@shardlayer/core/ShardConnection"
 import type { ShardError } from "@shardlayer/core/ShardError"
-import { CommitUnknown, TransactionEnded, TransactionRolledBack } from "@shardlayer/core/ShardError"
+import { CommitUnknown, TransactionEnded, TransactionRolledBack, UnsupportedQuery } from "@shardlayer/core/ShardError"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -33,9 +33,29 @@ export const adaptStock = (client: SqlClient, shard: string): Omit<ShardDriver, 
     executeRaw: (sql, params) => typed(plain.unsafe(sql, params).raw as Effect.Effect<RawResult, SqlError>),
     executeStream: (sql, params) =>
       Stream.unwrapScoped(Effect.map(reserve, (session) => session.executeStream(sql, params))),
+    ...withoutText(shard),
+    presenter: () => {
+      throw new Error("nothing is merged over a stock client")
+    },
     reserve,
     describe: (sql) => Effect.scoped(Effect.flatMap(reserve, (session) => describe(session, sql))),
     inspect: (sql, params) => typed(plain.unsafe(sql, params).values)
+  }
+}
+
+/** A stock client parses what it gets, and a parsed timestamp has lost its microseconds. */
+const withoutText = (shard: string): Pick<ShardConnection, "executeText" | "streamText"> => {
+  const refused = (sql: string) =>
+    new UnsupportedQuery({
+      code: "SL4019",
+      reason: `shard ${shard} is a stock client, whose rows cannot be merged`,
+      hint: "Make the shard with PgShard.layer, or limit the statement to one shard",
+      offset: undefined,
+      sql
+    })
+  return {
+    executeText: (sql) => Effect.fail(refused(sql)),
+    streamText: (sql) => Stream.fail(refused(sql))
   }
 }
 
@@ -78,6 +98,7 @@ const sessionOf = (
   const raw = (sql: string, params: ReadonlyArray<unknown>) =>
     use(() => connection.executeRaw(sql, params) as Effect.Effect<RawResult, SqlError>)
   const statements: ShardConnection = {
+    ...withoutText(shard),
     execute: (sql, params) => use(() => connection.execute(sql, params, undefined)),
     executeValues: (sql, params) => use(() => connection.executeValues(sql, params)),
     executeRaw: raw,

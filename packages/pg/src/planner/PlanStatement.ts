@@ -16,11 +16,15 @@ import { analyze, stoppable } from "./analysis/Analyze.js"
 import type { ParamTypes } from "./analysis/Builder.js"
 import { closure, constraintOf } from "./analysis/Closure.js"
 import type { Analyzed, Write } from "./analysis/Model.js"
-import type { Parsed } from "./Parser.js"
+import type { Parsed, Parser } from "./Parser.js"
 import { draft, type Draft, toError } from "./Refusal.js"
-import { refuse, type SchemaView, type Stop } from "./SchemaView.js"
+import { refuse, type SchemaView, type Stop, Stopped } from "./SchemaView.js"
 import * as StatementKind from "./StatementKind.js"
+import { align } from "./strategies/Alignment.js"
 import * as Concatenate from "./strategies/Concatenate.js"
+import type { Context } from "./strategies/Context.js"
+import { merging } from "./strategies/Merging.js"
+import type { Described } from "./Types.js"
 
 /**
  * A plan, and the parameters whose types it took for granted.
@@ -33,8 +37,22 @@ export interface Planned {
   readonly paramsNeeded: ReadonlySet<number>
 }
 
+/**
+ * What shards said of texts, as far as they were asked. Nothing stops the planning with `Undescribed`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Descriptions = (sql: string) => Described | undefined
+
 /** @since 0.1.0 @category functions */
-export const planStatement = (parsed: Parsed, view: SchemaView, params: ParamTypes): Either.Either<Planned, Stop> => {
+export const planStatement = (
+  parser: Parser,
+  parsed: Parsed,
+  view: SchemaView,
+  params: ParamTypes,
+  descriptions: Descriptions
+): Either.Either<Planned, Stop> => {
   const [first] = parsed.statements
   if (first === undefined) return Either.right({ plan: { _tag: "AnyShard", tables: [] }, paramsNeeded: new Set() })
   const [, second] = parsed.statements
@@ -43,10 +61,10 @@ export const planStatement = (parsed: Parsed, view: SchemaView, params: ParamTyp
   }
   const { kind, words } = StatementKind.of(first.tree)
   if (kind === "query") {
-    return Either.flatMap(analyze(first.tree, view, params), (analyzed) =>
+    return Either.flatMap(analyze(first.tree, view, params), (study) =>
       Either.map(
-        stoppable(() => planOf(parsed.sql, analyzed)),
-        (plan) => ({ plan, paramsNeeded: analyzed.paramsNeeded })
+        stoppable(() => planOf({ parser, view, sql: parsed.sql, study, describe: describing(descriptions) })),
+        (plan) => ({ plan, paramsNeeded: study.analyzed.paramsNeeded })
       )
     )
   }
@@ -58,7 +76,16 @@ export const planStatement = (parsed: Parsed, view: SchemaView, params: ParamTyp
 const refused = (refusal: Draft): Either.Either<never, Stop> =>
   Either.left({ _tag: "Refused", refusal, unknownName: false })
 
-const planOf = (sql: string, analyzed: Analyzed): Plan => {
+const describing =
+  (descriptions: Descriptions) =>
+  (sql: string): Described => {
+    const known = descriptions(sql)
+    if (known === undefined) throw new Stopped({ _tag: "Undescribed", sql })
+    return known
+  }
+
+const planOf = (context: Context): Plan => {
+  const { analyzed } = context.study
   checkLocks(analyzed)
   const access: Access = isWriting(analyzed) ? "write" : "read"
   const singles = singleShards(analyzed)
@@ -71,7 +98,7 @@ const planOf = (sql: string, analyzed: Analyzed): Plan => {
     ...analyzed.leaves.map((leaf) => leafReference(analyzed, leaf)),
     ...analyzed.writes.map((write) => writeReference(analyzed, write))
   ]
-  const scatter = scatterOf(sql, analyzed, access)
+  const scatter = scatterOf(context, access)
   return { _tag: "Routed", access, references, singles, scatter, tables, notes: notesOf(scatter) }
 }
 
@@ -138,9 +165,19 @@ const branchConstraint = (
   return mixed.every((part) => part !== undefined) ? Constraint.stored(mixed) : Constraint.unknown
 }
 
-const scatterOf = (sql: string, analyzed: Analyzed, access: Access): Scatter => {
-  const refusal = access === "write" ? writeRefusal(analyzed) : Concatenate.refusal(analyzed)
-  return refusal === undefined ? { _tag: "Concatenate" } : { _tag: "Refuse", refusal: toError(refusal, sql) }
+const scatterOf = (context: Context, access: Access): Scatter => {
+  const { sql, study } = context
+  const refused = (refusal: Draft): Scatter => ({ _tag: "Refuse", refusal: toError(refusal, sql) })
+  if (access === "write") return refused(writeRefusal(study.analyzed))
+  const drivers = align(study.analyzed)
+  if (Either.isLeft(drivers)) return refused(drivers.left)
+  if (Concatenate.refusal(study.analyzed) === undefined) return { _tag: "Concatenate" }
+  const select = Ast.as("SelectStmt", study.tree)
+  if (select === undefined) throw new Error("a read is a SELECT")
+  const merge = stoppable(() => merging(context, select, drivers.right))
+  if (Either.isRight(merge)) return { _tag: "Merge", merge: merge.right }
+  if (merge.left._tag === "Refused" && !merge.left.unknownName) return refused(merge.left.refusal)
+  throw new Stopped(merge.left)
 }
 
 const writeRefusal = (analyzed: Analyzed): Draft => {
@@ -151,7 +188,7 @@ const writeRefusal = (analyzed: Analyzed): Draft => {
 }
 
 const notesOf = (scatter: Scatter): ReadonlyArray<string> =>
-  scatter._tag === "Concatenate" ? [] : [`on several shards: ${scatter.refusal.code}, ${scatter.refusal.reason}`]
+  scatter._tag !== "Refuse" ? [] : [`on several shards: ${scatter.refusal.code}, ${scatter.refusal.reason}`]
 
 /**
  * Tables that the topology does not list live on one shard, and so do statements about them: CREATE TABLE and LOCK

@@ -141,6 +141,12 @@ export const entries = {
     hint: "Split it",
     example: ""
   },
+  SL1103: {
+    title: "Syntax that cannot be written anew",
+    reason: "the shards' part of the statement cannot be written down without loss",
+    hint: "Write it in another way, or limit it to one shard",
+    example: ""
+  },
   SL2001: {
     title: "Tables the topology does not list",
     reason: "table {table} is not in the topology",
@@ -332,6 +338,36 @@ export const entries = {
     reason: "a recursive query needs the rows of all shards",
     hint: narrow,
     example: "with recursive t as (select id from users union all select id + 1 from t where id < 3) select * from t"
+  },
+  SL4017: {
+    title: "Output columns that cannot be told apart",
+    reason: "{what} cannot be taken apart into what each shard gives",
+    hint: "Write out the columns",
+    example: "select t, row_number() over (order by name) from users t"
+  },
+  SL4018: {
+    title: "Types that cannot be shipped",
+    reason: "{what} has a type that cannot be written down",
+    hint: "Cast it to a type of its own",
+    example: ""
+  },
+  SL4019: {
+    title: "Merging over stock clients",
+    reason: "shard {shard} is a stock client, whose rows cannot be merged",
+    hint: "Make the shard with PgShard.layer, or limit the statement to one shard",
+    example: ""
+  },
+  SL4020: {
+    title: "Texts whose collation is not known",
+    reason: "the statement compares texts of several collations, and it is not known which one applies",
+    hint: "Say COLLATE where it is ordered or grouped",
+    example: ""
+  },
+  SL4021: {
+    title: "Subqueries beside aggregates",
+    reason: "a subquery or column stands beside aggregates over several shards",
+    hint: "Compute it in a statement of its own",
+    example: "select count(*), (select count(*) from countries) from users"
   },
   SL5001: {
     title: "User functions",

@@ -21,7 +21,7 @@ import { draft, type Draft } from "./Refusal.js"
 import * as ViewCheck from "./ViewCheck.js"
 
 /**
- * Why the analysis stopped: a refusal, shards whose schemas differ in a table it needs, or a shard it has not heard of.
+ * Why the analysis stopped: a refusal, a text whose types a shard must tell first, shards whose schemas differ in a table it needs, or a shard it has not heard of.
  *
  * @since 0.1.0
  * @category models
@@ -32,6 +32,7 @@ export type Stop =
       readonly refusal: Draft
       /** A newer catalog could know the name. */ readonly unknownName: boolean
     }
+  | { readonly _tag: "Undescribed"; readonly sql: string }
   | { readonly _tag: "Mismatch"; readonly problems: ReadonlyArray<string> }
   | { readonly _tag: "Unread"; readonly table: string; readonly shard: ShardId }
 
@@ -124,6 +125,10 @@ export interface SchemaView {
   /** The family of a column's type, if its equality is known. */
   readonly familyOf: (column: Catalog.Column) => ReturnType<typeof KeyTypes.familyOf>
   readonly isPure: (qualified: string) => boolean
+  /** No user function can be meant by this name. */
+  readonly isBuiltinFunction: (names: ReadonlyArray<string>) => boolean
+  /** The databases' own collation orders texts byte by byte. */
+  readonly bytewise: boolean
   /** The relations that reference this one. */
   readonly referencing: (
     schema: string,
@@ -188,6 +193,11 @@ export const make = (sources: Sources): SchemaView => {
       )
     },
     isFunctionName: (name) => first.builtins.has(name) || functions.has(name),
+    isBuiltinFunction: (names) => {
+      const name = names[names.length - 1] ?? ""
+      return names.length > 1 ? names[0] === "pg_catalog" : !functions.has(name)
+    },
+    bytewise: isBytewise(first.settings["locale"] ?? ""),
     familyOf: (column) =>
       column.deterministic && !hasUserEquality(column) ? KeyTypes.familyOfOid(column.base) : undefined,
     referencing: referencingIn(catalogs)
@@ -212,6 +222,12 @@ const memoized = <A>(run: (text: string) => A): ((text: string) => A) => {
     known.set(text, fresh)
     return fresh
   }
+}
+
+/** Provider and collation as `CatalogQuery` gives them. The builtin provider orders by code points whatever its name. */
+const isBytewise = (locale: string): boolean => {
+  const [provider, collation] = locale.split(" ")
+  return provider === "b" || (provider === "c" && (collation === "C" || collation === "POSIX"))
 }
 
 const byName = <A extends { readonly name: string }>(all: ReadonlyArray<A>): ReadonlyMap<string, ReadonlyArray<A>> => {

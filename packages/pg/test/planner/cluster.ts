@@ -2,7 +2,10 @@
 import * as Bind from "@shardlayer/core/plan/Bind"
 import type { Plan } from "@shardlayer/core/plan/Plan"
 import type { QueryPlannerService } from "@shardlayer/core/QueryPlanner"
+import * as ScatterMerge from "@shardlayer/core/ScatterMerge"
+import type { ShardDriver } from "@shardlayer/core/ShardConnection"
 import type { ShardError } from "@shardlayer/core/ShardError"
+import type { ShardId } from "@shardlayer/core/topology/ShardId"
 import * as Resolver from "@shardlayer/core/topology/Resolver"
 import * as KeyValue from "@shardlayer/core/topology/KeyValue"
 import type * as Table from "@shardlayer/core/topology/Table"
@@ -32,6 +35,8 @@ export interface World {
   readonly oracle: Side
   readonly shards: ReadonlyArray<Side>
   readonly shard: (id: string) => Side
+  /** For plans that are merged; values come as text. */
+  readonly driver: (shard: ShardId) => Effect.Effect<ShardDriver, ShardError>
 }
 
 /** Makes the schema everywhere. */
@@ -41,7 +46,10 @@ export const make = (topology: Topology, schema: string, searchPath?: ReadonlyAr
     const sides = yield* Effect.forEach(cluster.nodes, (node) => side(node))
     yield* Effect.promise(() => Promise.all(sides.map((each) => each.run(schema))))
     const drivers = yield* Effect.forEach(topology.shards, (id, index) =>
-      Effect.map(openShard(nodeAt(cluster.shards, index)), ({ driver }) => ({ id, driver: Effect.succeed(driver) }))
+      Effect.map(openShard(nodeAt(cluster.shards, index), { types: asText }), ({ driver }) => ({
+        id,
+        driver: Effect.succeed(driver)
+      }))
     )
     const planner = yield* PgPlanner.make({ topology: () => topology, shards: () => drivers, searchPath })
     const find = (id: string) => {
@@ -54,10 +62,13 @@ export const make = (topology: Topology, schema: string, searchPath?: ReadonlyAr
       planner,
       oracle: find("oracle"),
       shards: topology.shards.map(find),
-      shard: find
+      shard: find,
+      driver: (id) => drivers.find((each) => each.id === id)?.driver ?? Effect.dieMessage(`no driver of ${id}`)
     }
     return world
   })
+
+const asText: pg.CustomTypesConfig = { getTypeParser: () => (text: string) => text }
 
 const nodeAt = (nodes: ReadonlyArray<PgCluster.Node>, index: number): PgCluster.Node => {
   const node = nodes[index]
@@ -75,7 +86,7 @@ const side = (node: PgCluster.Node) =>
           database: node.database,
           user: node.username,
           statement_timeout: 10_000,
-          types: { getTypeParser: () => (text: string) => text }
+          types: asText
         })
         await client.connect()
         return client
@@ -119,12 +130,30 @@ export const run = (world: World, sql: string, params: Params): Effect.Effect<Ou
     const bound = Bind.bind(planned.right, params, world.topology, () => undefined)
     if (Either.isLeft(bound)) return { _tag: "Refused" as const, error: bound.left }
     if (bound.right._tag === "Ask") return yield* Effect.dieMessage("no resolver asks here")
+    if (bound.right._tag === "Merged") {
+      const { merge, shards } = bound.right
+      const coordinator = shards[sql_turn++ % shards.length]!
+      const request = { merge, shards, coordinator, sql, params }
+      const rows = yield* Effect.either(
+        ScatterMerge.run({ driver: world.driver, concurrency: 16, rowsMax: 100_000 }, request, "executeValues")
+      )
+      return { _tag: "Ran" as const, answer: answerOf(rows), shards: shards.length, plan: planned.right }
+    }
     const ids = shardsOf(world, bound.right)
     const answers = yield* Effect.promise(() => Promise.all(ids.map((id) => world.shard(id).run(sql, params))))
     return { _tag: "Ran" as const, answer: together(answers), shards: ids.length, plan: planned.right }
   })
 
-const shardsOf = (world: World, bound: Bind.BoundPlan): ReadonlyArray<string> => {
+const answerOf = (result: Either.Either<ReadonlyArray<ReadonlyArray<string | null>>, ShardError>): Answer => {
+  if (Either.isRight(result)) return { _tag: "Rows", rows: result.right, count: result.right.length }
+  const { message } = result.left
+  return { _tag: "Failed", code: "code" in result.left ? result.left.code : result.left._tag, message }
+}
+
+const shardsOf = (
+  world: World,
+  bound: Exclude<Bind.BoundPlan, { readonly _tag: "Merged" }>
+): ReadonlyArray<string> => {
   switch (bound._tag) {
     case "AnyShard":
       return [world.topology.shards[sql_turn++ % world.topology.shards.length] ?? ""]

@@ -8,6 +8,7 @@ import type * as Parser from "@shardlayer/pg/planner/Parser"
 import { planStatement } from "@shardlayer/pg/planner/PlanStatement"
 import { toError } from "@shardlayer/pg/planner/Refusal"
 import type { SchemaView } from "@shardlayer/pg/planner/SchemaView"
+import type { Described } from "@shardlayer/pg/planner/Types"
 import * as KeyTypes from "@shardlayer/pg/planner/KeyTypes"
 import * as KeyType from "@shardlayer/core/topology/KeyType"
 import * as Either from "effect/Either"
@@ -53,7 +54,7 @@ const view = (of: Topology): SchemaView => {
 }
 
 /** `-- params: int8, text[]` gives types; without it a parameter has whatever type fits. `-- unlisted` has its topology. */
-const paramsOf = (sql: string): ParamTypes => {
+export const paramsOf = (sql: string): ParamTypes => {
   const names = /^-- params: (.*)$/m.exec(sql)?.[1]?.split(/,\s*/)
   if (names === undefined) return { scalar: () => "pending", array: () => "pending" }
   const family = (name: string | undefined) =>
@@ -64,16 +65,24 @@ const paramsOf = (sql: string): ParamTypes => {
   }
 }
 
+/** What a server said of texts (`Descriptions.pg.test.ts` asks it), so that plans are made here without one. */
+const described = (sql: string): Described | undefined => descriptions[sql]
+
+const descriptions: Readonly<Record<string, Described>> = JSON.parse(readFileSync(fileUrl("descriptions.json"), "utf8"))
+
 export const explain = (parser: Parser.Parser, sql: string): string => {
   const parsed = parser.parse(sql)
   if (Either.isLeft(parsed)) return `StatementInvalid ${parsed.left.message}`
   const planned = planStatement(
+    parser,
     parsed.right,
     view(sql.includes("-- unlisted") ? topologyUnlisted : topology),
-    paramsOf(sql)
+    paramsOf(sql),
+    described
   )
   if (Either.isRight(planned)) return print(planned.right.plan)
   const stop = planned.left
+  if (stop._tag === "Undescribed") return `not described yet, run npm run plans:accept: ${stop.sql}`
   if (stop._tag !== "Refused") return JSON.stringify(stop)
   const { code, offset, reason } = toError(stop.refusal, sql)
   return `${code}${offset === undefined ? "" : ` at "${sql.slice(offset, offset + 12).replaceAll("\n", " ")}"`}: ${reason}`
@@ -88,15 +97,16 @@ const print = (plan: Plan): string => {
     case "Routed": {
       const { scatter } = plan
       const many =
-        scatter._tag === "Concatenate"
-          ? "concatenate"
+        scatter._tag !== "Refuse"
+          ? scatter._tag.toLowerCase()
           : `${scatter.refusal.code}${scatter.refusal.offset === undefined ? "" : ` at "${scatter.refusal.sql.slice(scatter.refusal.offset, scatter.refusal.offset + 12)}"`}: ${scatter.refusal.reason}`
       const singles = plan.singles.length === 0 ? "" : ` with ${plan.singles.join(", ")}`
       return [
         `${plan.access} by key${singles}, else ${many}`,
         ...plan.references.map(
           (reference) => `  ${reference.alias}: ${Explain.formatConstraint(reference.columns, reference.constraint)}`
-        )
+        ),
+        ...(scatter._tag === "Merge" ? Explain.formatMerge(scatter.merge).map((line) => `  ${line}`) : [])
       ].join("\n")
     }
   }

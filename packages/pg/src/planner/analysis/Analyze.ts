@@ -7,7 +7,7 @@
  *
  * @since 0.1.0
  */
-import type { Node } from "libpg-query"
+import type { Node, SelectStmt } from "libpg-query"
 import * as Either from "effect/Either"
 import type * as Ast from "../Ast.js"
 import { draft } from "../Refusal.js"
@@ -16,15 +16,30 @@ import * as Builder from "./Builder.js"
 import * as Expression from "./Expression.js"
 import type { Analyzed } from "./Model.js"
 import * as Select from "./Select.js"
-import type { Walk } from "./Walk.js"
+import type { Level, Walk } from "./Walk.js"
 import * as Write from "./Write.js"
 
+/**
+ * A statement's facts, and its levels with the names that are visible there.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Study {
+  readonly tree: Node
+  readonly analyzed: Analyzed
+  readonly levels: ReadonlyMap<SelectStmt, Level>
+  /** Looks up more names of a level's scope. What it finds beyond `analyzed` is of relations whose columns are not known. */
+  readonly builder: Builder.Builder
+}
+
 /** @since 0.1.0 @category functions */
-export const analyze = (tree: Node, view: SchemaView, params: Builder.ParamTypes): Either.Either<Analyzed, Stop> => {
+export const analyze = (tree: Node, view: SchemaView, params: Builder.ParamTypes): Either.Either<Study, Stop> => {
   const builder = Builder.make(view, params, paramsOf(tree))
   return stoppable(() => {
-    Select.query(makeWalk(builder), tree, undefined, undefined, undefined)
-    return builder.finish()
+    const walk = makeWalk(builder)
+    Select.query(walk, tree, undefined, undefined, undefined)
+    return { tree, analyzed: builder.finish(), levels: walk.levels, builder }
   })
 }
 
@@ -73,6 +88,7 @@ const makeWalk = (builder: Builder.Builder, views: ReadonlyArray<string> = []): 
     frames: [],
     views,
     within: (view, inside) => makeWalk(inside, [...views, view]),
+    levels: new Map(),
     expression: (node, scope, place) => Expression.expression(walk, node, scope, place),
     condition: (node, scope, place) => Expression.condition(walk, node, scope, place),
     query: (node, outer, ctes, position) => Select.query(walk, node, outer, ctes, position),

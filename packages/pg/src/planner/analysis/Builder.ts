@@ -14,6 +14,7 @@ import type {
   Block,
   BlockId,
   Claim,
+  Collation,
   ColumnId,
   ColumnInfo,
   Fact,
@@ -68,7 +69,12 @@ export interface Builder {
   readonly view: SchemaView
   readonly newBlock: (parent: { readonly place: Place; readonly position: RelationId } | undefined) => BlockId
   readonly newRelation: (block: BlockId, guards: ReadonlyArray<GuardId>) => RelationId
-  readonly newColumn: (relation: RelationId, name: string, family: Family | undefined) => ColumnId
+  readonly newColumn: (
+    relation: RelationId,
+    name: string,
+    family: Family | undefined,
+    collation?: Collation | undefined
+  ) => ColumnId
   readonly newGuard: () => GuardId
   readonly column: (column: ColumnId) => ColumnInfo
   readonly blockOf: (column: ColumnId) => BlockId
@@ -167,8 +173,12 @@ const makeGraph = () => {
       for (const guard of around) known(guards[guard]).relations.add(id)
       return id
     },
-    newColumn: (relation: RelationId, name: string, family: Family | undefined): ColumnId =>
-      columns.push({ relation, name, family }) - 1,
+    newColumn: (
+      relation: RelationId,
+      name: string,
+      family: Family | undefined,
+      collation: Collation | undefined = undefined
+    ): ColumnId => columns.push({ relation, name, family, collation }) - 1,
     newGuard: (): GuardId => guards.push({ relations: new Set() }) - 1,
     column: (column: ColumnId) => known(columns[column]),
     blockOf: (column: ColumnId) => known(relations[known(columns[column]).relation]).block,

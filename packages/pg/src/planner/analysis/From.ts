@@ -109,7 +109,8 @@ const tableSource = (walk: Walk, named: Named, node: RangeVar, place: Place, isR
     column: builder.newColumn(
       relation,
       column.name,
-      named._tag === "Single" ? undefined : builder.view.familyOf(column)
+      named._tag === "Single" ? undefined : builder.view.familyOf(column),
+      column.collation === null ? undefined : { name: column.collation, deterministic: column.deterministic }
     )
   }))
   const source: Source = {

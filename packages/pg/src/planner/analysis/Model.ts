@@ -24,6 +24,15 @@ export interface ColumnInfo {
   readonly name: string
   /** The family whose equality is known for this column; undefined: none. */
   readonly family: KeyType.Family | undefined
+  /** Of a table's column whose type has one. */
+  readonly collation: Collation | undefined
+}
+
+/** @since 0.1.0 @category models */
+export interface Collation {
+  readonly name: string
+  /** Texts are equal when their bytes are. */
+  readonly deterministic: boolean
 }
 
 /**

@@ -21,7 +21,15 @@ import * as From from "./From.js"
 import type { BlockId, ColumnId } from "./Model.js"
 import * as OutputName from "./OutputName.js"
 import { findSource, type NamedColumn, type Scope } from "./Scope.js"
-import { type FromContext, isWrite, type Output, type Position, type Shape, type Walk } from "./Walk.js"
+import {
+  type FromContext,
+  isWrite,
+  type LevelTraits,
+  type Output,
+  type Position,
+  type Shape,
+  type Walk
+} from "./Walk.js"
 
 /** @since 0.1.0 @category functions */
 export const query = (
@@ -56,17 +64,7 @@ const selectQuery = (
   return plain(context, select, place)
 }
 
-/** What about a level decides how facts pass through it. */
-interface Traits {
-  readonly grouped: boolean
-  readonly aggregated: boolean
-  readonly groupingSets: boolean
-  readonly windows: boolean
-  readonly distinctOn: boolean
-  readonly limited: boolean
-}
-
-const traitsOf = (walk: Walk, select: SelectStmt): Traits => {
+const traitsOf = (walk: Walk, select: SelectStmt): LevelTraits => {
   const outputs = [select.targetList, select.sortClause, select.havingClause, select.distinctClause]
   const grouped = (select.groupClause ?? []).length > 0
   return {
@@ -112,6 +110,7 @@ const plain = (context: FromContext, select: SelectStmt, place: Place): Shape =>
   }
   walkOrdering(walk, select, scope, perRow)
   walkLimits(context, select, place)
+  walk.levels.set(select, { select, block: place.block, scope, traits, groupColumns: keys })
   recordTraits(walk, select, traits, place.block)
   recordLocks(walk, select, scope)
   walk.builder.setExports(place.block, !always)
@@ -142,7 +141,13 @@ const walkOrdering = (walk: Walk, select: SelectStmt, scope: Scope, place: Place
   }
 }
 
-const bareName = (node: Node | undefined): string | undefined => {
+/**
+ * The name of an unqualified column reference.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const bareName = (node: Node | undefined): string | undefined => {
   const fields = Ast.as("ColumnRef", node)?.fields ?? []
   return fields.length === 1 ? Ast.names(fields)[0] : undefined
 }
@@ -184,7 +189,13 @@ const walkGroupingSet = (walk: Walk, select: SelectStmt, node: Node, scope: Scop
   for (const child of items) walkGroupingSet(walk, select, groupItem(select, scope, child), scope, place)
 }
 
-const groupItem = (select: SelectStmt, scope: Scope, node: Node): Node => {
+/**
+ * What an item of GROUP BY means.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const groupItem = (select: SelectStmt, scope: Scope, node: Node): Node => {
   const number = Ast.as("A_Const", node)?.ival?.ival
   if (number !== undefined) return targetAt(select, number - 1) ?? node
   const name = bareName(node)
@@ -199,7 +210,7 @@ const targetAt = (select: SelectStmt, index: number): Node | undefined => {
   return targets.slice(0, index + 1).some((target) => OutputName.isStar(target?.val)) ? undefined : targets[index]?.val
 }
 
-const recordTraits = (walk: Walk, select: SelectStmt, traits: Traits, block: BlockId): void => {
+const recordTraits = (walk: Walk, select: SelectStmt, traits: LevelTraits, block: BlockId): void => {
   const add = (
     kind: "order" | "limit" | "aggregate" | "distinct" | "distinctOn" | "window" | "lock",
     clause: string,
@@ -240,7 +251,7 @@ const shapeOf = (
   walk: Walk,
   select: SelectStmt,
   scope: Scope,
-  traits: Traits,
+  traits: LevelTraits,
   keys: ReadonlySet<ColumnId>,
   block: BlockId
 ): Shape => {

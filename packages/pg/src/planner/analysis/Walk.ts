@@ -3,7 +3,7 @@
  *
  * @since 0.1.0
  */
-import type { Alias, Node } from "libpg-query"
+import type { Alias, Node, SelectStmt } from "libpg-query"
 import type { Operand } from "@shardlayer/core/plan/Constraint"
 import type { Family } from "@shardlayer/core/topology/KeyType"
 import type { Builder, Place } from "./Builder.js"
@@ -73,6 +73,36 @@ export interface AggregateFrame {
   outer: boolean
 }
 
+/**
+ * A SELECT with a FROM list (no set operation), its names resolved: what it takes to write it anew.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Level {
+  readonly select: SelectStmt
+  readonly block: BlockId
+  readonly scope: Scope
+  readonly traits: LevelTraits
+  /** The columns grouped by, as far as they are plain columns. */
+  readonly groupColumns: ReadonlySet<ColumnId>
+}
+
+/**
+ * What about a level decides how facts pass through it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface LevelTraits {
+  readonly grouped: boolean
+  readonly aggregated: boolean
+  readonly groupingSets: boolean
+  readonly windows: boolean
+  readonly distinctOn: boolean
+  readonly limited: boolean
+}
+
 /** @since 0.1.0 @category models */
 export interface Walk {
   readonly builder: Builder
@@ -81,6 +111,8 @@ export interface Walk {
   readonly views: ReadonlyArray<string>
   /** A walk through the query of a view. */
   readonly within: (view: string, builder: Builder) => Walk
+  /** Each level by its node; of a CTE that is referred to several times, the last one. */
+  readonly levels: Map<SelectStmt, Level>
   readonly expression: (node: Node | undefined, scope: Scope, place: Place) => void
   /** The conjuncts of a condition: facts, and everything an expression is. */
   readonly condition: (node: Node | undefined, scope: Scope, place: Place) => void

@@ -17,11 +17,18 @@ import type { Answer, Row } from "./Answer.js"
 /** Longer than any statement of the cases takes on one server; the router gets no more than this. */
 const timeoutMillis = 30_000
 
+export type Param = string | number | boolean | null
+
 /** Runs a statement. With `repeatable`, one whose columns share a name runs twice, to see all of their values. */
-export const ask = (router: ShardRouterService, sql: string, repeatable: boolean): Effect.Effect<Answer> =>
+export const ask = (
+  router: ShardRouterService,
+  sql: string,
+  repeatable: boolean,
+  params: ReadonlyArray<Param> = []
+): Effect.Effect<Answer> =>
   answered(
     Effect.gen(function* () {
-      const statement = router.client.unsafe(sql)
+      const statement = router.client.unsafe(sql, params)
       const raw = yield* statement.raw
       const answer = rowsOf(raw)
       if (answer._tag !== "Rows") return answer
@@ -35,9 +42,10 @@ export const ask = (router: ShardRouterService, sql: string, repeatable: boolean
 /** The same rows as a program usually takes them: plainly, and as a stream. As text, by column name. */
 export const otherWays = (
   router: ShardRouterService,
-  sql: string
+  sql: string,
+  params: ReadonlyArray<Param> = []
 ): Effect.Effect<{ readonly plain: ReadonlyArray<string>; readonly streamed: ReadonlyArray<string> } | undefined> => {
-  const statement = router.client.unsafe<object>(sql)
+  const statement = router.client.unsafe<object>(sql, params)
   return Effect.all({
     plain: Effect.map(statement, (rows) => rows.map((row) => JSON.stringify(row))),
     streamed: Effect.map(Stream.runCollect(statement.stream), (rows) => Array.from(rows, (row) => JSON.stringify(row)))
@@ -57,8 +65,12 @@ export const onAllShards = (router: ShardRouterService, sql: string): Effect.Eff
   )
 
 /** How the router says it would run a statement; nothing for what it cannot even parse. */
-export const strategy = (router: ShardRouterService, sql: string): Effect.Effect<string | undefined> =>
-  router.explain(router.client.unsafe(sql)).pipe(
+export const strategy = (
+  router: ShardRouterService,
+  sql: string,
+  params: ReadonlyArray<Param> = []
+): Effect.Effect<string | undefined> =>
+  router.explain(router.client.unsafe(sql, params)).pipe(
     Effect.map((explanation): string => explanation.strategy),
     Effect.catchAllCause(() => Effect.succeed(undefined))
   )
@@ -107,6 +119,7 @@ const fromError = (error: ShardError): Answer => {
       return { _tag: "Rows", command: "ROLLBACK", count: null, columns: [], rows: [] }
     case "AcquireTimeout":
     case "CommitUnknown":
+    case "MergeLimitExceeded":
     case "NotInstalled":
     case "ResolveFailed":
     case "ShardInUse":

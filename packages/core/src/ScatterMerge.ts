@@ -1,0 +1,393 @@
+/**
+ * Runs a merge: the plan's own statement on each shard, their rows as texts, one answer.
+ *
+ * Enters: a `Merge`, the shards it is bound to, the program's parameters. Leaves: rows in the form the operation asks
+ * for, or a stream of them. Holds: what is kept in memory is bounded by `rowsMax`; a stream in order reads the shards
+ * page by page, as fast as its rows are taken; the first failure interrupts the other shards.
+ *
+ * @since 0.1.0
+ */
+import type { Row } from "@effect/sql/SqlConnection"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { Operation } from "./LightStatement.js"
+import * as Distinct from "./merge/Distinct.js"
+import * as Groups from "./merge/Groups.js"
+import * as KWayMerge from "./merge/KWayMerge.js"
+import * as Limit from "./merge/Limit.js"
+import type { MergeProblem } from "./merge/MergeProblem.js"
+import * as RowOrder from "./merge/RowOrder.js"
+import * as Page from "./plan/Page.js"
+import type { Finish, Fragment, Merge, TextRow } from "./plan/Merge.js"
+import type { Field, ShardConnection, ShardDriver, TextResult } from "./ShardConnection.js"
+import { MergeLimitExceeded, type ShardError, StatementFailed } from "./ShardError.js"
+import type { ShardId } from "./topology/ShardId.js"
+
+/** @since 0.1.0 @category models */
+export interface Options {
+  readonly driver: (shard: ShardId) => Effect.Effect<ShardDriver, ShardError>
+  /** Shards that one statement runs on at a time. */
+  readonly concurrency: number
+  /** Groups, distinct rows, or rows to combine, that one statement may hold in memory. */
+  readonly rowsMax: number
+}
+
+/** @since 0.1.0 @category models */
+export interface Request {
+  readonly merge: Merge
+  /** At least two. */
+  readonly shards: ReadonlyArray<ShardId>
+  /** Where `Combine` is done. */
+  readonly coordinator: ShardId
+  /** The program's own text, for the server's complaint about a page that is none. */
+  readonly sql: string
+  readonly params: ReadonlyArray<unknown>
+}
+
+/** @since 0.1.0 @category functions */
+export const run = (options: Options, request: Request, operation: Operation): Effect.Effect<any, ShardError> =>
+  Effect.flatMap(bound(options, request), (page) => {
+    const { merge, shards } = request
+    const { finish } = merge
+    if (finish._tag === "Combine") return combined(options, request, finish.statement, page, operation)
+    const rowsMax = finish._tag === "Groups" ? options.rowsMax : Infinity
+    return Effect.flatMap(texts(options, request, page, rowsMax), (results) =>
+      Effect.flatMap(finished(options, merge, finish, page.amounts, results), (rows) =>
+        Effect.map(options.driver(first(shards)), (driver) =>
+          present(driver, fieldsOf(merge, results[0]), operation, projected(merge, rows))
+        )
+      )
+    )
+  })
+
+/** @since 0.1.0 @category functions */
+export const stream = (options: Options, request: Request): Stream.Stream<Row, ShardError> => {
+  const { merge, shards } = request
+  const { finish } = merge
+  if (finish._tag !== "Rows") {
+    return Stream.unwrap(
+      Effect.map(run(options, request, "execute"), (rows: ReadonlyArray<Row>) => Stream.fromIterable(rows))
+    )
+  }
+  return Stream.unwrapScoped(
+    Effect.gen(function* () {
+      const page = yield* bound(options, request)
+      const pulls = yield* Effect.forEach(
+        shards,
+        (shard, index) =>
+          Effect.flatMap(options.driver(shard), (driver) =>
+            Stream.toPull(
+              // One page ahead of the one that is being merged.
+              Stream.bufferChunks(driver.streamText(merge.statement.sql, page.params(index)), { capacity: 1 })
+            )
+          ),
+        { concurrency: "unbounded" }
+      )
+      const driver = yield* options.driver(first(shards))
+      const presenter = driver.presenter(fieldsOf(merge, undefined))
+      const steps = stepsOf(options, merge, finish, page.amounts)
+      return Stream.mapChunks(merged(steps, pulls), (rows) =>
+        Chunk.unsafeFromArray([...presenter.objects(projected(merge, Chunk.toReadonlyArray(rows)))])
+      )
+    })
+  )
+}
+
+/** What a request's parameters come to. */
+interface Bound {
+  readonly amounts: Page.Amounts
+  /** The moment of the statement, where it is needed. */
+  readonly now: string | null
+  /** Of the statement on the shard of this place in the request. */
+  readonly params: (place: number) => ReadonlyArray<unknown>
+}
+
+const bound = (options: Options, request: Request): Effect.Effect<Bound, ShardError> => {
+  const { merge, params, shards, sql } = request
+  const amounts = Page.amounts(merge.finish.page, params)
+  if (amounts === undefined) {
+    // No number of rows: PostgreSQL says so in its own words.
+    return Effect.flatMap(options.driver(first(shards)), (driver) =>
+      Effect.zipRight(
+        driver.execute(sql, params),
+        Effect.dieMessage("a page that PostgreSQL takes and the router does not understand")
+      )
+    )
+  }
+  return Effect.map(moment(options, request), (now) => ({
+    amounts,
+    now,
+    params: (place) => paramsOf(merge.statement, { request, amounts, now, place, rows: [] })
+  }))
+}
+
+const moment = (options: Options, { merge, shards }: Request): Effect.Effect<string | null, ShardError> => {
+  const { now } = merge
+  if (now === undefined) return Effect.succeed(null)
+  return Effect.flatMap(options.driver(first(shards)), (driver) =>
+    Effect.map(driver.executeText(now, [], 1), ({ rows }) => rows[0]?.[0] ?? null)
+  )
+}
+
+interface Sources {
+  readonly request: Request
+  readonly amounts: Page.Amounts
+  readonly now: string | null
+  readonly place: number
+  readonly rows: ReadonlyArray<TextRow>
+}
+
+const paramsOf = (fragment: Fragment, { amounts, now, place, request, rows }: Sources): ReadonlyArray<unknown> =>
+  fragment.params.map((source) => {
+    switch (source._tag) {
+      case "Given":
+        return request.params[source.index - 1]
+      case "Depth":
+        return Page.depth(amounts)
+      case "Skip":
+        return 0
+      case "Step":
+        return 1
+      case "Now":
+        return now
+      case "First":
+        return place === 0
+      case "Column":
+        return rows.map((row) => row[source.column] ?? null)
+    }
+  })
+
+/** The rows of all shards, each in the form it came. */
+const texts = (
+  options: Options,
+  { merge, shards }: Request,
+  page: Bound,
+  rowsMax: number
+): Effect.Effect<ReadonlyArray<TextResult>, ShardError> =>
+  Effect.flatMap(
+    Effect.forEach(
+      shards,
+      (shard, place) =>
+        Effect.flatMap(options.driver(shard), (driver) =>
+          driver.executeText(merge.statement.sql, page.params(place), rowsMax)
+        ),
+      { concurrency: options.concurrency }
+    ),
+    (results) =>
+      results.some(({ truncated }) => truncated)
+        ? Effect.fail(
+            new MergeLimitExceeded({ rowsMax, what: merge.finish._tag === "Groups" ? "groups" : "rows to combine" })
+          )
+        : Effect.succeed(results)
+  )
+
+const combined = (
+  options: Options,
+  request: Request,
+  statement: Fragment,
+  page: Bound,
+  operation: Operation
+): Effect.Effect<any, ShardError> =>
+  Effect.flatMap(texts(options, request, page, options.rowsMax), (results) => {
+    const rows = results.flatMap((result) => result.rows)
+    const { rowsMax } = options
+    if (rows.length > rowsMax) return Effect.fail(new MergeLimitExceeded({ rowsMax, what: "rows to combine" }))
+    const params = paramsOf(statement, { request, amounts: page.amounts, now: page.now, place: 0, rows })
+    return Effect.flatMap(options.driver(request.coordinator), (driver) =>
+      runAs(driver, operation, statement.sql, params)
+    )
+  })
+
+/**
+ * One statement on one connection, in the form that the operation asks for.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const runAs = (
+  connection: Pick<ShardConnection, "execute" | "executeValues" | "executeRaw">,
+  operation: Operation,
+  sql: string,
+  params: ReadonlyArray<unknown>
+): Effect.Effect<any, ShardError> => {
+  switch (operation) {
+    case "execute":
+    case "executeWithoutTransform":
+    case "executeUnprepared":
+      return connection.execute(sql, params)
+    case "executeValues":
+      return connection.executeValues(sql, params)
+    case "executeRaw":
+      return connection.executeRaw(sql, params)
+  }
+}
+
+const finished = (
+  options: Options,
+  merge: Merge,
+  finish: Exclude<Finish, { readonly _tag: "Combine" }>,
+  amounts: Page.Amounts,
+  results: ReadonlyArray<TextResult>
+): Effect.Effect<ReadonlyArray<TextRow>, ShardError> => {
+  const rows = finish._tag === "Rows" ? rowsOf(options, merge, finish, amounts, results) : groupsOf(options, merge, finish, amounts, results)
+  return Either.isRight(rows)
+    ? Effect.succeed(rows.right)
+    : Effect.fail(problem(rows.left, finish._tag === "Rows" ? "distinct rows" : "groups"))
+}
+
+const rowsOf = (
+  options: Options,
+  merge: Merge,
+  finish: Extract<Finish, { readonly _tag: "Rows" }>,
+  amounts: Page.Amounts,
+  results: ReadonlyArray<TextResult>
+): Either.Either<ReadonlyArray<TextRow>, MergeProblem> => {
+  const { distinct, limit, order } = stepsOf(options, merge, finish, amounts)
+  const inputs = results.map((result) => result.rows)
+  // Without repeats and ties, no row after the page is looked at.
+  const wanted = distinct === undefined && finish.page?.withTies !== true ? (Page.depth(amounts) ?? Infinity) : Infinity
+  const rows = finish.order.length === 0 ? inputs.flat() : KWayMerge.mergeSorted(order, inputs, wanted)
+  return Either.map(distinct === undefined ? Either.right(rows) : distinct.filter(rows), limit.take)
+}
+
+const groupsOf = (
+  options: Options,
+  merge: Merge,
+  finish: Extract<Finish, { readonly _tag: "Groups" }>,
+  amounts: Page.Amounts,
+  results: ReadonlyArray<TextResult>
+): Either.Either<ReadonlyArray<TextRow>, MergeProblem> => {
+  const { aggregates, keys } = finish
+  const groups = Groups.make({ aggregates, keys, kinds: merge.kinds, groupsMax: options.rowsMax })
+  for (const { rows } of results) {
+    const added = groups.add(rows)
+    if (Either.isLeft(added)) return Either.left(added.left)
+  }
+  return Either.map(groups.finish(), (rows) => {
+    const order = RowOrder.make(finish.order, finish.kinds)
+    const sorted = finish.order.length === 0 ? rows : RowOrder.sort(order, rows)
+    return limitOf(finish.page, amounts, order).take(sorted)
+  })
+}
+
+interface Steps {
+  readonly order: RowOrder.RowOrder
+  readonly distinct: Distinct.Distinct | undefined
+  readonly limit: Limit.Limit
+}
+
+const stepsOf = (
+  options: Options,
+  { kinds }: Merge,
+  finish: Extract<Finish, { readonly _tag: "Rows" }>,
+  amounts: Page.Amounts
+): Steps => {
+  const order = RowOrder.make(finish.order, kinds)
+  return {
+    order,
+    distinct: finish.distinct === undefined ? undefined : Distinct.hashed(finish.distinct, kinds, options.rowsMax),
+    limit: limitOf(finish.page, amounts, order)
+  }
+}
+
+const limitOf = (
+  page: Extract<Finish, { readonly _tag: "Rows" }>["page"],
+  { limit, offset }: Page.Amounts,
+  order: RowOrder.RowOrder
+): Limit.Limit => Limit.make({ offset, limit, ties: page?.withTies === true ? order : undefined })
+
+type Pull = Effect.Effect<Chunk.Chunk<TextRow>, Option.Option<ShardError>>
+
+/** Merges pages as they come, and asks only the shards without which it cannot go on. */
+const merged = ({ distinct, limit, order }: Steps, pulls: ReadonlyArray<Pull>): Stream.Stream<TextRow, ShardError> => {
+  const merge = KWayMerge.make(order, pulls.length)
+  const feed = (index: number): Effect.Effect<void, Option.Option<ShardError>> =>
+    Effect.matchEffect(pulls[index]!, {
+      onSuccess: (rows) => Effect.sync(() => merge.push(index, Chunk.toReadonlyArray(rows))),
+      onFailure: (end) => (Option.isNone(end) ? Effect.sync(() => merge.end(index)) : Effect.fail(end))
+    })
+  const pull: Pull = Effect.suspend(() => {
+    if (limit.done()) return Effect.fail(Option.none())
+    const rows = merge.pull()
+    const unique = distinct === undefined ? Either.right(rows) : distinct.filter(rows)
+    if (Either.isLeft(unique)) return Effect.fail(Option.some(problem(unique.left, "distinct rows")))
+    const page = limit.take(unique.right)
+    if (page.length > 0) return Effect.succeed(Chunk.unsafeFromArray([...page]))
+    if (merge.done()) return Effect.fail(Option.none())
+    return Effect.zipRight(
+      Effect.forEach(merge.wanting(), feed, { concurrency: "unbounded", discard: true }),
+      pull
+    )
+  })
+  return Stream.fromPull(Effect.succeed(pull) as Effect.Effect<Pull, never, Scope.Scope>)
+}
+
+const problem = (found: MergeProblem, what: MergeLimitExceeded["what"]): ShardError => {
+  switch (found._tag) {
+    case "TooManyGroups":
+      return new MergeLimitExceeded({ rowsMax: found.groupsMax, what })
+    case "OutOfRange":
+      return new StatementFailed({
+        shard: "(merged)",
+        kind: "InvalidValue",
+        code: "22003",
+        reason: found.message,
+        severity: "ERROR",
+        detail: undefined,
+        hint: undefined,
+        position: undefined,
+        schema: undefined,
+        table: undefined,
+        column: undefined,
+        constraint: undefined,
+        dataType: undefined,
+        where: undefined,
+        cause: undefined
+      })
+  }
+}
+
+const projected = (merge: Merge, rows: ReadonlyArray<TextRow>): ReadonlyArray<TextRow> => {
+  const { outputs } = merge
+  // Mostly the answer is the first columns, in order, and often it is all of them.
+  if (outputs.every(({ column }, index) => column === index)) {
+    const width = outputs.length
+    return rows[0]?.length === width ? rows : rows.map((row) => row.slice(0, width))
+  }
+  return rows.map((row) => outputs.map(({ column }) => row[column] ?? null))
+}
+
+const fieldsOf = (merge: Merge, result: TextResult | undefined): ReadonlyArray<Field> =>
+  merge.outputs.map(({ name, shard, type }) => ({
+    name,
+    type: type === 0 ? (result?.fields[shard]?.dataTypeID ?? 0) : type
+  }))
+
+const present = (
+  driver: ShardDriver,
+  fields: ReadonlyArray<Field>,
+  operation: Operation,
+  rows: ReadonlyArray<TextRow>
+): unknown => {
+  const presenter = driver.presenter(fields)
+  switch (operation) {
+    case "execute":
+    case "executeWithoutTransform":
+    case "executeUnprepared":
+      return presenter.objects(rows)
+    case "executeValues":
+      return presenter.arrays(rows)
+    case "executeRaw":
+      return presenter.raw(rows)
+  }
+}
+
+const first = (shards: ReadonlyArray<ShardId>): ShardId => {
+  const [shard] = shards
+  if (shard === undefined) throw new Error("a merge over no shards")
+  return shard
+}

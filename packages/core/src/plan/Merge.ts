@@ -1,0 +1,162 @@
+/**
+ * How the rows of several shards become one answer: the statement that each runs, and how the rest is done.
+ *
+ * A plain value like the plan it is part of. Columns are numbered from 0; rows are texts as PostgreSQL sends them.
+ * `Rows` and `Groups` are done here by `merge/`, step by step; `Combine` is done by a PostgreSQL over the shards' rows,
+ * where JavaScript could differ from it by a byte.
+ *
+ * @since 0.1.0
+ */
+import type { ValueKind } from "./ValueKind.js"
+
+/**
+ * A row as it travels: each value as PostgreSQL's text, or NULL.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type TextRow = ReadonlyArray<string | null>
+
+/**
+ * Where the value of a `$n` in a fragment comes from.
+ *
+ * - `Given`: the program's own parameter of this number.
+ * - `Depth`: how many rows a shard must give: LIMIT and OFFSET together; NULL for all.
+ * - `Skip`: how many rows a shard leaves out in front.
+ * - `Step`: the distance of the keys that a probe samples.
+ * - `Now`: the moment of the statement, the same on all shards.
+ * - `First`: true on the first shard, false on the others: what does not come from sharded tables is computed once.
+ * - `Column`: all values of a column of the shards' rows, as text[].
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type ParamSource =
+  | { readonly _tag: "Given"; readonly index: number }
+  | { readonly _tag: "Depth" }
+  | { readonly _tag: "Skip" }
+  | { readonly _tag: "Step" }
+  | { readonly _tag: "Now" }
+  | { readonly _tag: "First" }
+  | { readonly _tag: "Column"; readonly column: number }
+
+/**
+ * A statement made by the planner; `params[0]` is its `$1`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Fragment {
+  readonly sql: string
+  readonly params: ReadonlyArray<ParamSource>
+}
+
+/** @since 0.1.0 @category models */
+export interface SortKey {
+  readonly column: number
+  readonly descending: boolean
+  readonly nullsFirst: boolean
+}
+
+/**
+ * A number of rows: in the text, or in a parameter.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Amount =
+  | { readonly _tag: "Constant"; readonly rows: number }
+  | { readonly _tag: "Param"; readonly index: number }
+
+/**
+ * LIMIT, OFFSET, FETCH FIRST … WITH TIES.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Page {
+  readonly offset: Amount | undefined
+  readonly limit: Amount | undefined
+  readonly withTies: boolean
+}
+
+/**
+ * A column of the answer: which column of the merged rows it is. `type` is its OID, 0 where each server numbers the type
+ * itself: then it is that of column `shard` of the shards' rows.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface OutputColumn {
+  readonly column: number
+  readonly name: string
+  readonly type: number
+  readonly shard: number
+}
+
+/**
+ * How the partial results of one aggregate become its value. `column` holds the partial; the values of several shards
+ * for one group, NULLs apart.
+ *
+ * - `Sum`: exact in the column's kind; NULL for none. `Count`: the same, 0 for none.
+ * - `Average`: `column` holds sums, `count` counts; in PostgreSQL's own scale for numeric division.
+ * - `Any`: one of them.
+ * - `Distinct`: each partial is a value; their number, each counted once.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Aggregate =
+  | {
+      readonly _tag: "Sum" | "Count" | "Min" | "Max" | "BoolAnd" | "BoolOr" | "BitAnd" | "BitOr" | "BitXor" | "Any"
+      readonly column: number
+    }
+  | { readonly _tag: "Average"; readonly column: number; readonly count: number }
+  | { readonly _tag: "Distinct"; readonly column: number }
+
+/**
+ * - `Rows`: the shards' rows, merged in `order` (each shard's rows come in it), each tuple of `distinct` columns once.
+ * - `Groups`: rows equal in `keys` become one row: the keys, then the aggregates, in this order. `order` and `outputs`
+ *   number those. Without keys there is one row, whatever the shards give.
+ * - `Combine`: a PostgreSQL finishes; its rows are the answer.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Finish =
+  | {
+      readonly _tag: "Rows"
+      readonly order: ReadonlyArray<SortKey>
+      readonly distinct: ReadonlyArray<number> | undefined
+      readonly page: Page | undefined
+      /** Samples the sort keys of a shard's rows, for pages far down. Its columns are those of `order`. */
+      readonly probe: Fragment | undefined
+    }
+  | {
+      readonly _tag: "Groups"
+      readonly keys: ReadonlyArray<number>
+      readonly aggregates: ReadonlyArray<Aggregate>
+      /** Of the keys and the aggregates. */
+      readonly kinds: ReadonlyArray<ValueKind>
+      readonly order: ReadonlyArray<SortKey>
+      readonly page: Page | undefined
+    }
+  | {
+      readonly _tag: "Combine"
+      readonly statement: Fragment
+      /** What the shards' statement limits its rows to. */
+      readonly page: Page | undefined
+    }
+
+/** @since 0.1.0 @category models */
+export interface Merge {
+  /** What each shard runs. */
+  readonly statement: Fragment
+  /** Of the columns that it gives. */
+  readonly kinds: ReadonlyArray<ValueKind>
+  readonly finish: Finish
+  /** Asks a shard for the moment of the statement, where something needs it. */
+  readonly now: string | undefined
+  /** The answer's columns; not used by `Combine`, whose statement gives them. */
+  readonly outputs: ReadonlyArray<OutputColumn>
+}

@@ -1,0 +1,164 @@
+/**
+ * Types of columns and parameters, as Describe tells them: their names, and how a merge sees their values.
+ *
+ * Enters: OIDs, the catalog of the shard they are of. Leaves: a `TypeRef`, and a `ValueKind`. Holds: a builtin type has
+ * the same OID on every server; a user's has one on each, so it goes by name.
+ *
+ * @since 0.1.0
+ */
+import type { ValueKind } from "@shardlayer/core/plan/ValueKind"
+import type * as Catalog from "./Catalog.js"
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface TypeRef {
+  /** 0 for a type that each server numbers itself. */
+  readonly oid: number
+  /** The builtin type under all domains; 0 for other user types. */
+  readonly base: number
+  /** Schema and name, for a cast; none where it cannot be written down. */
+  readonly names: ReadonlyArray<string>
+  /** Of an enum, in order. */
+  readonly labels: ReadonlyArray<string> | undefined
+}
+
+/**
+ * What Describe said of a statement.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Described {
+  readonly params: ReadonlyArray<TypeRef>
+  readonly columns: ReadonlyArray<{ readonly name: string; readonly type: TypeRef }>
+}
+
+/** Name, OID, OID of its array type. */
+const builtin: ReadonlyArray<readonly [string, number, number]> = `
+bool 16 1000, bytea 17 1001, char 18 1002, name 19 1003, int8 20 1016, int2 21 1005, int4 23 1007, regproc 24 
+1008, text 25 1009, oid 26 1028, xid 28 1011, json 114 199, xml 142 143, point 600 1017, lseg 601 1018, path 
+602 1019, box 603 1020, polygon 604 1027, line 628 629, float4 700 1021, float8 701 1022, circle 718 719, 
+macaddr8 774 775, money 790 791, macaddr 829 1040, inet 869 1041, bpchar 1042 1014, varchar 1043 1015, date 
+1082 1182, time 1083 1183, timestamp 1114 1115, timestamptz 1184 1185, interval 1186 1187, timetz 1266 1270, 
+bit 1560 1561, varbit 1562 1563, numeric 1700 1231, regprocedure 2202 2207, regoper 2203 2208, regoperator 
+2204 2209, regclass 2205 2210, regtype 2206 2211, _record 2287 0, uuid 2950 2951, pg_lsn 3220 3221, tsvector 
+3614 3643, tsquery 3615 3645, regconfig 3734 3735, regdictionary 3769 3770, jsonb 3802 3807, int4range 3904 
+3905, numrange 3906 3907, tsrange 3908 3909, tstzrange 3910 3911, daterange 3912 3913, int8range 3926 3927, 
+jsonpath 4072 4073, regnamespace 4089 4090, regrole 4096 4097, regcollation 4191 4192, int4multirange 4451 
+6150, nummultirange 4532 6151, tsmultirange 4533 6152, tstzmultirange 4534 6153, datemultirange 4535 6155, 
+int8multirange 4536 6157, xid8 5069 271
+`
+  .trim()
+  .split(/,\s*/)
+  .map((entry) => {
+    const [name = "", oid, array] = entry.split(/\s+/)
+    return [name, Number(oid), Number(array)]
+  })
+
+const names: ReadonlyMap<number, string> = new Map(
+  builtin.flatMap(([name, oid, array]) => [[oid, name] as const, ...(array === 0 ? [] : [[array, `_${name}`] as const])])
+)
+
+/** @since 0.1.0 @category constructors */
+export const ofOid = (oid: number, types: ReadonlyArray<Catalog.UserType>): TypeRef => {
+  const name = names.get(oid)
+  if (name !== undefined) return { oid, base: oid, names: ["pg_catalog", name], labels: undefined }
+  const type = types.find((candidate) => candidate.oid === oid)
+  if (type === undefined) return { oid: oid < 16384 ? oid : 0, base: 0, names: [], labels: undefined }
+  return {
+    oid: 0,
+    base: type.base < 16384 ? type.base : 0,
+    names: [type.schema, type.name],
+    labels: type.kind === "e" ? labelsOf(type.definition) : undefined
+  }
+}
+
+/** Labels as `quote_literal` writes them, separated by commas. */
+const labelsOf = (definition: string): ReadonlyArray<string> =>
+  [...definition.matchAll(/(E?)'((?:[^']|'')*)'/g)].map(([, escaped, label = ""]) => {
+    const text = label.replaceAll("''", "'")
+    return escaped === "" ? text : text.replaceAll("\\\\", "\\")
+  })
+
+/**
+ * Texts of this type have a collation.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isCollatable = (type: TypeRef): boolean => collatable.has(type.base)
+
+const collatable = new Set([25, 1042, 1043, 1002, 1009, 1014, 1015])
+
+/** @since 0.1.0 @category guards */
+export const isChar = (type: TypeRef): boolean => type.base === 1042
+
+/**
+ * How the collation of a text bears on its order and equality.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface TextRules {
+  readonly bytewise: boolean
+  readonly deterministic: boolean
+}
+
+/** @since 0.1.0 @category conversions */
+export const kindOf = (type: TypeRef, rules: TextRules): ValueKind => {
+  if (type.labels !== undefined) return { _tag: "Enum", labels: type.labels }
+  switch (type.base) {
+    case 21:
+      return { _tag: "Integer", bits: 16 }
+    case 23:
+      return { _tag: "Integer", bits: 32 }
+    case 20:
+    case 26:
+      return { _tag: "Integer", bits: 64 }
+    case 700:
+      return { _tag: "Float", bits: 32 }
+    case 701:
+      return { _tag: "Float", bits: 64 }
+    case 1700:
+      return { _tag: "Numeric" }
+    case 16:
+      return { _tag: "Bool" }
+    case 1082:
+      return { _tag: "Date" }
+    case 1083:
+      return { _tag: "Time" }
+    case 1114:
+      return { _tag: "Timestamp" }
+    case 1184:
+      return { _tag: "TimestampTz" }
+    case 2950:
+      return { _tag: "Uuid" }
+    case 17:
+      return { _tag: "Bytea" }
+    case 19:
+      return { _tag: "Text", bytewise: true }
+    case 25:
+    case 1043:
+      return rules.deterministic ? { _tag: "Text", bytewise: rules.bytewise } : { _tag: "Opaque" }
+    case 1042:
+      return rules.deterministic ? { _tag: "Char", bytewise: rules.bytewise } : { _tag: "Opaque" }
+    default:
+      return equalByText.has(type.base) || (rules.deterministic && textArrays.has(type.base))
+        ? { _tag: "Same" }
+        : { _tag: "Opaque" }
+  }
+}
+
+/** Types whose output is one text a value: equal values print alike, different ones differ. */
+const equalByText = new Set(
+  builtin
+    .filter(([name]) =>
+      /^(char|timetz|bit|varbit|macaddr8?|pg_lsn|xid8|inet|cidr|money|int[48]range|daterange|reg\w+)$/.test(name)
+    )
+    .map(([, oid]) => oid)
+    .concat(builtin.filter(([name]) => /^(bool|int[248]|uuid|date|bytea|oid)$/.test(name)).map(([, , array]) => array))
+)
+
+const textArrays = new Set([1009, 1015])

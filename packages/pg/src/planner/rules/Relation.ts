@@ -1,0 +1,57 @@
+/**
+ * The rows of the shards as a relation of one PostgreSQL: arrays of texts, each column cast to its type.
+ *
+ * Enters: the columns that the shards give. Leaves: a derived table with the same columns. Holds: a value that goes out
+ * as text and comes back in is the same value, because all sessions print and read alike; a text keeps its collation.
+ *
+ * @since 0.1.0
+ */
+import type { Node } from "libpg-query"
+import type { Collation } from "../analysis/Model.js"
+import { draft } from "../Refusal.js"
+import { refuse } from "../SchemaView.js"
+import type { OwnParams } from "../rewrite/Fragments.js"
+import * as Tree from "../rewrite/Tree.js"
+import { isCollatable, type TypeRef } from "../Types.js"
+
+/** @since 0.1.0 @category models */
+export interface Shipped {
+  readonly name: string
+  readonly type: TypeRef
+  /** Undefined where it cannot be told: then a text is not shipped. */
+  readonly collation: Collation | undefined
+}
+
+/**
+ * The alias of the relation.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const alias = "shards"
+
+/** @since 0.1.0 @category constructors */
+export const reference = (name: string): Node => Tree.column(alias, name)
+
+/** @since 0.1.0 @category constructors */
+export const relation = (columns: ReadonlyArray<Shipped>, own: OwnParams): Node => {
+  const values = columns.map((_, column) => own.node({ _tag: "Column", column }, ["pg_catalog", "_text"]))
+  const names = columns.map(({ name }) => name)
+  const unnested: Node = {
+    RangeFunction: {
+      is_rowsfrom: true,
+      functions: values.map((value) => ({ List: { items: [Tree.call("unnest", [value]), {} as Node] } })),
+      alias: { aliasname: "texts", colnames: names.map(Tree.string) }
+    }
+  }
+  const targets = columns.map((column) => Tree.target(typed(column), column.name))
+  return Tree.derivedTable(Tree.select({ targetList: targets, fromClause: [unnested] }), alias)
+}
+
+const typed = ({ collation, name, type }: Shipped): Node => {
+  if (type.names.length === 0) return refuse(draft("SL4018", { what: "a column of the shards' rows" }, undefined))
+  const value = Tree.cast(Tree.column("texts", name), type.names)
+  if (!isCollatable(type) || collation?.name === "default") return value
+  if (collation === undefined) return refuse(draft("SL4020", {}, undefined))
+  return { CollateClause: { arg: value, collname: [Tree.string(collation.name)] } }
+}

@@ -1,0 +1,189 @@
+/**
+ * Are the rows of the outermost FROM and WHERE those of each shard, put together?
+ *
+ * Enters: the analysis of a read. Leaves: the leaves that decide on which shard a row comes out, or why there is none.
+ * The proof is in `analysis/Closure`: a relation of the outermost FROM list must be real in every row, carry the shard
+ * key, and have it equal, under the facts of every leaf, to that leaf's key. Beside that, everything computed per row
+ * must come out alike on each shard. What the level does with its rows is for the strategies.
+ *
+ * @since 0.1.0
+ */
+import * as Either from "effect/Either"
+import { closure } from "../analysis/Closure.js"
+import type { Analyzed, BlockId, ColumnId, Leaf, RelationId, Trait } from "../analysis/Model.js"
+import { type Draft, draft } from "../Refusal.js"
+import * as StatementTime from "../rules/StatementTime.js"
+
+/** The outermost query level. */
+const top: BlockId = 0
+
+/** @since 0.1.0 @category functions */
+export const align = (analyzed: Analyzed): Either.Either<ReadonlyArray<Driver>, Draft> => {
+  const refusal = singleTable(analyzed) ?? locks(analyzed) ?? values(analyzed) ?? subqueries(analyzed)
+  return refusal === undefined ? alignment(analyzed) : Either.left(refusal)
+}
+
+/**
+ * Are all rows of this level on shards that its columns tell apart? Then groups, partitions and distinct rows of
+ * different shards never meet: `columns` holds, whatever the row, the whole key of a driver.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const coversKey = (
+  analyzed: Analyzed,
+  drivers: ReadonlyArray<Driver>,
+  columns: Iterable<ColumnId>
+): boolean => {
+  const row = closure(analyzed, { block: top })
+  const all = [...columns]
+  return drivers.some(({ key }) => key.every((part) => all.some((column) => row.same(part, column))))
+}
+
+const singleTable = (analyzed: Analyzed): Draft | undefined => {
+  const [single] = analyzed.singles
+  return single === undefined ? undefined : draft("SL4012", { table: single.table }, single.location)
+}
+
+const locks = (analyzed: Analyzed): Draft | undefined => {
+  const [lock] = analyzed.locks
+  return lock === undefined ? undefined : draft("SL4010", {}, lock.location)
+}
+
+const values = (analyzed: Analyzed): Draft | undefined => {
+  const use = analyzed.functions.find(
+    (candidate) => candidate.stability === "shard" && !StatementTime.isStatementTime(candidate.name)
+  )
+  if (use !== undefined) return draft("SL4011", { function: use.name }, use.location)
+  const [date] = analyzed.movingDates
+  return date === undefined ? undefined : draft("SL4015", { literal: `'${date.text}'` }, date.location)
+}
+
+/**
+ * A subquery over copies alone is computed once on one PostgreSQL, but once a shard here: if rows may come in any order,
+ * it must not depend on it. (Correlated ones are computed anew for each row anyway.)
+ */
+const subqueries = (analyzed: Analyzed): Draft | undefined => {
+  const sharded = new Set(analyzed.leaves.flatMap((leaf) => blocksAround(analyzed, leaf.block)))
+  for (const [block, info] of analyzed.blocks.entries()) {
+    if (block === top || sharded.has(block) || info.correlated) continue
+    const loose = info.traits.find(isOrderDependent)
+    if (loose !== undefined) return draft("SL4014", { clause: loose.clause }, loose.location)
+  }
+  return undefined
+}
+
+const isOrderDependent = ({ kind, orderFree }: Trait): boolean => {
+  switch (kind) {
+    case "limit":
+    case "distinctOn":
+    case "window":
+    case "array":
+      return true
+    case "aggregate":
+      return !orderFree
+    case "order":
+    case "distinct":
+    case "setOperation":
+    case "lock":
+    case "recursive":
+      return false
+  }
+}
+
+const blocksAround = (analyzed: Analyzed, block: BlockId): ReadonlyArray<BlockId> => {
+  const around: Array<BlockId> = []
+  for (let at: BlockId | undefined = block; at !== undefined; at = analyzed.blocks[at]?.parent?.block) around.push(at)
+  return around
+}
+
+/**
+ * A leaf that is real in every row, and the columns of the outermost FROM list that are its key.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Driver {
+  readonly leaf: Leaf
+  readonly key: ReadonlyArray<ColumnId>
+}
+
+const alignment = (analyzed: Analyzed): Either.Either<ReadonlyArray<Driver>, Draft> => {
+  const drivers = analyzed.leaves.flatMap((leaf) => driverOf(analyzed, leaf) ?? [])
+  const row = closure(analyzed, { block: top })
+  // Real at every level on the way out: a NULL-extended row inside a derived table would come out on each shard.
+  const real = drivers.filter(({ leaf }) => {
+    const around = [
+      leaf.relation,
+      ...blocksAround(analyzed, leaf.block).flatMap((block) => analyzed.blocks[block]?.parent?.position ?? [])
+    ]
+    return analyzed.guards.every(
+      (guard, id) => row.isGuardActive(id) || around.every((relation) => !guard.relations.has(relation))
+    )
+  })
+  const refusals = real.map((driver) => misaligned(analyzed, driver))
+  const found = real.filter((_, index) => refusals[index] === undefined)
+  return found.length > 0
+    ? Either.right(found)
+    : Either.left(recursion(analyzed) ?? refusals[0] ?? draft("SL4008", {}, analyzed.leaves[0]?.location))
+}
+
+/** The better word for it, where rows are looked for again and again. */
+const recursion = (analyzed: Analyzed): Draft | undefined => {
+  const blocks = analyzed.leaves.flatMap((leaf) => blocksAround(analyzed, leaf.block))
+  const traits = blocks.flatMap((block) => analyzed.blocks[block]?.traits ?? [])
+  const found = traits.find((trait) => trait.kind === "recursive")
+  return found === undefined ? undefined : draft("SL4016", {}, found.location)
+}
+
+/** Follows the leaf's key outwards, through derived tables that hand it on, to the outermost FROM list. */
+const driverOf = (analyzed: Analyzed, leaf: Leaf): Driver | undefined => {
+  let at: { readonly relation: RelationId; readonly key: ReadonlyArray<ColumnId> } = leaf
+  while (analyzed.relations[at.relation]?.block !== top) {
+    const next = outwards(analyzed, at.key)
+    if (next === undefined) return undefined
+    at = next
+  }
+  return { leaf, key: at.key }
+}
+
+const outwards = (analyzed: Analyzed, key: ReadonlyArray<ColumnId>) => {
+  const links = key.map((column) =>
+    analyzed.facts.flatMap(({ claim }) =>
+      claim._tag === "Link" && claim.inner === column && claim.imports && claim.exports ? [claim.outer] : []
+    )
+  )
+  for (const first of links[0] ?? []) {
+    const relation = analyzed.columns[first]?.relation
+    const whole = links.map((found) => found.find((column) => analyzed.columns[column]?.relation === relation))
+    const columns = whole.filter((column) => column !== undefined)
+    if (relation !== undefined && columns.length === key.length) return { relation, key: columns }
+  }
+  return undefined
+}
+
+const misaligned = (analyzed: Analyzed, driver: Driver): Draft | undefined => {
+  for (const leaf of analyzed.leaves) {
+    if (leaf.table.keyspace !== driver.leaf.table.keyspace) {
+      return draft(
+        "SL4009",
+        {
+          table: leaf.alias,
+          keyspace: leaf.table.keyspace,
+          driver: driver.leaf.alias,
+          other: driver.leaf.table.keyspace
+        },
+        leaf.location
+      )
+    }
+    const closed = closure(analyzed, { block: leaf.block, relation: leaf.relation })
+    const isAligned =
+      closed.never ||
+      leaf.key.every((column, index) => {
+        const other = driver.key[index]
+        return other !== undefined && closed.same(column, other)
+      })
+    if (!isAligned) return draft("SL4007", { table: leaf.alias, driver: driver.leaf.alias }, leaf.location)
+  }
+  return undefined
+}

@@ -1,0 +1,17 @@
+/**
+ * What a strategy leaves: a `Merge` before it is known whether the moment of the statement is asked for.
+ *
+ * @since 0.1.0
+ */
+import type { Merge, ParamSource } from "@shardlayer/core/plan/Merge"
+
+/** @since 0.1.0 @category models */
+export type Merged = Omit<Merge, "now">
+
+/** @since 0.1.0 @category conversions */
+export const withNow = (merged: Merged): Merge => {
+  const { finish, statement } = merged
+  const sources: ReadonlyArray<ParamSource> =
+    finish._tag === "Combine" ? [...statement.params, ...finish.statement.params] : statement.params
+  return { ...merged, now: sources.some(({ _tag }) => _tag === "Now") ? "SELECT pg_catalog.now()" : undefined }
+}

@@ -1,0 +1,47 @@
+/**
+ * The answer's columns, held against what the program's own text would give.
+ *
+ * Holds: names and types of what is made here are those that PostgreSQL says of the program's text; where they are not,
+ * the statement is refused rather than answered in another form.
+ *
+ * @since 0.1.0
+ */
+import type { Node } from "libpg-query"
+import type { Finish, OutputColumn, Page } from "@shardlayer/core/plan/Merge"
+import * as Fragments from "../rewrite/Fragments.js"
+import type { Described, TypeRef } from "../Types.js"
+import { type Context, fragmentOf, refuseRewrite } from "./Context.js"
+
+/**
+ * The first columns of the shards' rows, as the answer.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const outputsOf = (described: Described, columns: Described["columns"]): ReadonlyArray<OutputColumn> =>
+  described.columns.map(({ name, type }, column) => {
+    const found = columns[column]
+    if (found === undefined || !isSameType(found.type, type)) return refuseRewrite(`column ${name}`)
+    return { column, name, type: type.oid, shard: column }
+  })
+
+/** @since 0.1.0 @category functions */
+export const checkedCombine = (
+  context: Context,
+  tree: Node,
+  own: Fragments.OwnParams,
+  described: Described,
+  page?: Page | undefined
+): Extract<Finish, { _tag: "Combine" }> => {
+  const statement = fragmentOf(context, tree, own)
+  const found = context.describe(statement.sql).columns
+  for (const [index, { name, type }] of described.columns.entries()) {
+    const column = found[index]
+    if (column === undefined || column.name !== name || !isSameType(column.type, type)) refuseRewrite(`column ${name}`)
+  }
+  return { _tag: "Combine", statement, page }
+}
+
+/** @since 0.1.0 @category guards */
+export const isSameType = (one: TypeRef, other: TypeRef): boolean =>
+  one.oid === other.oid && one.names.join(".") === other.names.join(".")
