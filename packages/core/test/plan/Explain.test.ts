@@ -55,6 +55,25 @@ describe("Explain", () => {
     `)
   })
 
+  it("constraints of every kind read as SQL", () => {
+    const constant = (part: string | null): Constraint.Operand => ({ _tag: "Constant", part })
+    const param: Constraint.Operand = { _tag: "Param", index: 1 }
+    const format = (constraint: Constraint.Constraint) => Explain.formatConstraint(["hall", "name"], constraint)
+    expect(format(Constraint.is(1, param))).toBe("name = $1")
+    expect(format(Constraint.is(0, { ...param, type: "numeric" }))).toBe("hall = $1::numeric")
+    expect(format(Constraint.anyOf(2, 1))).toBe("name = any($2)")
+    expect(format(Constraint.anyOf(2, 0, "numeric"))).toBe("hall = any($2::numeric[])")
+    expect(format(Constraint.notDistinct(0, constant(null)))).toBe("hall is null")
+    expect(format(Constraint.notDistinct(0, param))).toBe("hall is not distinct from $1")
+    const between = Constraint.and([
+      Constraint.compared(0, ">=", constant("1")),
+      Constraint.compared(0, "<", { _tag: "Param", index: 2 })
+    ])
+    expect(format(Constraint.or([between, Constraint.given(1, true), Constraint.given(2, false)]))).toBe(
+      "(hall >= '1' and hall < $2 or $1 is null or $2 is not null)"
+    )
+  })
+
   it("any shard", () => {
     expect(explained({ _tag: "AnyShard", tables: ["countries"] }, [])).toMatchInlineSnapshot(`
       "strategy: AnyShard
