@@ -167,17 +167,25 @@ const closeSequence = (
 /** Rows in an order that rounding does not change: what is exact first, then floats by value. */
 const ordered = (types: ReadonlyArray<string>, rows: ReadonlyArray<Row>): ReadonlyArray<Row> => {
   const exactly = (row: Row) => text(row.filter((_, place) => !isFloat(types[place] ?? "")))
-  const floats = (row: Row) => row.filter((_, place) => isFloat(types[place] ?? "")).map(Number)
+  const floats = (row: Row) => row.filter((_, place) => isFloat(types[place] ?? "")).map(rounded)
   return rows.toSorted((one, other) => {
     const [left, right] = [exactly(one), exactly(other)]
     if (left !== right) return left < right ? -1 : 1
     const others = floats(other)
     return (
       floats(one)
-        .map((value, index) => value - (others[index] ?? 0))
+        .map((value, index) => order(value, others[index] ?? 0))
         .find((difference) => difference !== 0) ?? 0
     )
   })
+}
+
+const order = (one: number, other: number): number => (one < other ? -1 : one > other ? 1 : 0)
+
+/** A place among the floats for everything that may stand in such a column, whatever its last digits are. */
+const rounded = (value: string | null): number => {
+  if (value === null) return -Number.MAX_VALUE
+  return value === "NaN" ? Number.MAX_VALUE : Number(Number(value).toPrecision(6))
 }
 
 const withoutScale = (types: ReadonlyArray<string>, rows: ReadonlyArray<Row>): ReadonlyArray<Row> =>

@@ -151,6 +151,7 @@ export const takeAway = (
         return [`delete from ${table} where not (${owned.join(" or ")})`]
       }
       case "Single":
+        return shard === placed.shard ? [] : [`delete from ${table}`]
       case undefined:
         return shard === home ? [] : [`delete from ${table}`]
     }

@@ -15,8 +15,8 @@ export interface Address {
 }
 
 export interface Session {
-  /** The last statement's answer, where the text holds several. */
-  readonly ask: (sql: string) => Effect.Effect<Answer>
+  /** The last statement's answer, where the text holds several. With parameters it holds one. */
+  readonly ask: (sql: string, params?: ReadonlyArray<unknown>) => Effect.Effect<Answer>
   /** The same for statements that must succeed: failure is a defect. */
   readonly run: (sql: string) => Effect.Effect<ReadonlyArray<ReadonlyArray<string | null>>>
   /** Idle, in a transaction, or in one that failed. */
@@ -42,9 +42,9 @@ export const open = (address: Address, database: string): Effect.Effect<Session,
   )
 
 const sessionOf = (client: pg.Client): Session => {
-  const ask = (sql: string): Effect.Effect<Answer> =>
+  const ask = (sql: string, params: ReadonlyArray<unknown> = []): Effect.Effect<Answer> =>
     Effect.promise(() =>
-      client.query<Array<string | null>>({ text: sql, rowMode: "array" }).then(
+      client.query<Array<string | null>>({ text: sql, values: [...params], rowMode: "array" }).then(
         (result) => rowsOf(Array.isArray(result) ? result.at(-1) : result),
         (error: unknown): Answer =>
           error instanceof pg.DatabaseError

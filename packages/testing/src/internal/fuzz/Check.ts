@@ -1,0 +1,108 @@
+/**
+ * One statement on the oracle and on the routers.
+ *
+ * Enters: a `Question`: the text with all that its comparison needs. Leaves: an outcome for each router. Holds: a
+ * difference counts only if the oracle agrees with its mirror; what even one PostgreSQL answers in two ways is
+ * `Undetermined`, and a mistake of the generator.
+ */
+import type { ShardRouterService } from "@shardlayer/core/ShardRouter"
+import * as Effect from "effect/Effect"
+import type { Answer, Rows, Verdict } from "../conformance/Answer.js"
+import { byName } from "../conformance/Answer.js"
+import * as Routed from "../conformance/Routed.js"
+import type { Session } from "../conformance/Session.js"
+import type { Rules } from "./Determined.js"
+import { ranked, rulesOf } from "./Determined.js"
+import type { Printed } from "./Print.js"
+import { print } from "./Print.js"
+import type { Sides } from "./Sides.js"
+import type * as Tree from "./Tree.js"
+import { canonical, judge } from "./Verdict.js"
+
+export interface Question {
+  readonly statement: Printed
+  readonly rules: Rules
+  /** By the names of the answer's columns. */
+  readonly ranked: (names: ReadonlyArray<string>) => Printed | undefined
+}
+
+export const questionOf = (query: Tree.Query): Question => ({
+  statement: print(query),
+  rules: rulesOf(query),
+  ranked: (names) => ranked(query, names)
+})
+
+export interface Outcome {
+  readonly shards: number
+  readonly verdict: Verdict | { readonly _tag: "Undetermined"; readonly reason: string }
+  readonly strategy: string | undefined
+  readonly actual: Answer
+}
+
+export interface Checked {
+  readonly expected: Answer
+  readonly outcomes: ReadonlyArray<Outcome>
+}
+
+/** `ways`: also plainly and as a stream. */
+export const check = (
+  sides: Sides,
+  question: Question,
+  options: { readonly ways: boolean; readonly shards?: ReadonlyArray<number> }
+): Effect.Effect<Checked> =>
+  Effect.gen(function* () {
+    const { params, sql } = question.statement
+    const expected = yield* sides.oracle.ask(sql, params)
+    const rankedAnswer = yield* Effect.cached(askRanked(sides.oracle, question, expected))
+    const outcomes: Array<Outcome> = []
+    for (const [shards, router] of sides.routers) {
+      if (options.shards?.includes(shards) === false) continue
+      const actual = yield* Routed.ask(router, sql, true, params)
+      let verdict: Outcome["verdict"] = yield* judge(question.rules, expected, actual, rankedAnswer)
+      if (verdict._tag === "Exact" && options.ways && actual._tag === "Rows" && isRepeatable(question.rules)) {
+        verdict = yield* judgeOtherWays(router, question, actual)
+      }
+      if (verdict._tag === "Wrong" && !(yield* isDetermined(sides, question, expected, rankedAnswer))) {
+        verdict = { _tag: "Undetermined", reason: verdict.reason }
+      }
+      const answered = actual._tag === "Rows" || actual._tag === "Failed"
+      const strategy = answered ? yield* Routed.strategy(router, sql, params) : undefined
+      outcomes.push({ shards, verdict, strategy, actual })
+    }
+    return { expected, outcomes }
+  })
+
+const askRanked = (oracle: Session, question: Question, expected: Answer): Effect.Effect<Answer | undefined> => {
+  const names = expected._tag === "Rows" ? expected.columns.map(({ name }) => name) : []
+  const second = question.ranked(names)
+  return second === undefined ? Effect.succeed(undefined) : oracle.ask(second.sql, second.params)
+}
+
+const isDetermined = (
+  sides: Sides,
+  question: Question,
+  expected: Answer,
+  rankedAnswer: Effect.Effect<Answer | undefined>
+): Effect.Effect<boolean> =>
+  Effect.gen(function* () {
+    const { params, sql } = question.statement
+    const again = yield* sides.mirror.ask(sql, params)
+    const verdict = yield* judge(question.rules, expected, again, rankedAnswer)
+    return verdict._tag === "Exact"
+  })
+
+/** Asked twice it gives the same rows, in whatever order. */
+const isRepeatable = (rules: Rules): boolean => rules.isTotal || !rules.isLimited
+
+const judgeOtherWays = (router: ShardRouterService, question: Question, answer: Rows): Effect.Effect<Verdict> =>
+  Effect.map(Routed.otherWays(router, question.statement.sql, question.statement.params), (ways): Verdict => {
+    if (ways === undefined) return { _tag: "Broken", reason: "it fails when it is run plainly or as a stream" }
+    // Equal values may come in another text each time, floats with other last digits: then rows are only counted.
+    const isExact = !question.rules.isApproximate && !question.rules.isLoose
+    const lines = (all: ReadonlyArray<string>) => (isExact ? all.toSorted().join("\n") : String(all.length))
+    const raw = lines(byName(canonical(answer, false)).map((row) => JSON.stringify(row)))
+    if (lines(ways.plain) !== raw) return { _tag: "Wrong", reason: "run plainly it gives other rows than .raw" }
+    return lines(ways.streamed) === raw
+      ? { _tag: "Exact" }
+      : { _tag: "Wrong", reason: "as a stream it gives other rows than .raw" }
+  })

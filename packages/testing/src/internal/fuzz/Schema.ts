@@ -1,0 +1,233 @@
+/**
+ * Random schemas: tables and how they are placed, the views over them, and rows for all.
+ *
+ * Enters: a seed. Leaves: plain values. Holds: rows fit the tables' constraints; what `unique` says is true of the rows
+ * all together, whether or not a constraint says so too; names mean the same type wherever they occur more than once in
+ * tables of one kind, so that USING finds partners.
+ */
+import * as Kind from "./Kind.js"
+import * as Random from "./Random.js"
+
+export interface Column {
+  readonly name: string
+  readonly kind: Kind.Kind
+  readonly nullable: boolean
+}
+
+export type Placement =
+  | { readonly _tag: "Sharded"; readonly keyspace: string; readonly key: ReadonlyArray<string> }
+  | { readonly _tag: "Reference" }
+  /** The shard's place in the list, cut to the list. */
+  | { readonly _tag: "Single"; readonly shard: number }
+
+export type Row = ReadonlyArray<string | null>
+
+export interface Table {
+  readonly name: string
+  readonly columns: ReadonlyArray<Column>
+  readonly placement: Placement
+  readonly primaryKey: ReadonlyArray<string>
+  /** Columns that together are never NULL and never equal twice; empty where rows may be equal. */
+  readonly unique: ReadonlyArray<string>
+  readonly rows: ReadonlyArray<Row>
+}
+
+export interface Keyspace {
+  readonly name: string
+  readonly types: ReadonlyArray<Kind.Kind>
+}
+
+export interface View {
+  readonly name: string
+  readonly sql: string
+  readonly columns: ReadonlyArray<Column>
+  /** The tables it reads. */
+  readonly tables: ReadonlyArray<string>
+}
+
+export interface Schema {
+  readonly seed: number
+  readonly timeZone: string
+  readonly keyspaces: ReadonlyArray<Keyspace>
+  readonly tables: ReadonlyArray<Table>
+  readonly views: ReadonlyArray<View>
+  /** How unevenly slots are spread: 0 is evenly, 1 gives the last shard almost nothing. */
+  readonly skew: number
+}
+
+export const generate = (seed: number): Schema => {
+  const random = Random.make(seed)
+  const keyspaces = keyspacesOf(random)
+  const tables = [
+    ...keyspaces.flatMap((keyspace, index) =>
+      Array.from({ length: keyspaces.length === 1 ? 4 : index === 0 ? 3 : random.between(1, 2) }, (_, nth) =>
+        shardedTable(random, keyspace, `${keyspace.name}_${nth}`)
+      )
+    ),
+    ...Array.from({ length: random.between(1, 2) }, (_, nth) => otherTable(random, `ref_${nth}`, "Reference")),
+    ...Array.from({ length: random.between(1, 2) }, (_, nth) => otherTable(random, `lone_${nth}`, "Single"))
+  ]
+  return {
+    seed,
+    timeZone: random.weighted([
+      [6, "UTC"],
+      [2, "Europe/Berlin"],
+      [1, "America/New_York"],
+      [1, "Asia/Kolkata"]
+    ]),
+    keyspaces,
+    tables,
+    views: tables.flatMap((table) => (random.chance(0.5) ? [viewOf(random, table)] : [])).slice(0, 4),
+    skew: random.weighted([
+      [5, 0],
+      [2, 0.5],
+      [2, 1]
+    ])
+  }
+}
+
+const keyspacesOf = (random: Random.Random): ReadonlyArray<Keyspace> => {
+  const all: ReadonlyArray<Keyspace> = [
+    { name: "num", types: ["int8"] },
+    { name: "txt", types: ["text"] },
+    { name: "pair", types: ["int4", "text"] },
+    { name: "uid", types: ["uuid"] },
+    { name: "duo", types: ["int8", "int8"] },
+    { name: "dec", types: ["numeric"] },
+    { name: "day", types: ["date"] },
+    { name: "bin", types: ["bytea"] },
+    { name: "stamp", types: ["timestamptz"] }
+  ]
+  const first = random.weighted([
+    [5, all[0]],
+    [3, all[1]],
+    [3, all[2]],
+    [2, all[3]],
+    [1, all[4]],
+    [1, random.pick(all)]
+  ])
+  const rest = random.some(
+    all.filter((one) => one !== first),
+    random.pick([0, 1, 1, 2])
+  )
+  return first === undefined ? rest : [first, ...rest]
+}
+
+/** A key column's kind in one table: any of the family of its keyspace's. */
+const keyKind = (random: Random.Random, kind: Kind.Kind): Kind.Kind => {
+  switch (kind) {
+    case "int8":
+      return random.pick(["int8", "int8", "int8", "int4", "int2"])
+    case "text":
+      return random.pick(["text", "text", "varchar"])
+    default:
+      return kind
+  }
+}
+
+const shardedTable = (random: Random.Random, keyspace: Keyspace, name: string): Table => {
+  const names = keyspace.types.map((_, index) => `k${index === 0 ? "" : index}`)
+  const hasPrimaryKey = random.chance(0.7)
+  const keyIsNullable = !hasPrimaryKey && random.chance(0.6)
+  const key = keyspace.types.map((kind, index): Column => ({
+    name: names[index] ?? "",
+    kind: keyKind(random, kind),
+    nullable: keyIsNullable
+  }))
+  const hasId = hasPrimaryKey || random.chance(0.5)
+  const id: ReadonlyArray<Column> = hasId ? [{ name: "id", kind: "int4", nullable: false }] : []
+  const columns = shuffled(random, [...key, ...id, ...attributes(random)])
+  return withRows(random, {
+    name,
+    columns,
+    placement: { _tag: "Sharded", keyspace: keyspace.name, key: names },
+    primaryKey: hasPrimaryKey ? [...names, "id"] : [],
+    unique: hasId ? ["id"] : []
+  })
+}
+
+const otherTable = (random: Random.Random, name: string, placed: "Reference" | "Single"): Table => {
+  const hasId = random.chance(0.7)
+  const id: ReadonlyArray<Column> = hasId ? [{ name: "id", kind: "int4", nullable: false }] : []
+  return withRows(random, {
+    name,
+    columns: [...id, ...attributes(random)],
+    placement: placed === "Reference" ? { _tag: "Reference" } : { _tag: "Single", shard: random.int(5) },
+    primaryKey: hasId ? ["id"] : [],
+    unique: hasId ? ["id"] : []
+  })
+}
+
+const shuffled = <A>(random: Random.Random, all: ReadonlyArray<A>): ReadonlyArray<A> =>
+  random.chance(0.6) ? all : random.some(all, all.length)
+
+/** Named after their kinds: `v_int4`, and `w_int4` for a second one. */
+const attributes = (random: Random.Random): ReadonlyArray<Column> => {
+  const kinds = [...new Set<Kind.Kind>(["int4", "text", ...random.some(Kind.ofColumns, random.between(4, 8))])]
+  const twice = random.some(kinds, 1)
+  return [
+    ...kinds.map((kind): Column => ({ name: `v_${kind}`, kind, nullable: random.chance(0.75) })),
+    ...twice.map((kind): Column => ({ name: `W ${kind}`, kind, nullable: true }))
+  ]
+}
+
+const withRows = (random: Random.Random, table: Omit<Table, "rows">): Table => {
+  const count =
+    table.placement._tag === "Sharded"
+      ? random.weighted([
+          [1, 0],
+          [1, random.between(1, 4)],
+          [4, random.between(10, 25)],
+          [4, random.between(25, 60)]
+        ])
+      : random.weighted([
+          [1, 0],
+          [6, random.between(3, 9)],
+          [2, random.between(10, 20)]
+        ])
+  const nullShare = random.pick([0, 0.1, 0.25])
+  // Skew: one value in many rows, in tables where it is so.
+  const favouriteShare = random.pick([0, 0, 0.3, 0.8])
+  const favourites = table.columns.map(({ kind }) => random.pick(Kind.values(kind)))
+  const rows: Array<Row> = []
+  for (let nth = 0; nth < count; nth++) {
+    const twin = rows.length > 0 && table.unique.length === 0 && random.chance(0.15)
+    rows.push(
+      twin
+        ? random.pick(rows)
+        : table.columns.map((column, place) => {
+            if (column.name === "id") return String(nth + 1)
+            if (column.nullable && random.chance(nullShare)) return null
+            if (random.chance(favouriteShare)) return favourites[place] ?? null
+            return random.pick(Kind.values(column.kind))
+          })
+    )
+  }
+  return { ...table, rows }
+}
+
+/** A view that filters, joins its table with nothing, or counts; always named columns. */
+const viewOf = (random: Random.Random, table: Table): View => {
+  const name = `view_of_${table.name}`
+  const quoted = (column: Column) => (/^[a-z_0-9]+$/.test(column.name) ? column.name : `"${column.name}"`)
+  const key = table.placement._tag === "Sharded" ? table.placement.key : []
+  const keys = table.columns.filter((column) => key.includes(column.name))
+  if (random.chance(0.25) && keys.length > 0) {
+    const names = keys.map(quoted).join(", ")
+    return {
+      name,
+      sql: `select ${names}, count(*)::int4 as v_int4 from ${table.name} group by ${names}`,
+      columns: [...keys, { name: "v_int4", kind: "int4", nullable: false }],
+      tables: [table.name]
+    }
+  }
+  const kept = table.columns.filter((column) => keys.includes(column) || random.chance(0.7))
+  const columns = kept.length === 0 ? table.columns : kept
+  const filter = random.chance(0.5) ? " where v_int4 is not null" : ""
+  return {
+    name,
+    sql: `select ${columns.map(quoted).join(", ")} from ${table.name}${filter}`,
+    columns,
+    tables: [table.name]
+  }
+}

@@ -1,0 +1,372 @@
+/**
+ * Random statements: levels with what stands around them (CTEs, set operations, ORDER BY, LIMIT).
+ *
+ * Enters: a seed, a schema. Leaves: a tree. Holds: the same seed and schema give the same tree; every answer is
+ * determined as far as a comparison can tell (see Determined): LIMIT inside stands under an order by all outputs.
+ */
+import * as Clause from "../Clause.js"
+import * as Kinds from "../Kind.js"
+import type { Kind } from "../Kind.js"
+import * as Random from "../Random.js"
+import type { Schema } from "../Schema.js"
+import * as Tree from "../Tree.js"
+import * as Aggregates from "./Aggregates.js"
+import { someKind, value } from "./Expressions.js"
+import { fromClause } from "./FromClause.js"
+import type { Level, Wanted } from "./Selects.js"
+import { level } from "./Selects.js"
+import type { Around, Context, Derived, Makers, Source, State } from "./State.js"
+import { alias, atomsOf, constantOf, wants, wantsOneOf } from "./State.js"
+
+export const generate = (seed: number, schema: Schema): Tree.Query => {
+  const random = Random.make(seed)
+  const state: State = {
+    random,
+    schema,
+    wishes: new Set(random.some(Clause.all, random.between(1, 3))),
+    makers,
+    ctes: [],
+    counter: { aliases: 0 },
+    favourites: new Map()
+  }
+  const depth = random.weighted([
+    [4, 0],
+    [4, 1],
+    [3, 2]
+  ])
+  const isDeep = wantsOneOf(state, deepWishes, 0)
+  return statement(state, { outer: [], depth: isDeep ? Math.max(depth, 1) : depth })
+}
+
+/** What needs a level below the first. */
+const deepWishes: ReadonlyArray<Clause.Clause> = [
+  ...Clause.subqueries,
+  "correlated subquery",
+  "CTE",
+  "CTE MATERIALIZED",
+  "recursive CTE",
+  "NATURAL"
+]
+
+const top: Wanted = { kinds: undefined, isNamed: false, isTop: true }
+const inner: Wanted = { kinds: undefined, isNamed: true, isTop: false }
+
+const statement = (state: State, around: Around): Tree.Query => {
+  if (around.depth > 0 && wantsOneOf(state, ["CTE", "CTE MATERIALIZED", "recursive CTE"], 0.05)) {
+    return withCtes(state, around)
+  }
+  return body(state, around)
+}
+
+const body = (state: State, around: Around): Tree.Query => {
+  if (wantsOneOf(state, setWishes, 0.06)) return setOperation(state, around, undefined)
+  if (state.random.chance(0.01)) return valuesQuery(state)
+  return ordered(state, level(state, around, top))
+}
+
+const setWishes: ReadonlyArray<Clause.Clause> = ["UNION ALL", "UNION", "INTERSECT", "EXCEPT"]
+
+const valuesQuery = (state: State): Tree.Query => {
+  const context: Context = { atoms: [], outer: [], depth: 0, params: true }
+  const kinds = state.random.some(Kinds.ofColumns, 2)
+  const rows = Array.from({ length: state.random.between(1, 3) }, () =>
+    kinds.map((kind) => constantOf(state, context, kind))
+  )
+  return Tree.query({ _tag: "Values", rows })
+}
+
+// CTEs
+
+const withCtes = (state: State, around: Around): Tree.Query => {
+  const { random } = state
+  const isRecursive = wants(state, "recursive CTE", 0.1)
+  const name = random.pick(["chosen", "seen", "cte_0"])
+  const made = isRecursive ? recursive(state, name) : plainCte(state, around, name)
+  const second =
+    !isRecursive && random.chance(0.2) ? plainCte(withSource(state, made.source), around, "cte_1") : undefined
+  const ctes = [made, ...(second === undefined ? [] : [second])]
+  const seen = ctes.reduce((one, { source }) => withSource(one, source), state)
+  const query = body(seen, around)
+  return { ...query, ctes: ctes.map(({ cte }) => cte) }
+}
+
+const withSource = (state: State, source: Source): State => ({ ...state, ctes: [...state.ctes, source] })
+
+interface MadeCte {
+  readonly cte: Tree.Cte
+  readonly source: Source
+}
+
+const plainCte = (state: State, around: Around, name: string): MadeCte => {
+  const { fields, key, keyspace, query, unique } = state.makers.derived(state, { outer: [], depth: around.depth - 1 })
+  const form = wants(state, "CTE MATERIALIZED", 0.3)
+    ? "materialized"
+    : state.random.chance(0.15)
+      ? "not materialized"
+      : "plain"
+  return {
+    cte: { _tag: "Cte", name, columns: [], query, form },
+    source: { name, fields, unique, keyspace, key, role: "cte" }
+  }
+}
+
+/** Counts up, or walks from the rows of a table to those they lead to. UNION makes an end of it. */
+const recursive = (state: State, name: string): MadeCte => {
+  const { random, schema } = state
+  const fields = [{ name: "n", kind: "int4" as const }]
+  const source: Source = { name, fields, unique: [], keyspace: undefined, key: [], role: "cte" }
+  const n = (relation: string | undefined) => Tree.column("int4", relation, "n")
+  const tables = schema.tables.filter(({ columns }) => columns.some((one) => one.name === "v_int4"))
+  const own = alias(state)
+  const table = random.pick(tables)
+  const [base, other] = [alias(state), alias(state)]
+  const from = (name: string, as: string): Tree.From => ({ _tag: "Relation", name, alias: as, clauses: [] })
+  const isWalk = random.chance(0.5)
+  const start = Tree.query(
+    isWalk
+      ? Tree.select({
+          targets: [{ _tag: "Target", expression: Tree.column("int4", base, "v_int4"), name: undefined }],
+          from: [from(table.name, base)]
+        })
+      : Tree.select({ targets: [{ _tag: "Target", expression: Tree.literal("int4", "1"), name: undefined }] })
+  )
+  const next = Tree.form("int4", ["((", " + 1) % 7)"], [isWalk ? Tree.column("int4", other, "v_int4") : n(own)])
+  const step = Tree.query(
+    Tree.select({
+      targets: [{ _tag: "Target", expression: next, name: undefined }],
+      from: isWalk ? [from(name, own), from(table.name, other)] : [from(name, own)],
+      where: isWalk
+        ? [Tree.form("bool", ["(", " = ", ")"], [Tree.column("int4", other, "v_int4"), n(own)])]
+        : [Tree.form("bool", ["(", " < 5)"], [n(own)])]
+    })
+  )
+  const query = Tree.query({ _tag: "SetOperation", operator: "union", all: false, left: start, right: step })
+  return { cte: { _tag: "Cte", name, columns: ["n"], query, form: "recursive" }, source }
+}
+
+// Set operations
+
+const setKinds: ReadonlyArray<Kind> = [
+  "int4",
+  "int4",
+  "text",
+  "int8",
+  "date",
+  "bool",
+  "uuid",
+  "numeric",
+  "mood",
+  "float8"
+]
+
+const setOperation = (state: State, around: Around, given: ReadonlyArray<Kind> | undefined): Tree.Query => {
+  const { random } = state
+  const kinds = given ?? Array.from({ length: random.between(1, 3) }, () => random.pick(setKinds))
+  const depth = around.depth
+  const branch = (isFirst: boolean): Tree.Query => {
+    if (!isFirst && random.chance(0.12)) return combined(state, around, kinds)
+    const { select } = level(state, { outer: around.outer, depth: Math.max(0, depth - 1) }, { ...inner, kinds })
+    const limited = random.chance(0.05)
+    const limit = limited ? limitOf(state, false) : undefined
+    return Tree.query(select, { limit, thenByOutputs: limited })
+  }
+  const query = Tree.query({ ...operation(state), left: branch(true), right: branch(false) })
+  const names = kinds.map((_, index) => `c${index}`)
+  const sorts = orderByOutputs(state, names)
+  if (random.chance(0.3)) return { ...query, orderBy: sorts, thenByOutputs: true, limit: limitOf(state, true) }
+  return random.chance(0.4) ? { ...query, orderBy: sorts } : query
+}
+
+const combined = (state: State, around: Around, kinds: ReadonlyArray<Kind>): Tree.Query => {
+  const side = () => Tree.query(level(state, { outer: around.outer, depth: 0 }, { ...inner, kinds }).select)
+  return Tree.query({ ...operation(state), left: side(), right: side() })
+}
+
+const operation = (state: State): Pick<Tree.SetOperation, "_tag" | "operator" | "all"> => {
+  const wished = setWishes.filter((clause) => state.wishes.has(clause))
+  const clause =
+    wished.length > 0 && state.random.chance(0.8) ? state.random.pick(wished) : state.random.pick(setWishes)
+  switch (clause) {
+    case "UNION ALL":
+      return { _tag: "SetOperation", operator: "union", all: true }
+    case "INTERSECT":
+      return { _tag: "SetOperation", operator: "intersect", all: state.random.chance(0.2) }
+    case "EXCEPT":
+      return { _tag: "SetOperation", operator: "except", all: state.random.chance(0.2) }
+    default:
+      return { _tag: "SetOperation", operator: "union", all: false }
+  }
+}
+
+// ORDER BY and LIMIT
+
+const orderWishes: ReadonlyArray<Clause.Clause> = [
+  "ORDER BY expression",
+  "ORDER BY alias",
+  "ORDER BY position",
+  "ORDER BY unselected",
+  "DESC",
+  "NULLS FIRST",
+  "NULLS LAST"
+]
+const limitWishes: ReadonlyArray<Clause.Clause> = [
+  "LIMIT",
+  "OFFSET",
+  "FETCH FIRST",
+  "WITH TIES",
+  "parameter in LIMIT",
+  "parameter in OFFSET"
+]
+
+const ordered = (state: State, made: Level): Tree.Query => {
+  const { random } = state
+  const query = Tree.query(made.select)
+  const canOutputs = !made.hasStar && made.fields.every(({ kind }) => Kinds.isOrdered(kind))
+  if (made.select.distinct._tag === "On") {
+    if (!canOutputs) return { ...query, body: { ...made.select, distinct: { _tag: "All" } } }
+    return { ...query, thenByOutputs: true, limit: random.chance(0.3) ? limitOf(state, true) : undefined }
+  }
+  const isLimited = wantsOneOf(state, limitWishes, 0.25)
+  if (!isLimited && !wantsOneOf(state, orderWishes, 0.4)) return query
+  const orderBy = sorts(state, made)
+  // In a few the rows are not determined, only how many there are and from where.
+  if (random.chance(0.06)) return { ...query, orderBy, limit: limitOf(state, true) }
+  const limit = isLimited ? limitOf(state, true) : undefined
+  if (limit?.form === "ties" && orderBy.length > 0 && random.chance(0.6)) return { ...query, orderBy, limit }
+  if (limit === undefined && random.chance(0.6)) return { ...query, orderBy }
+  if (made.total !== undefined && made.select.distinct._tag === "All" && random.chance(0.5)) {
+    return { ...query, orderBy: [...orderBy, ...made.total], limit }
+  }
+  return canOutputs ? { ...query, orderBy, thenByOutputs: true, limit } : { ...query, orderBy }
+}
+
+const flags = (state: State): Pick<Tree.Sort, "_tag" | "descending" | "nulls"> => ({
+  _tag: "Sort",
+  descending: wants(state, "DESC", 0.35),
+  nulls: wants(state, "NULLS FIRST", 0.12) ? "first" : wants(state, "NULLS LAST", 0.12) ? "last" : undefined
+})
+
+const orderByOutputs = (state: State, names: ReadonlyArray<string>): ReadonlyArray<Tree.Sort> =>
+  state.random.some(names, 1).map(() => ({
+    ...flags(state),
+    by: { _tag: "Position", position: state.random.int(names.length) + 1 }
+  }))
+
+const sorts = (state: State, made: Level): ReadonlyArray<Tree.Sort> =>
+  Array.from(
+    {
+      length: state.random.weighted([
+        [3, 1],
+        [2, 2],
+        [1, 3]
+      ] as const)
+    },
+    () => sortOf(state, made)
+  ).flatMap((sort) => (sort === undefined ? [] : [sort]))
+
+const sortOf = (state: State, made: Level): Tree.Sort | undefined => {
+  const { random } = state
+  const places = made.fields.flatMap(({ kind, name }, index) =>
+    Kinds.isOrdered(kind) ? [{ name, position: index + 1 }] : []
+  )
+  const named = places.filter(({ name }) => name !== "")
+  if (named.length > 0 && wants(state, "ORDER BY alias", 0.25)) {
+    return { ...flags(state), by: { _tag: "Alias", name: random.pick(named).name } }
+  }
+  const isDistinct = made.select.distinct._tag !== "All"
+  if (places.length > 0 && !made.hasStar && (isDistinct || wants(state, "ORDER BY position", 0.2))) {
+    return { ...flags(state), by: { _tag: "Position", position: random.pick(places).position } }
+  }
+  if (isDistinct) return undefined
+  const { sortable } = made
+  if (sortable.atoms.length === 0) return undefined
+  const kind = someKind(state, sortable)
+  const isPlain = !wants(state, "ORDER BY expression", 0.3)
+  const expression = value(state, { ...sortable, depth: 0, params: false }, kind, isPlain ? 0 : 2)
+  return { ...flags(state), by: { _tag: "By", expression } }
+}
+
+const limitOf = (state: State, isTop: boolean): Tree.Limit => {
+  const { random } = state
+  const form = isTop && wants(state, "WITH TIES", 0.05) ? "ties" : wants(state, "FETCH FIRST", 0.12) ? "fetch" : "limit"
+  const isOffset = wantsOneOf(state, ["OFFSET", "parameter in OFFSET"], 0.25)
+  const isAlone = isOffset && form === "limit" && random.chance(0.15)
+  const rows = (clause: "parameter in LIMIT" | "parameter in OFFSET", most: number): Tree.Expression => {
+    const count = random.between(clause === "parameter in LIMIT" && random.chance(0.9) ? 1 : 0, most)
+    return wants(state, clause, 0.3)
+      ? { _tag: "Param", kind: "int8", value: random.chance(0.5) ? count : String(count), cast: random.chance(0.3) }
+      : Tree.form("int8", [String(count)], [])
+  }
+  return {
+    _tag: "Limit",
+    form,
+    count: isAlone ? undefined : rows("parameter in LIMIT", 12),
+    offset: isOffset ? rows("parameter in OFFSET", 5) : undefined
+  }
+}
+
+// What expressions and FROM hold
+
+const derived = (state: State, around: Around): Derived => {
+  const { random } = state
+  if (wantsOneOf(state, setWishes, 0.06)) {
+    const kinds = Array.from({ length: random.between(1, 3) }, () => random.pick(setKinds))
+    return {
+      query: setOperation(state, around, kinds),
+      fields: kinds.map((kind, index) => ({ name: `c${index}`, kind })),
+      unique: [],
+      keyspace: undefined,
+      key: []
+    }
+  }
+  const made = level(state, around, inner)
+  const { fields, key, keyspace, unique } = made
+  const isOn = made.select.distinct._tag === "On"
+  const canOutputs = fields.every(({ kind }) => Kinds.isOrdered(kind))
+  const isLimited = canOutputs && !isOn && wantsOneOf(state, ["LIMIT", "OFFSET"], 0.12)
+  const select: Tree.Select = isOn && !canOutputs ? { ...made.select, distinct: { _tag: "All" } } : made.select
+  const query = Tree.query(select, {
+    thenByOutputs: isLimited || (isOn && canOutputs),
+    limit: isLimited ? limitOf(state, false) : undefined
+  })
+  return { query, fields, unique, keyspace, key }
+}
+
+const column = (state: State, around: Around, kind: Kind): Tree.Query => {
+  if (wantsOneOf(state, setWishes, 0.03)) {
+    const query = setOperation(state, { ...around, depth: 0 }, [kind])
+    return query
+  }
+  return Tree.query(level(state, around, { ...inner, kinds: [kind] }).select)
+}
+
+const scalar = (state: State, around: Around, kind: Kind): Tree.Query => {
+  const from = fromClause(state, { ...around, depth: 0 })
+  const context: Context = { atoms: atomsOf(from.relations), outer: around.outer, depth: 0, params: true }
+  const call = Aggregates.call(state, context, [], kind)
+  if (call.kind !== kind) {
+    const select = level(state, { ...around, depth: 0 }, { ...inner, kinds: [kind] }).select
+    const count = Tree.form("int8", ["1"], [])
+    return Tree.query(select, {
+      thenByOutputs: true,
+      limit: { _tag: "Limit", form: "limit", count, offset: undefined }
+    })
+  }
+  const pairs = context.atoms.flatMap((atom) =>
+    around.outer.flatMap((one) => (one.kind === atom.kind && Kinds.isOrdered(one.kind) ? [[atom, one] as const] : []))
+  )
+  const isCorrelated = pairs.length > 0 && wants(state, "correlated subquery", 0.5)
+  const where = isCorrelated
+    ? [Tree.form("bool", ["(", " = ", ")"], state.random.pick(pairs), "correlated subquery")]
+    : []
+  return Tree.query(
+    Tree.select({ targets: [{ _tag: "Target", expression: call, name: undefined }], from: from.from, where })
+  )
+}
+
+const exists = (state: State, around: Around): Tree.Query => {
+  const one: ReadonlyArray<Kind> = ["int4"]
+  return Tree.query(level(state, around, { ...inner, kinds: state.random.chance(0.5) ? one : ["text"] }).select)
+}
+
+const makers: Makers = { derived, column, scalar, exists }
