@@ -7,6 +7,7 @@
  *
  * @since 0.1.0
  */
+import type { Ordering } from "effect/Ordering"
 import type { SortKey, TextRow } from "../plan/Merge.js"
 import type { ValueKind } from "../plan/ValueKind.js"
 import * as Compare from "./Compare.js"
@@ -25,8 +26,7 @@ export type KeyValue = Compare.SortValue | null
 /** @since 0.1.0 @category models */
 export interface RowOrder {
   readonly decode: (row: TextRow) => RowKey
-  /** Negative, zero or positive. */
-  readonly compare: (left: RowKey, right: RowKey) => number
+  readonly compare: (left: RowKey, right: RowKey) => Ordering
 }
 
 /**
@@ -61,7 +61,7 @@ export const sort = (order: RowOrder, rows: ReadonlyArray<TextRow>): ReadonlyArr
 
 interface ColumnOrder {
   readonly decode: (row: TextRow) => KeyValue
-  readonly compare: (left: KeyValue, right: KeyValue) => number
+  readonly compare: (left: KeyValue, right: KeyValue) => Ordering
 }
 
 const columnOrder = (key: SortKey, kinds: ReadonlyArray<ValueKind>): ColumnOrder => {
@@ -69,17 +69,18 @@ const columnOrder = (key: SortKey, kinds: ReadonlyArray<ValueKind>): ColumnOrder
   if (kind === undefined) throw new Error(`a plan sorts by column ${key.column} of ${kinds.length}`)
   const decodeText = Compare.decoder(kind)
   const { column } = key
-  const direction = key.descending ? -1 : 1
-  const nullSide = key.nullsFirst ? -1 : 1
+  const { descending } = key
+  const nullLeft = key.nullsFirst ? -1 : 1
+  const nullRight = key.nullsFirst ? 1 : -1
   return {
     decode: (row) => {
       const text = row[column]
       return text === null || text === undefined ? null : decodeText(text)
     },
     compare: (left, right) => {
-      if (left === null) return right === null ? 0 : nullSide
-      if (right === null) return -nullSide
-      return direction * Compare.compareDecoded(left, right)
+      if (left === null) return right === null ? 0 : nullLeft
+      if (right === null) return nullRight
+      return descending ? Compare.compareDecoded(right, left) : Compare.compareDecoded(left, right)
     }
   }
 }
@@ -88,7 +89,7 @@ const compareMany = (
   columns: ReadonlyArray<ColumnOrder>,
   left: ReadonlyArray<KeyValue>,
   right: ReadonlyArray<KeyValue>
-): number => {
+): Ordering => {
   for (let index = 0; index < columns.length; index++) {
     const ordering = columns[index]!.compare(left[index]!, right[index]!)
     if (ordering !== 0) return ordering
