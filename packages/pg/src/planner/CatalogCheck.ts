@@ -73,7 +73,7 @@ const tableProblems = (table: Table.Table, catalogs: ReadonlyArray<Catalog.Shard
   if (first === undefined) return problems
   for (const other of rest) problems.push(...differences(`table ${table.id}`, first, other))
   if (table._tag === "Sharded" && isTable(first.relation)) problems.push(...keyProblems(table, first.relation))
-  return problems
+  return [...new Set(problems)]
 }
 
 /** Views and the like are refused by name where they are used. */

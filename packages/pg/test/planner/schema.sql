@@ -101,6 +101,7 @@ create view order_counts as select user_id, count(*) as orders, sum(total) as to
 create view order_total as select count(*) as orders from orders;
 create view last_users as select * from users order by created_at desc, id limit 3;
 create view sorted_users as select id, name from users order by name, id;
+create view collated_users as select id, name collate "C" as name from users;
 create view user_countries as select distinct country from users;
 create view owned as select id as user_id, 'user' as kind from users union all select user_id, status from orders;
 create view whole_users as select u, u.id from users u;

@@ -166,7 +166,7 @@ export const derived = (walk: Walk, shape: Shape, relation: number, alias: Alias
   const names = Ast.names(alias?.colnames)
   const columns = shape.outputs.map((output, index) => {
     const name = names[index] ?? output.name ?? "?column?"
-    const column = builder.newColumn(relation, name, output.family)
+    const column = builder.newColumn(relation, name, output.family, output.collation)
     for (const link of output.links) {
       builder.claim(place, {
         _tag: "Link",

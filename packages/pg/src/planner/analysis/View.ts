@@ -3,17 +3,18 @@
  *
  * Enters: the view, as catalog and topology know it. Leaves: a relation. Holds: the query sees no name of the statement
  * around it, neither columns nor CTEs; its own names mean what the server printed them for; everything found in it has
- * the place of the view's name. (The statement goes to the shards as it is written: the view is there.)
+ * the place of the view's name, and its columns the collations that the catalog says. (The statement goes to the shards as it is written: the view is there.)
  *
  * @since 0.1.0
  */
 import type { Alias, Node, RangeVar } from "libpg-query"
 import * as Ast from "../Ast.js"
+import type * as Catalog from "../Catalog.js"
 import { draft } from "../Refusal.js"
 import { type NamedView, refuse, Stopped } from "../SchemaView.js"
 import type { Builder, Place } from "./Builder.js"
 import type { Source } from "./Scope.js"
-import type { Derive, Shape, Walk } from "./Walk.js"
+import type { Derive, Output, Shape, Walk } from "./Walk.js"
 
 /** Views in views in views: deeper ones are refused. */
 const depthMax = 32
@@ -69,8 +70,15 @@ const withNames = (shape: Shape, view: NamedView, location: number | undefined):
   if (shape.open || shape.outputs.length !== columns.length) {
     return refuse(draft("SL1101", { construct: `the columns of view ${view.name}` }, location))
   }
-  return { ...shape, outputs: shape.outputs.map((output, index) => ({ ...output, name: columns[index]?.name })) }
+  return { ...shape, outputs: shape.outputs.map((output, index) => ({ ...output, ...seen(columns[index]) })) }
 }
+
+/** What the view's own column tells of an output. */
+const seen = (column: Catalog.Column | undefined): Pick<Output, "name" | "collation"> => ({
+  name: column?.name,
+  collation:
+    typeof column?.collation === "string" ? { name: column.collation, deterministic: column.deterministic } : undefined
+})
 
 /** A copy whose nodes all stand at one place. */
 const placed = (query: Node, location: number | undefined): Node => moved(query, location ?? -1) as Node

@@ -8,7 +8,7 @@ import type { Operand } from "@shardlayer/core/plan/Constraint"
 import type { Family } from "@shardlayer/core/topology/KeyType"
 import type { Builder, Place } from "./Builder.js"
 import type { Term } from "./Equality.js"
-import type { BlockId, ColumnId, RelationId } from "./Model.js"
+import type { BlockId, Collation, ColumnId, RelationId } from "./Model.js"
 import type { Ctes, Scope, Source } from "./Scope.js"
 
 /**
@@ -21,6 +21,8 @@ export interface Output {
   /** Undefined where PostgreSQL's naming is not worth following. */
   readonly name: string | undefined
   readonly family: Family | undefined
+  /** Of a view's column, whose query the statement does not show. */
+  readonly collation?: Collation | undefined
   /** The columns inside that it is. */
   readonly links: ReadonlyArray<{
     readonly column: ColumnId
