@@ -6,7 +6,7 @@
  *
  * @since 0.1.0
  */
-import type { KeyType } from "@shardlayer/core/topology/KeyType"
+import type { Family, KeyType } from "@shardlayer/core/topology/KeyType"
 import type { ShardId } from "@shardlayer/core/topology/ShardId"
 import type * as Table from "@shardlayer/core/topology/Table"
 import type { Topology } from "@shardlayer/core/topology/Topology"
@@ -124,6 +124,8 @@ export interface SchemaView {
   readonly isFunctionName: (name: string) => boolean
   /** The family of a column's type, if its equality is known. */
   readonly familyOf: (column: Catalog.Column) => ReturnType<typeof KeyTypes.familyOf>
+  /** Values of this family compare by PostgreSQL's own operators (texts as their collation says). */
+  readonly isOrdered: (family: Family) => boolean
   readonly isPure: (qualified: string) => boolean
   /** No user function can be meant by this name. */
   readonly isBuiltinFunction: (names: ReadonlyArray<string>) => boolean
@@ -157,12 +159,15 @@ export const make = (sources: Sources): SchemaView => {
   const functions = byName(catalogs.flatMap((catalog) => catalog.functions))
   const operators = byName(catalogs.flatMap((catalog) => catalog.operators))
   const types = byName(catalogs.flatMap((catalog) => catalog.types))
-  const userEquality = new Set((operators.get("=") ?? []).flatMap((operator) => [operator.left, operator.right]))
+  const operands = (names: ReadonlyArray<string>) =>
+    new Set(names.flatMap((name) => operators.get(name) ?? []).flatMap((operator) => [operator.left, operator.right]))
+  const userEquality = operands(["=", "<>"])
   const oidOf = new Map(
     catalogs.flatMap((catalog) => catalog.types).map((type) => [`${type.schema}.${type.name}`, type.oid])
   )
   const hasUserEquality = (column: Catalog.Column) =>
     userEquality.has(column.base) || (column.userType !== null && userEquality.has(oidOf.get(column.userType) ?? -1))
+  const userOrder = new Set([...operands(["<", "<=", ">", ">="])].map((oid) => familyUnder(catalogs, oid)))
   const queryOf = memoized(queryIn)
   const view: SchemaView = {
     topology,
@@ -200,12 +205,22 @@ export const make = (sources: Sources): SchemaView => {
     bytewise: isBytewise(first.settings["locale"] ?? ""),
     familyOf: (column) =>
       column.deterministic && !hasUserEquality(column) ? KeyTypes.familyOfOid(column.base) : undefined,
+    isOrdered: (family) => !userOrder.has(family) && !userOrder.has("any"),
     referencing: referencingIn(catalogs)
   }
   const path = Catalog.searchPath(first)
   const names = (): SchemaView => (isSamePath(path, searchPath) ? view : make({ ...sources, searchPath: path }))
   return view
 }
+
+/** The family of a type, or of a domain's; `any` for pseudo-types, which stand for each of them. */
+const familyUnder = (catalogs: ReadonlyArray<Catalog.ShardCatalog>, oid: number): Family | "any" | undefined => {
+  const domain = catalogs.flatMap((catalog) => catalog.types).find((type) => type.oid === oid)
+  return pseudoTypes.has(oid) ? "any" : KeyTypes.familyOfOid(domain?.base ?? oid)
+}
+
+/** any, anyelement, anynonarray, anycompatible, anycompatiblenonarray. */
+const pseudoTypes = new Set([2276, 2283, 2776, 5077, 5079])
 
 const isSamePath = (one: ReadonlyArray<string>, other: ReadonlyArray<string>): boolean =>
   one.length === other.length && one.every((schema, index) => schema === other[index])

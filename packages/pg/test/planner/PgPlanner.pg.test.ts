@@ -109,7 +109,7 @@ describe("PgPlanner", () => {
       expect(yield* constraintOf("select $1::float8, * from users where id = $1")).toBe("Unknown")
       expect(yield* constraintOf("select $1::int4, * from users where id = $1")).toBe("Equals")
       expect(yield* constraintOf("select $1::user_id, * from users where id = $1")).toBe("Equals")
-      expect(yield* constraintOf("select * from users where id in ($1, 2.5)")).toBe("Unknown")
+      expect(yield* constraintOf("select * from users where id in ($1, 2.5)")).toBe("Equals")
     })
   )
 

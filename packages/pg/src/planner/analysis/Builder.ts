@@ -96,6 +96,8 @@ export interface Builder {
    * gives it a type of this family, unless it stands somewhere else before.
    */
   readonly isParam: (kind: "scalar" | "array", use: ParamUse, family: Family, isDirect: boolean) => boolean
+  /** A place that gives the parameter this type, where the type does not matter. */
+  readonly placeParam: (use: ParamUse, family: Family) => void
   readonly finish: () => Analyzed
 }
 
@@ -126,16 +128,21 @@ export const make = (view: SchemaView, params: ParamTypes, everywhere: ReadonlyA
     const found = places.get(index) ?? []
     return known?.types.size === 1 && found.length > 0 && found.every((location) => known.locations.has(location))
   }
+  const place = (kind: "scalar" | "array", { index, location }: ParamUse, family: Family, isDirect: boolean) => {
+    const known = direct.get(index) ?? { types: new Set(), locations: new Set() }
+    if (isDirect) known.locations.add(location)
+    known.types.add(`${kind} ${family}`)
+    direct.set(index, known)
+  }
   return {
     view,
     ...graph.methods,
     ...uses.methods,
-    isParam: (kind, { index, location }, family, isDirect) => {
+    placeParam: (use, family) => place("scalar", use, family, true),
+    isParam: (kind, use, family, isDirect) => {
+      const { index } = use
       asked.add(index)
-      const known = direct.get(index) ?? { types: new Set(), locations: new Set() }
-      if (isDirect) known.locations.add(location)
-      known.types.add(`${kind} ${family}`)
-      direct.set(index, known)
+      place(kind, use, family, isDirect)
       const found = params[kind](index)
       return found === "pending" || found === family
     },

@@ -7,17 +7,21 @@
  *
  * Proof sketch. Let x be a row of X that matters, in block B.
  * - WHERE and inner ON of B: x changes the answer through a row combination that satisfies them, so their facts hold
- *   for it. An equality that is satisfied has no NULL on either side.
+ *   for it. A comparison that is satisfied has no NULL on either side.
  * - `L LEFT JOIN R ON p`, X in R: x appears or disappears in a pair (l, x) with p true, and in its place (l, NULL) may
- *   disappear or appear. One of both must satisfy the rest. What the rest says of l holds for l either way; if it says
- *   an equality of R's columns, (l, NULL) fails it, so (l, x) satisfies all. So p, and the facts inside R, hold (X is in
- *   the guard), and so do the facts of the rest.
+ *   disappear or appear. One of both must satisfy the rest. What the rest says of l holds for l either way; if it
+ *   compares R's columns, (l, NULL) fails it, so (l, x) satisfies all. So p, and the facts inside R, hold (X is in the
+ *   guard), and so do the facts of the rest. Only IS NULL (`NotDistinct`) may hold for (l, NULL) and not for (l, x): it
+ *   counts if something else in the rest demands that R is real, or if it stands inside of the guard itself.
  * - X in L: p may be false for every r, so p and the facts inside R count only if the rest demands that R is real: an
- *   active equality of a column of R (`Real`, `Same`, `Is`...). This is the fixpoint below. FULL JOIN has both guards.
+ *   active comparison of a column of R (`Real`, `Same`, `Is`...). This is the fixpoint below. FULL JOIN has both guards.
+ * - OR: one of its arms holds, for one and the same assignment of rows as the rest. What all arms say holds; R is real
+ *   if each arm demands it. An arm satisfied by (l, NULL) compares no columns of R, so what it says holds for l.
  * - Derived tables: a row of D stems from a combination inside of it that satisfies D's facts, unless D aggregates
  *   without GROUP BY or is a set operation (`exports`). From inside, x changes only D's rows with equal plain output
- *   columns, so what the outside says of such a column holds for x, unless D looks at other rows to decide which
- *   ones come out (LIMIT, window, DISTINCT ON, columns that are not grouped by): a `Link` that does not `import`.
+ *   columns, so what the outside says of such a column, IS NULL too, holds for x, unless D looks at other rows to
+ *   decide which ones come out (LIMIT, window, DISTINCT ON, columns that are not grouped by): a `Link` that does not
+ *   `import`.
  * - Subqueries in expressions: x changes the value for some outer row that satisfies the outer facts, unless the outer
  *   block gives a row anyway (`Sight`). EXISTS and IN at the top of WHERE are derived tables joined to it.
  * - CTEs are copied to each reference: a row matters if it matters for one of the copies, and each copy is a leaf.
@@ -30,12 +34,12 @@
  *
  * @since 0.1.0
  */
-import * as Either from "effect/Either"
 import * as Constraint from "@shardlayer/core/plan/Constraint"
 import type { Operand } from "@shardlayer/core/plan/Constraint"
 import type { KeyType } from "@shardlayer/core/topology/KeyType"
-import * as KeyValue from "@shardlayer/core/topology/KeyValue"
-import type { Analyzed, Block, BlockId, Claim, ColumnId, Fact, GuardId, RelationId } from "./Model.js"
+import * as Classes from "./Classes.js"
+import { isContradiction, limits } from "./KeyLimits.js"
+import type { Analyzed, Block, BlockId, Claim, ColumnId, ColumnInfo, Fact, GuardId, RelationId } from "./Model.js"
 
 /**
  * From where the facts are looked at: a leaf's row, or (without `relation`) a row that comes out of a block.
@@ -53,16 +57,18 @@ type Choice =
   | { readonly _tag: "Operands"; readonly operands: ReadonlyArray<Operand> }
   | { readonly _tag: "Elements"; readonly param: number }
 
-type Tuples = Extract<Claim, { readonly _tag: "Tuples" }>
-
 /** @since 0.1.0 @category models */
 export interface Closure {
   /** The facts contradict each other: nothing matters. */
   readonly never: boolean
   readonly same: (left: ColumnId, right: ColumnId) => boolean
   readonly choices: (column: ColumnId) => ReadonlyArray<Choice>
-  readonly tuples: ReadonlyArray<Tuples>
   readonly isGuardActive: (guard: GuardId) => boolean
+  readonly classes: Classes.Classes
+  /** The claims that hold. */
+  readonly claims: ReadonlyArray<Claim>
+  /** It is a leaf's row, not one that comes out of a block. */
+  readonly isLeaf: boolean
 }
 
 /** @since 0.1.0 @category functions */
@@ -70,18 +76,30 @@ export const closure = (analyzed: Analyzed, viewpoint: Viewpoint): Closure => {
   const path = pathOf(analyzed, viewpoint)
   const guards = activeGuards(analyzed, path)
   const pending = new Set(analyzed.facts.filter((fact) => isVisible(analyzed, path, fact)))
-  const active: Array<Claim> = []
+  const active: Array<Fact> = []
   for (let grown = true; grown;) {
     grown = false
     for (const fact of pending) {
       if (!fact.guards.every(guards.isActive)) continue
       pending.delete(fact)
-      active.push(fact.claim)
-      for (const relation of realRelations(analyzed, fact.claim)) guards.activate(relation)
+      active.push(fact)
+      for (const relation of realRelations(analyzed, fact.claim)) guards.demand(relation, fact.guards)
       grown = true
     }
   }
-  return close(active, guards.isActive)
+  const claims = active.flatMap(({ claim, guards: inside }) =>
+    guards.isSure(inside) ? [claim] : without(claim, ["NotDistinct"])
+  )
+  const classes = Classes.make(claims)
+  return {
+    never: isContradiction(classes, claims, (column) => columnAt(analyzed, column)),
+    same: classes.same,
+    choices: (column) => choicesOf(classes, claims, column),
+    isGuardActive: guards.isActive,
+    classes,
+    claims,
+    isLeaf: viewpoint.relation !== undefined
+  }
 }
 
 interface Path {
@@ -119,102 +137,101 @@ const isVisible = (analyzed: Analyzed, path: Path, fact: Fact): boolean => {
   return false
 }
 
+/**
+ * A guard is active if the viewpoint is in it, or if a fact outside of it demands that its relations are real. Only the
+ * latter rules the NULL-extended row out.
+ */
 const activeGuards = (analyzed: Analyzed, path: Path) => {
-  const active = new Set<GuardId>()
+  const [around, demanded] = [new Set<GuardId>(), new Set<GuardId>()]
   const guardsOf = new Map<RelationId, Array<GuardId>>()
   for (const [guard, { relations }] of analyzed.guards.entries()) {
     for (const relation of relations) {
       guardsOf.set(relation, [...(guardsOf.get(relation) ?? []), guard])
-      if (path.members.has(relation)) active.add(guard)
+      if (path.members.has(relation)) around.add(guard)
     }
   }
   return {
-    isActive: (guard: GuardId) => active.has(guard),
-    activate: (relation: RelationId) => {
-      for (const guard of guardsOf.get(relation) ?? []) active.add(guard)
-    }
+    isActive: (guard: GuardId) => around.has(guard) || demanded.has(guard),
+    demand: (relation: RelationId, inside: ReadonlyArray<GuardId>) => {
+      for (const guard of guardsOf.get(relation) ?? []) if (!inside.includes(guard)) demanded.add(guard)
+    },
+    /** What stands inside of these guards is said of the viewpoint's own row, not of NULLs in its place. */
+    isSure: (inside: ReadonlyArray<GuardId>) =>
+      [...around].every((guard) => inside.includes(guard) || demanded.has(guard))
   }
+}
+
+const columnAt = (analyzed: Analyzed, column: ColumnId): ColumnInfo => {
+  const found = analyzed.columns[column]
+  if (found === undefined) throw new Error(`a claim names column ${column}, which was never made`)
+  return found
 }
 
 /** The relations that must be real for the claim to hold. A link is an identity: NULL on both sides fits it. */
 const realRelations = (analyzed: Analyzed, claim: Claim): ReadonlyArray<RelationId> => {
-  const relationOf = (column: ColumnId) => analyzed.columns[column]?.relation ?? -1
+  const relationOf = (column: ColumnId) => columnAt(analyzed, column).relation
   switch (claim._tag) {
     case "Same":
+    case "Alike":
       return [relationOf(claim.left), relationOf(claim.right)]
     case "Is":
     case "AnyOf":
+    case "Compared":
       return [relationOf(claim.column)]
     case "Tuples":
       return claim.columns.map(relationOf)
+    case "Either": {
+      const arms = claim.arms.map((arm) => new Set(arm.flatMap((part) => realRelations(analyzed, part))))
+      return [...(arms[0] ?? [])].filter((relation) => arms.every((arm) => arm.has(relation)))
+    }
     case "Real":
       return claim.relations
     case "Link":
+    case "NotDistinct":
+    case "Given":
     case "Never":
       return []
   }
 }
 
-const close = (claims: ReadonlyArray<Claim>, isGuardActive: (guard: GuardId) => boolean): Closure => {
-  const parents = new Map<ColumnId, ColumnId>()
-  const find = (column: ColumnId): ColumnId => {
-    let root = column
-    for (let next = parents.get(root); next !== undefined; next = parents.get(root)) root = next
-    return root
-  }
-  const unite = (left: ColumnId, right: ColumnId) => {
-    const [one, other] = [find(left), find(right)]
-    if (one !== other) parents.set(one, other)
-  }
-  for (const claim of claims) {
-    if (claim._tag === "Same") unite(claim.left, claim.right)
-    if (claim._tag === "Link") unite(claim.outer, claim.inner)
-  }
-  const choices = new Map<ColumnId, Array<Choice>>()
-  const choose = (column: ColumnId, choice: Choice) => {
-    const root = find(column)
-    const before = choices.get(root) ?? []
-    const isKnown = before.some((other) => JSON.stringify(other) === JSON.stringify(choice))
-    if (!isKnown) choices.set(root, [...before, choice])
-  }
-  for (const claim of claims) {
-    if (claim._tag === "Is") choose(claim.column, { _tag: "Operands", operands: claim.operands })
-    if (claim._tag === "AnyOf") choose(claim.column, { _tag: "Elements", param: claim.param })
-  }
-  return {
-    never: claims.some((claim) => claim._tag === "Never") || [...choices.values()].some(isContradiction),
-    same: (left, right) => find(left) === find(right),
-    choices: (column) => choices.get(find(column)) ?? [],
-    tuples: claims.filter((claim) => claim._tag === "Tuples"),
-    isGuardActive
-  }
+/** The claim as far as it holds if nothing is believed that these kinds say: an alternative less is no alternative. */
+const without = (claim: Claim, kinds: ReadonlyArray<Claim["_tag"]>): ReadonlyArray<Claim> => {
+  if (kinds.includes(claim._tag)) return []
+  if (claim._tag !== "Either") return [claim]
+  return [{ _tag: "Either", arms: claim.arms.map((arm) => arm.flatMap((part) => without(part, kinds))) }]
 }
 
-/** No constant is in all of the lists that hold constants only. */
-const isContradiction = (choices: ReadonlyArray<Choice>): boolean => {
-  let common: ReadonlySet<string> | undefined
-  for (const choice of choices) {
-    if (choice._tag === "Elements") continue
-    const parts = choice.operands.flatMap((operand) =>
-      operand._tag === "Constant" && operand.part !== null ? [operand.part] : []
-    )
-    if (parts.length < choice.operands.length) continue
-    const found: ReadonlySet<string> = new Set(parts)
-    const before: ReadonlySet<string> | undefined = common
-    common = before === undefined ? found : new Set([...found].filter((part) => before.has(part)))
-    if (common.size === 0) return true
-  }
-  return false
-}
-
-/** Lists of one column are crossed with those of the others up to this many keys; beyond it a list is not used. */
-const tuplesMax = 10_000
-
-/** This many combinations of one list a column are used: more say little more. */
-const combinationsMax = 8
+const choicesOf = (classes: Classes.Classes, claims: ReadonlyArray<Claim>, column: ColumnId): ReadonlyArray<Choice> =>
+  claims.flatMap((claim): ReadonlyArray<Choice> => {
+    switch (claim._tag) {
+      case "Is":
+        return classes.same(claim.column, column) ? [{ _tag: "Operands", operands: claim.operands }] : []
+      case "AnyOf":
+        return classes.same(claim.column, column) ? [{ _tag: "Elements", param: claim.param }] : []
+      case "Either": {
+        const arms = claim.arms.map((arm) => {
+          const choices = choicesOf(Classes.extend(classes, arm), arm, column)
+          return choices.find((choice) => choice._tag === "Operands")?.operands
+        })
+        const known = arms.filter((operands) => operands !== undefined)
+        return known.length < arms.length ? [] : [{ _tag: "Operands", operands: known.flat() }]
+      }
+      case "Same":
+      case "Alike":
+      case "Link":
+      case "Compared":
+      case "NotDistinct":
+      case "Given":
+      case "Tuples":
+      case "Real":
+      case "Never":
+        return []
+    }
+  })
 
 /**
- * The keys that a tuple of columns can have under the closure.
+ * The keys that a tuple of columns can have under the closure. Of a row that comes out of a block, to be stored
+ * elsewhere, only values count: a range may have keys in it that no shard owns.
  *
  * @since 0.1.0
  * @category functions
@@ -225,80 +242,8 @@ export const constraintOf = (
   types: ReadonlyArray<KeyType>
 ): Constraint.Constraint => {
   if (closed.never) return Constraint.nothing
-  const lists = key.map((column, index) => closed.choices(column).map((choice) => inType(choice, types[index])))
-  const single = lists.length === 1 ? lists[0] : undefined
-  const crossed = single === undefined ? crossedConstraints(lists) : single.map(choiceConstraint)
-  const rows = closed.tuples.flatMap((tuples) => tuplesConstraint(closed, tuples, key, types, lists))
-  return Constraint.and([...crossed, ...rows])
-}
-
-const choiceConstraint = (choice: Choice): Constraint.Constraint =>
-  choice._tag === "Elements"
-    ? Constraint.anyOf(choice.param)
-    : Constraint.or(choice.operands.map((operand) => Constraint.equals([operand])))
-
-const crossedConstraints = (lists: ReadonlyArray<ReadonlyArray<Choice>>): ReadonlyArray<Constraint.Constraint> => {
-  let combinations: ReadonlyArray<ReadonlyArray<ReadonlyArray<Operand>>> = [[]]
-  for (const list of lists) {
-    const operands = list.flatMap((choice) => (choice._tag === "Operands" ? [choice.operands] : []))
-    combinations = combinations
-      .flatMap((before) => operands.map((choice) => [...before, choice]))
-      .slice(0, combinationsMax)
-  }
-  return combinations.flatMap((combination) => {
-    if (combination.reduce((count, choice) => count * choice.length, 1) > tuplesMax) return []
-    return [Constraint.or(cross(combination).map((operands) => Constraint.equals(operands)))]
-  })
-}
-
-const cross = (choices: ReadonlyArray<ReadonlyArray<Operand>>): ReadonlyArray<ReadonlyArray<Operand>> =>
-  choices.reduce<ReadonlyArray<ReadonlyArray<Operand>>>(
-    (rows, choice) => rows.flatMap((row) => choice.map((operand) => [...row, operand])),
-    [[]]
-  )
-
-/** `(a, b) IN (…)`: rows for the key columns it names; a key column it leaves out needs one known operand. */
-const tuplesConstraint = (
-  closed: Closure,
-  tuples: Tuples,
-  key: ReadonlyArray<ColumnId>,
-  types: ReadonlyArray<KeyType>,
-  lists: ReadonlyArray<ReadonlyArray<Choice>>
-): ReadonlyArray<Constraint.Constraint> => {
-  const places = key.map((column) => tuples.columns.findIndex((named) => closed.same(named, column)))
-  if (places.every((place) => place < 0)) return []
-  const fixed = lists.map(
-    (list) =>
-      list.flatMap((choice) => (choice._tag === "Operands" && choice.operands.length === 1 ? choice.operands : []))[0]
-  )
-  const rows = tuples.rows.map((row) =>
-    key.map((_, index) => {
-      const place = places[index] ?? -1
-      const operand = place < 0 ? fixed[index] : row[place]
-      return operand === undefined ? undefined : operandIn(operand, types[index])
-    })
-  )
-  if (key.some((_, index) => (places[index] ?? -1) < 0 && fixed[index] === undefined)) return []
-  return [Constraint.or(rows.flatMap((row) => (row.every(isOperand) ? [Constraint.equals(row)] : [])))]
-}
-
-const isOperand = (operand: Operand | undefined): operand is Operand => operand !== undefined
-
-const inType = (choice: Choice, type: KeyType | undefined): Choice =>
-  choice._tag === "Elements"
-    ? choice
-    : {
-        _tag: "Operands",
-        operands: choice.operands.flatMap((operand) => {
-          const typed = operandIn(operand, type)
-          return typed === undefined ? [] : [typed]
-        })
-      }
-
-/** The operand as a value of the key's own type; a constant outside of its range equals no key. */
-const operandIn = (operand: Operand, type: KeyType | undefined): Operand | undefined => {
-  if (type === undefined) throw new Error("a key has more columns than types")
-  if (operand._tag === "Param") return operand
-  const part = KeyValue.canonical(type, operand.part)
-  return Either.isRight(part) && part.right !== null ? { _tag: "Constant", part: part.right } : undefined
+  const claims = closed.isLeaf
+    ? closed.claims
+    : closed.claims.flatMap((claim) => without(claim, ["Compared", "NotDistinct"]))
+  return limits(closed.classes, claims, key, types)
 }

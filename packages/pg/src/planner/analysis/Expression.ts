@@ -22,7 +22,8 @@ import * as Functions from "../Functions.js"
 import { draft } from "../Refusal.js"
 import { refuse } from "../SchemaView.js"
 import type { Place } from "./Builder.js"
-import * as Equality from "./Equality.js"
+import * as Comparison from "./Comparison.js"
+import * as Condition from "./Condition.js"
 import * as NameLookup from "./NameLookup.js"
 import { findSource, resolve, type Scope } from "./Scope.js"
 import type { Walk } from "./Walk.js"
@@ -347,12 +348,12 @@ const subLink = (walk: Walk, node: SubLink, scope: Scope, place: Place): void =>
  */
 export const condition = (walk: Walk, node: Node | undefined, scope: Scope, place: Place): void => {
   if (node === undefined) return
-  for (const conjunct of Equality.conjuncts(node)) {
+  for (const conjunct of Condition.conjuncts(node)) {
     const link = Ast.as("SubLink", conjunct)
     if (link !== undefined && isSemiJoin(link)) semiJoin(walk, link, scope, place)
     else {
       expression(walk, conjunct, scope, place)
-      for (const claim of Equality.claimsOf(walk.builder, scope, conjunct)) walk.builder.claim(place, claim)
+      for (const claim of Condition.claimsOf(walk.builder, scope, conjunct)) walk.builder.claim(place, claim)
     }
   }
 }
@@ -387,7 +388,7 @@ const semiJoin = (walk: Walk, link: SubLink, scope: Scope, place: Place): void =
       })
     }
     if (output.operands !== undefined) builder.claim(place, { _tag: "Is", column, operands: output.operands })
-    const term = Equality.termOf(builder, scope, node)
-    for (const claim of Equality.equality(builder, term, { _tag: "Column", column })) builder.claim(place, claim)
+    const side = Comparison.sideOf(builder, scope, node)
+    for (const claim of Comparison.equality(builder, side, { _tag: "Column", column })) builder.claim(place, claim)
   }
 }

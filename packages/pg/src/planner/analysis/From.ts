@@ -13,8 +13,8 @@ import type * as Catalog from "../Catalog.js"
 import { draft } from "../Refusal.js"
 import { type Named, refuse } from "../SchemaView.js"
 import type { Place } from "./Builder.js"
+import * as Comparison from "./Comparison.js"
 import * as Cte from "./Cte.js"
-import * as Equality from "./Equality.js"
 import { checkType } from "./Expression.js"
 import type { ColumnId, GuardId } from "./Model.js"
 import { findCte, type NamedColumn, nothingVisible, type Scope, type Source, type Visible } from "./Scope.js"
@@ -300,7 +300,11 @@ const mergedColumn = (
   const { builder } = walk
   const one = sideColumn(walk, left, name, place)
   const other = sideColumn(walk, right, name, place)
-  for (const claim of Equality.equality(builder, { _tag: "Column", column: one }, { _tag: "Column", column: other })) {
+  for (const claim of Comparison.equality(
+    builder,
+    { _tag: "Column", column: one },
+    { _tag: "Column", column: other }
+  )) {
     builder.claim(place, claim)
   }
   if (node.jointype === "JOIN_FULL") return { name, column: opaque(walk, name, undefined, place) }

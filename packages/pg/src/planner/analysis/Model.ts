@@ -2,12 +2,13 @@
  * What analysis says about a statement: plain values, the input of the strategies.
  *
  * A *block* is one query level. A *relation* is anything in a FROM list, or the place where a subquery stands. A *leaf*
- * is a reference to a sharded table. A *guard* is the nullable side of an outer join. A *fact* is an equality that
+ * is a reference to a sharded table. A *guard* is the nullable side of an outer join. A *fact* is a claim that
  * holds whenever a row matters, under its guards. `Closure` says how they play together, and why that is exact.
  *
  * @since 0.1.0
  */
 import type { Operand } from "@shardlayer/core/plan/Constraint"
+import type { Comparison } from "@shardlayer/core/topology/KeyRange"
 import type { ShardId } from "@shardlayer/core/topology/ShardId"
 import type * as KeyType from "@shardlayer/core/topology/KeyType"
 import type * as Table from "@shardlayer/core/topology/Table"
@@ -88,9 +89,15 @@ export interface Guard {
  * - `Same`: two columns are equal, and neither is NULL.
  * - `Link`: a column of a derived table is a column inside of it. From inside `inside` it counts if `imports`, from
  *   elsewhere if `exports`.
+ * - `Alike`: an integer and a numeric column are equal, and neither is NULL. They hash apart, so their rows may live on
+ *   different shards.
  * - `Is`: a column equals one of the operands; none: never.
- * - `AnyOf`: a column equals one of the elements of an array parameter.
+ * - `AnyOf`: a column equals one of the elements of an array parameter, which are numeric if `type` says so.
+ * - `Compared`: a column, whose order is known, lies on that side of the operand.
+ * - `NotDistinct`: a column equals the operand, or both are NULL. The one claim that a NULL-extended row can satisfy.
+ * - `Given`: a parameter is NULL, or is not.
  * - `Tuples`: columns equal, together, one of the rows.
+ * - `Either`: all claims of at least one of the arms.
  * - `Real`: rows of these relations are not NULL-extended.
  * - `Never`: nothing satisfies the block.
  *
@@ -108,12 +115,27 @@ export type Claim =
       readonly exports: boolean
     }
   | { readonly _tag: "Is"; readonly column: ColumnId; readonly operands: ReadonlyArray<Operand> }
-  | { readonly _tag: "AnyOf"; readonly column: ColumnId; readonly param: number }
+  | { readonly _tag: "Alike"; readonly left: ColumnId; readonly right: ColumnId }
+  | {
+      readonly _tag: "AnyOf"
+      readonly column: ColumnId
+      readonly param: number
+      readonly type: KeyType.KeyType | undefined
+    }
+  | {
+      readonly _tag: "Compared"
+      readonly column: ColumnId
+      readonly operator: Comparison
+      readonly operand: Operand
+    }
+  | { readonly _tag: "NotDistinct"; readonly column: ColumnId; readonly operand: Operand }
+  | { readonly _tag: "Given"; readonly param: number; readonly isNull: boolean }
   | {
       readonly _tag: "Tuples"
       readonly columns: ReadonlyArray<ColumnId>
       readonly rows: ReadonlyArray<ReadonlyArray<Operand>>
     }
+  | { readonly _tag: "Either"; readonly arms: ReadonlyArray<ReadonlyArray<Claim>> }
   | { readonly _tag: "Real"; readonly relations: ReadonlyArray<RelationId> }
   | { readonly _tag: "Never" }
 

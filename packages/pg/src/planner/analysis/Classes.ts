@@ -1,0 +1,65 @@
+/**
+ * Columns that are equal under some claims.
+ *
+ * Enters: claims. Leaves: which columns are the same, and which are at least alike. Holds: columns that are the same
+ * have one value and hash alike; those that are alike are one number.
+ *
+ * @since 0.1.0
+ */
+import type { Claim, ColumnId } from "./Model.js"
+
+/** @since 0.1.0 @category models */
+export interface Classes {
+  readonly same: (left: ColumnId, right: ColumnId) => boolean
+  readonly alike: (left: ColumnId, right: ColumnId) => boolean
+  /** One column for all that are alike. */
+  readonly representative: (column: ColumnId) => ColumnId
+  /** The claims that made them. */
+  readonly links: ReadonlyArray<Link>
+}
+
+type Link = Extract<Claim, { readonly _tag: "Same" | "Alike" | "Link" }>
+
+/** @since 0.1.0 @category constructors */
+export const make = (claims: ReadonlyArray<Claim>): Classes => {
+  const links = claims.filter(isLink)
+  const [same, alike] = [makeUnion(), makeUnion()]
+  for (const link of links) {
+    const [left, right] = link._tag === "Link" ? [link.outer, link.inner] : [link.left, link.right]
+    if (link._tag !== "Alike") same.unite(left, right)
+    alike.unite(left, right)
+  }
+  return {
+    same: (left, right) => same.find(left) === same.find(right),
+    alike: (left, right) => alike.find(left) === alike.find(right),
+    representative: alike.find,
+    links
+  }
+}
+
+/**
+ * The classes if these claims hold too.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const extend = (classes: Classes, claims: ReadonlyArray<Claim>): Classes =>
+  claims.some(isLink) ? make([...classes.links, ...claims]) : classes
+
+const isLink = (claim: Claim): claim is Link => claim._tag === "Same" || claim._tag === "Alike" || claim._tag === "Link"
+
+const makeUnion = () => {
+  const parents = new Map<ColumnId, ColumnId>()
+  const find = (column: ColumnId): ColumnId => {
+    let root = column
+    for (let next = parents.get(root); next !== undefined; next = parents.get(root)) root = next
+    return root
+  }
+  return {
+    find,
+    unite: (left: ColumnId, right: ColumnId): void => {
+      const [one, other] = [find(left), find(right)]
+      if (one !== other) parents.set(one, other)
+    }
+  }
+}
