@@ -52,12 +52,12 @@ export const check = (
 ): Effect.Effect<Checked> =>
   Effect.gen(function* () {
     const { params, sql } = question.statement
-    const expected = yield* sides.oracle.ask(sql, params)
+    const expected = sides.named(yield* sides.oracle.ask(sql, params))
     const rankedAnswer = yield* Effect.cached(askRanked(sides.oracle, question, expected))
     const outcomes: Array<Outcome> = []
     for (const [shards, router] of sides.routers) {
       if (options.shards?.includes(shards) === false) continue
-      const actual = yield* Routed.ask(router, sql, true, params)
+      const actual = sides.named(yield* Routed.ask(router, sql, true, params))
       let verdict: Outcome["verdict"] = yield* judge(question.rules, expected, actual, rankedAnswer)
       if (verdict._tag === "Exact" && options.ways && actual._tag === "Rows" && isRepeatable(question.rules)) {
         verdict = yield* judgeOtherWays(router, question, actual)
@@ -86,7 +86,7 @@ const isDetermined = (
 ): Effect.Effect<boolean> =>
   Effect.gen(function* () {
     const { params, sql } = question.statement
-    const again = yield* sides.mirror.ask(sql, params)
+    const again = sides.named(yield* sides.mirror.ask(sql, params))
     const verdict = yield* judge(question.rules, expected, again, rankedAnswer)
     return verdict._tag === "Exact"
   })

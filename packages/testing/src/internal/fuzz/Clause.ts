@@ -88,6 +88,27 @@ export const all = [
 
 export type Clause = (typeof all)[number]
 
+/** Those that chance alone brings too seldom. */
+export const rare: ReadonlyArray<Clause> = [
+  "WITH TIES",
+  "DISTINCT ON",
+  "NATURAL",
+  "USING",
+  "LATERAL",
+  "scalar subquery",
+  "NOT IN subquery",
+  "ANY subquery",
+  "ALL subquery",
+  "window by key",
+  "window not by key",
+  "GROUPING SETS",
+  "ROLLUP",
+  "CUBE",
+  "recursive CTE",
+  "parameter in OFFSET",
+  "CTE MATERIALIZED"
+]
+
 /** Not a clause itself: what the two shares are counted by. */
 export const subqueries: ReadonlyArray<Clause> = [
   "scalar subquery",

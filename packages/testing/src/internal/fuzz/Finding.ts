@@ -1,16 +1,18 @@
 /**
  * What is done with a find: shrunk, written into a file, shown.
  *
- * Holds: finds of the same cause (as far as reason and strategy tell) are shrunk a few times only; the others are counted
- * by the report.
+ * Holds: finds that look alike (by reason and strategy) are shrunk a few times only; the others are counted by the
+ * report.
  */
 import * as Effect from "effect/Effect"
 import type { Answer } from "../conformance/Answer.js"
+import * as Routed from "../conformance/Routed.js"
 import type { Checked, Outcome } from "./Check.js"
 import * as Check from "./Check.js"
 import { print } from "./Print.js"
 import * as Regression from "./Regression.js"
 import type * as Schema from "./Schema.js"
+import * as SelfCheck from "./SelfCheck.js"
 import * as Shrink from "./Shrink.js"
 import type { Sides } from "./Sides.js"
 import type * as Tree from "./Tree.js"
@@ -20,6 +22,13 @@ export interface Asked {
   readonly place: number
   readonly query: Tree.Query
   readonly checked: Checked
+}
+
+export interface SelfAsked {
+  readonly place: number
+  readonly shards: number
+  readonly parts: SelfCheck.Parts
+  readonly result: SelfCheck.Result
 }
 
 export interface Options {
@@ -33,6 +42,7 @@ export interface Options {
 
 export interface Finder {
   readonly look: (sides: Sides, schema: Schema.Schema, asked: Asked) => Effect.Effect<void>
+  readonly lookAtSelf: (sides: Sides, schema: Schema.Schema, asked: SelfAsked) => Effect.Effect<void>
 }
 
 /** Finds that look alike and are shrunk all the same. */
@@ -41,6 +51,15 @@ const alikeMax = 3
 export const make = (options: Options): Finder => {
   const seen = new Map<string, number>()
   let written = 0
+  /** Where it may be written: not if there were too many like it. */
+  const folderFor = (key: string): string | undefined => {
+    const alike = key.replace(/\d+|"[^"]*"/g, "#").slice(0, 160)
+    const times = (seen.get(alike) ?? 0) + 1
+    seen.set(alike, times)
+    if (times > alikeMax || written >= options.findsMax || options.regressions === undefined) return undefined
+    written++
+    return options.regressions
+  }
   return {
     look: (sides, schema, asked) =>
       Effect.gen(function* () {
@@ -48,24 +67,33 @@ export const make = (options: Options): Finder => {
         if (expected._tag === "Failed")
           yield* tellOnce(options, seen, `oracle ${expected.code} ${expected.message}`, asked)
         for (const outcome of asked.checked.outcomes) {
-          const { verdict } = outcome
+          const { strategy, verdict } = outcome
           if (verdict._tag === "Undetermined") yield* tellOnce(options, seen, `undetermined ${verdict.reason}`, asked)
           if (verdict._tag !== "Wrong" && verdict._tag !== "Broken") continue
-          const key = `${verdict._tag} ${outcome.strategy} ${verdict.reason.replace(/\d+|"[^"]*"/g, "#")}`
-          const times = (seen.get(key) ?? 0) + 1
-          seen.set(key, times)
-          if (times > alikeMax || written >= options.findsMax || options.regressions === undefined) continue
-          written++
-          const name = `${schema.seed.toString(16)}-${asked.place}`
+          const folder = folderFor(`${verdict._tag} ${strategy} ${verdict.reason}`)
+          if (folder === undefined) continue
           yield* options.print(`  ${verdict._tag} @${outcome.shards} ${verdict.reason}\n    ${print(asked.query).sql}`)
           const regression = yield* shrink(sides, asked.query, outcome, options, `${schema.seed} ${asked.place}`)
-          const file = Regression.write(options.regressions, name, regression)
-          yield* options.print(`  shrunk to: ${regression.statement.sql}\n    ${file}`)
-          return
+          const file = Regression.write(folder, nameOf(schema, asked.place), regression)
+          return yield* options.print(`  shrunk to: ${regression.statement.sql}\n    ${file}`)
         }
+      }),
+    lookAtSelf: (sides, schema, asked) =>
+      Effect.gen(function* () {
+        const { parts, place, result, shards } = asked
+        if (result._tag !== "Violated" && result._tag !== "Broken") return
+        const folder = folderFor(`${parts.law} ${result._tag} ${result.reason}`)
+        if (folder === undefined) return
+        yield* options.print(`  ${result._tag} @${shards} ${parts.law}: ${result.reason}`)
+        const regression = yield* shrinkSelf(sides, asked, options, `${schema.seed} ${place}`)
+        const file = Regression.write(folder, `self-${nameOf(schema, place)}`, regression)
+        const texts = regression.asked.statements.map(({ sql }) => `\n    ${sql}`)
+        yield* options.print(`  shrunk to:${texts.join("")}\n    ${file}`)
       })
   }
 }
+
+const nameOf = (schema: Schema.Schema, place: number): string => `${schema.seed.toString(16)}-${place}`
 
 /** Not the router's mistakes, but the generator's: a few lines to mend them by. */
 const tellOnce = (options: Options, seen: Map<string, number>, key: string, asked: Asked): Effect.Effect<void> => {
@@ -81,74 +109,102 @@ const shrink = (
   found: Outcome,
   options: Options,
   seed: string
-): Effect.Effect<Regression.Regression> =>
+): Effect.Effect<Regression.Compared> =>
   Effect.gen(function* () {
     const kind = kindOf(found)
-    let last: { readonly expected: Answer; readonly outcome: Outcome } | undefined
-    const stillThere = (candidate: Tree.Query): Effect.Effect<boolean> =>
+    const last: { expected: Answer; outcome: Outcome } = {
+      expected: { _tag: "Broken", message: "not asked" },
+      outcome: found
+    }
+    const persists = (candidate: Tree.Query): Effect.Effect<boolean> =>
       Effect.map(
         Check.check(sides, Check.questionOf(candidate), { ways: true, shards: [found.shards] }),
         ({ expected, outcomes }) => {
           const [outcome] = outcomes
           const isSame = outcome !== undefined && kindOf(outcome) === kind && expected._tag !== "Broken"
-          if (isSame) last = { expected, outcome }
+          if (isSame) Object.assign(last, { expected, outcome })
           return isSame
         }
       )
-    const smaller = yield* Shrink.statement(query, stillThere)
-    const withRows = (tables: ReadonlyArray<World.WorldTable>) =>
-      Effect.zipRight(sides.refill(tables), stillThere(smaller))
-    const named = sides.world.tables.filter(({ name }) => print(smaller).sql.includes(name))
-    const isEnough = yield* withRows(named)
-    const tables = yield* Shrink.rows(isEnough ? named : sides.world.tables, withRows)
-    yield* withRows(tables)
-    yield* sides.refill(sides.world.tables)
-    const outcome = last?.outcome ?? found
-    return regressionOf(sides.world, tables, smaller, { options, seed, found: outcome, expected: last?.expected })
+    const smaller = yield* Shrink.tree(query, persists)
+    const world = yield* shrinkRows(sides, [print(smaller).sql], persists(smaller))
+    const question = Check.questionOf(smaller)
+    const { expected, outcome } = last
+    const names = expected._tag === "Rows" ? expected.columns.map(({ name }) => name) : []
+    return {
+      _tag: "Compared",
+      reason: reasonOf(outcome),
+      seed,
+      locale: options.locale,
+      shards: [found.shards],
+      statement: question.statement,
+      rules: question.rules,
+      ranked: question.ranked(names) ?? null,
+      expected,
+      actual: outcome.actual,
+      world
+    }
   })
 
+const reasonOf = ({ verdict }: Outcome): string =>
+  "reason" in verdict ? `${verdict._tag}: ${verdict.reason}` : verdict._tag
+
 /** What must stay the same while it shrinks, so that one mistake does not turn into another. */
-const kindOf = ({ verdict }: Outcome): string => {
-  const reason = "reason" in verdict ? verdict.reason : ""
-  return `${verdict._tag} ${/^it failed with \w+|^it failed: \w+|^columns|^column types|^it succeeded/.exec(reason)?.[0] ?? ""}`
-}
+const kindOf = (outcome: Outcome): string =>
+  /^\w+: (it failed with \w+|it failed: \w+|column types|columns|it succeeded)/.exec(reasonOf(outcome))?.[0] ??
+  outcome.verdict._tag
 
-const regressionOf = (
-  world: World.World,
-  filled: ReadonlyArray<World.WorldTable>,
-  query: Tree.Query,
-  given: {
-    readonly options: Options
-    readonly seed: string
-    readonly found: Outcome
-    readonly expected: Answer | undefined
-  }
-): Regression.Regression => {
-  const { expected = { _tag: "Broken", message: "not asked" }, found, options, seed } = given
-  const question = Check.questionOf(query)
-  const names = expected._tag === "Rows" ? expected.columns.map(({ name }) => name) : []
-  const { verdict } = found
-  return {
-    reason: `${verdict._tag}: ${"reason" in verdict ? verdict.reason : ""}`,
-    seed,
-    locale: options.locale,
-    shards: [found.shards],
-    statement: question.statement,
-    rules: question.rules,
-    ranked: question.ranked(names) ?? null,
-    expected,
-    actual: found.actual,
-    world: withoutUnused(world, filled, question.statement.sql)
-  }
-}
+const shrinkSelf = (
+  sides: Sides,
+  { parts, result, shards }: SelfAsked,
+  options: Options,
+  seed: string
+): Effect.Effect<Regression.Contradicted> =>
+  Effect.gen(function* () {
+    const persists = (candidate: SelfCheck.Parts): Effect.Effect<boolean> =>
+      Effect.map(checkSelf(sides, candidate, shards), (again) => again._tag === result._tag)
+    const smaller = yield* Shrink.tree(parts, persists)
+    const asked = SelfCheck.statementsOf(smaller)
+    const texts = asked.statements.map(({ sql }) => sql)
+    const world = yield* shrinkRows(sides, texts, persists(smaller))
+    const reason = "reason" in result ? `${parts.law}: ${result.reason}` : parts.law
+    return { _tag: "Contradicted", reason, seed, locale: options.locale, shards: [shards], asked, world }
+  })
 
-/** The tables the statement names, itself or by a view, and no others. */
-const withoutUnused = (world: World.World, filled: ReadonlyArray<World.WorldTable>, sql: string): World.World => {
+/** What one PostgreSQL contradicts itself in, too, says nothing. */
+export const checkSelf = (sides: Sides, parts: SelfCheck.Parts, shards: number): Effect.Effect<SelfCheck.Result> =>
+  Effect.gen(function* () {
+    const router = sides.routers.get(shards)
+    if (router === undefined) return { _tag: "Holds" }
+    const asked = SelfCheck.statementsOf(parts)
+    const result = yield* SelfCheck.check(asked, ({ params, sql }) => Routed.ask(router, sql, true, params))
+    if (result._tag !== "Violated") return result
+    const alone = yield* SelfCheck.check(asked, ({ params, sql }) => sides.oracle.ask(sql, params))
+    return alone._tag === "Holds" ? result : { _tag: "Holds" }
+  })
+
+/** The world with as few tables and rows as it takes; the databases have all of them again afterwards. */
+const shrinkRows = (
+  sides: Sides,
+  statements: ReadonlyArray<string>,
+  persists: Effect.Effect<boolean>
+): Effect.Effect<World.World> =>
+  Effect.gen(function* () {
+    const withRows = (tables: ReadonlyArray<World.WorldTable>) => Effect.zipRight(sides.refill(tables), persists)
+    const small = withoutUnused(sides.world, statements.join(" "))
+    const isEnough = yield* withRows(small.tables)
+    const tables = yield* Shrink.rows(isEnough ? small.tables : sides.world.tables, withRows)
+    // Once more, for the answers that go into the file.
+    yield* withRows(tables)
+    yield* sides.refill(sides.world.tables)
+    return { ...(isEnough ? small : sides.world), tables }
+  })
+
+/** The tables the statements name, themselves or by a view, and no others. */
+const withoutUnused = (world: World.World, sql: string): World.World => {
   const views = world.setup.filter((text) => text.startsWith("create view") && sql.includes(text.split(" ")[2] ?? ""))
   const named = (name: string) => new RegExp(`\\b${name}\\b`).test([sql, ...views].join(" "))
-  const tables = world.tables
-    .filter(({ name }) => named(name))
-    .map((table) => ({ ...table, rows: filled.find(({ name }) => name === table.name)?.rows ?? [] }))
+  const tables = world.tables.filter(({ name }) => named(name))
   const setup = world.setup.filter((text) => {
     const [, what, name] = text.split(" ")
     return what === "type" || views.includes(text) || tables.some((table) => what === "table" && table.name === name)

@@ -175,20 +175,25 @@ const printKey = (expression: Tree.Expression, params: Params): string =>
     : printExpression(expression, params)
 
 const printLimit = (limit: Tree.Limit, params: Params): string => {
-  const offset = limit.offset === undefined ? "" : ` offset ${printExpression(limit.offset, params)}`
-  if (limit.count === undefined) return offset
-  const count = printExpression(limit.count, params)
+  // Parameters are numbered as they stand: OFFSET comes before FETCH and after LIMIT.
+  const isLast = limit.form === "limit"
+  const before = limit.offset === undefined || isLast ? "" : ` offset ${printRows(limit.offset, params)} rows`
+  const count = limit.count === undefined ? "" : printExpression(limit.count, params)
+  const offset = limit.offset === undefined || !isLast ? "" : ` offset ${printExpression(limit.offset, params)}`
+  if (limit.count === undefined) return `${before}${offset}`
   switch (limit.form) {
     case "limit":
       return ` limit ${count}${offset}`
     case "fetch":
-      return `${offset === "" ? "" : `${offset} rows`} fetch first ${parenthesized(count)} rows only`
+      return `${before} fetch first ${parenthesized(count)} rows only`
     case "ties":
-      return `${offset === "" ? "" : `${offset} rows`} fetch first ${parenthesized(count)} rows with ties`
+      return `${before} fetch first ${parenthesized(count)} rows with ties`
   }
 }
 
-/** FETCH takes a number or anything in parentheses. */
+const printRows = (rows: Tree.Expression, params: Params): string => parenthesized(printExpression(rows, params))
+
+/** FETCH, and OFFSET before it, take a number or anything in parentheses. */
 const parenthesized = (text: string): string => (/^\d+$/.test(text) ? text : `(${text})`)
 
 const printList = (all: ReadonlyArray<Tree.Expression>, params: Params): string =>

@@ -4,25 +4,30 @@
  * Holds: a file read back asks the same question of the same rows.
  */
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import type { Answer } from "../conformance/Answer.js"
+import * as Routed from "../conformance/Routed.js"
 import type { Address } from "../conformance/Session.js"
-import type { Checked, Question } from "./Check.js"
 import * as Check from "./Check.js"
 import type { Rules } from "./Determined.js"
 import type { Printed } from "./Print.js"
+import * as SelfCheck from "./SelfCheck.js"
 import * as Sides from "./Sides.js"
 import type * as World from "./World.js"
 
-export interface Regression {
+interface Found {
   /** What was wrong when it was found. */
   readonly reason: string
   readonly seed: string
   readonly locale: "C" | "icu"
   readonly shards: ReadonlyArray<number>
   readonly world: World.World
+}
+
+/** The router's answer was another one than the oracle's. */
+export interface Compared extends Found {
+  readonly _tag: "Compared"
   readonly statement: Printed
   readonly rules: Rules
   /** See Determined: how to check an order that is left open in part. */
@@ -30,6 +35,14 @@ export interface Regression {
   readonly expected: Answer
   readonly actual: Answer
 }
+
+/** The router contradicted itself. */
+export interface Contradicted extends Found {
+  readonly _tag: "Contradicted"
+  readonly asked: SelfCheck.Asked
+}
+
+export type Regression = Compared | Contradicted
 
 export const write = (folder: string, name: string, regression: Regression): string => {
   mkdirSync(folder, { recursive: true })
@@ -45,6 +58,7 @@ export const names = (folder: string): ReadonlyArray<string> => {
       .map((file) => file.slice(0, -".json".length))
       .toSorted()
   } catch {
+    // No folder: nothing was ever found.
     return []
   }
 }
@@ -52,19 +66,49 @@ export const names = (folder: string): ReadonlyArray<string> => {
 export const read = (folder: string, name: string): Regression =>
   JSON.parse(readFileSync(join(folder, `${name}.json`), "utf8")) as Regression
 
-export const questionOf = ({ ranked, rules, statement }: Regression): Question => ({
-  statement,
-  rules,
-  ranked: () => ranked ?? undefined
-})
-
-/** Asks it again, on databases of its own. */
+/** Asks it again, on databases of its own: what is wrong now, a line each. */
 export const replay = (
   address: Address,
   regression: Regression,
   prefix: string
-): Effect.Effect<Checked, never, Scope.Scope> =>
-  Effect.gen(function* () {
-    const sides = yield* Sides.make({ address, world: regression.world, shards: regression.shards, prefix })
-    return yield* Check.check(sides, questionOf(regression), { ways: true })
-  })
+): Effect.Effect<ReadonlyArray<string>> =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const { shards, world } = regression
+      const sides = yield* Sides.make({ address, world, shards, prefix })
+      switch (regression._tag) {
+        case "Compared":
+          return yield* compareAgain(sides, regression)
+        case "Contradicted":
+          return yield* contradictAgain(sides, regression)
+      }
+    })
+  )
+
+const compareAgain = (
+  sides: Sides.Sides,
+  { ranked, rules, statement }: Compared
+): Effect.Effect<ReadonlyArray<string>> => {
+  const question: Check.Question = { statement, rules, ranked: () => ranked ?? undefined }
+  return Effect.map(Check.check(sides, question, { ways: true }), ({ outcomes }) =>
+    outcomes.flatMap(({ shards, verdict }) =>
+      verdict._tag === "Exact" || verdict._tag === "Refused"
+        ? []
+        : [`@${shards}: ${verdict._tag} ${"reason" in verdict ? verdict.reason : ""}`]
+    )
+  )
+}
+
+const contradictAgain = (sides: Sides.Sides, { asked }: Contradicted): Effect.Effect<ReadonlyArray<string>> =>
+  Effect.map(
+    Effect.forEach([...sides.routers], ([shards, router]) =>
+      Effect.map(
+        SelfCheck.check(asked, ({ params, sql }) => Routed.ask(router, sql, true, params)),
+        (result) => ({ shards, result })
+      )
+    ),
+    (results) =>
+      results.flatMap(({ result, shards }) =>
+        result._tag === "Violated" || result._tag === "Broken" ? [`@${shards}: ${result._tag} ${result.reason}`] : []
+      )
+  )

@@ -5,6 +5,7 @@ import type { Clause } from "./Clause.js"
 import * as Clauses from "./Clause.js"
 import type { Checked } from "./Check.js"
 import { clausesOf, hasJoin, hasSubquery } from "./Frequency.js"
+import type { Result } from "./SelfCheck.js"
 import type * as Tree from "./Tree.js"
 
 export interface Tally {
@@ -31,7 +32,7 @@ export interface Summary {
   readonly clauses: Record<Clause, number>
   /** Of those that the router answered. */
   readonly answeredClauses: Record<Clause, number>
-  readonly selfChecks: { asked: number; skipped: number; wrong: number }
+  readonly selfChecks: { held: number; refused: number; wrong: number; failed: number }
 }
 
 const counters = (): Record<Clause, number> =>
@@ -46,7 +47,7 @@ export const empty = (): Summary => ({
   shards: {},
   clauses: counters(),
   answeredClauses: counters(),
-  selfChecks: { asked: 0, skipped: 0, wrong: 0 }
+  selfChecks: { held: 0, refused: 0, wrong: 0, failed: 0 }
 })
 
 const tally = (): Tally => ({
@@ -103,6 +104,23 @@ const count = (into: Tally, { actual, verdict }: Checked["outcomes"][number]): v
   }
 }
 
+export const addSelf = ({ selfChecks }: Summary, { _tag }: Result): void => {
+  switch (_tag) {
+    case "Holds":
+      selfChecks.held++
+      break
+    case "Refused":
+      selfChecks.refused++
+      break
+    case "Broken":
+      selfChecks.failed++
+      break
+    case "Violated":
+      selfChecks.wrong++
+      break
+  }
+}
+
 const increase = (counts: Record<string, number>, key: string): void => {
   counts[key] = (counts[key] ?? 0) + 1
 }
@@ -132,7 +150,7 @@ export const total = (title: string, summary: Summary): string =>
     title,
     `  ${summary.statements} statements over ${summary.schemas} schemas; joins ${percent(summary.joins, summary.statements)}, subqueries ${percent(summary.subqueries, summary.statements)}`,
     `  the single PostgreSQL failed: ${histogram(summary.oracleFailures) || "never"}`,
-    `  self-checks: ${summary.selfChecks.asked} held, ${summary.selfChecks.skipped} refused, ${summary.selfChecks.wrong} WRONG`,
+    `  self-checks: ${summary.selfChecks.held} held, ${summary.selfChecks.refused} refused, ${summary.selfChecks.wrong} wrong, ${summary.selfChecks.failed} failed`,
     ...Object.entries(summary.shards).flatMap(([shards, of]) => [
       `  @${shards}: answered ${of.answered} (${percent(of.answered, summary.statements)}), with rows ${percent(of.withRows, of.answered)}, failed alike ${of.failedAlike}, refused ${of.refused}, wrong ${of.wrong}, failed ${of.failed}, undetermined ${of.undetermined}`,
       `      refusals:   ${histogram(of.refusals)}`,

@@ -8,11 +8,12 @@ import * as Effect from "effect/Effect"
 import type { Address } from "../conformance/Session.js"
 import * as Check from "./Check.js"
 import * as Finding from "./Finding.js"
+import * as Statement from "./generate/Statement.js"
 import * as Random from "./Random.js"
 import * as Report from "./Report.js"
 import * as Schema from "./Schema.js"
+import * as SelfCheck from "./SelfCheck.js"
 import * as Sides from "./Sides.js"
-import * as Statement from "./generate/Statement.js"
 import * as World from "./World.js"
 
 export interface Options extends Finding.Options {
@@ -27,33 +28,30 @@ export interface Options extends Finding.Options {
 
 /** Statements under way at a time: enough to keep the servers busy while one is planned. */
 const concurrency = 4
+/** Statements after which finds are looked at. */
 const chunk = 100
+/** One in so many is also run plainly and as a stream; one in so many is followed by a self-check. */
+const waysEvery = 10
+const selfEvery = 12
 
 export const run = (options: Options): Effect.Effect<Report.Summary> =>
   Effect.gen(function* () {
     const summary = Report.empty()
     const startedAt = performance.now()
-    const isOver = () => performance.now() - startedAt > options.millisMax
+    const seconds = () => (performance.now() - startedAt) / 1000
+    const isOver = () => seconds() * 1000 > options.millisMax
     const finder = Finding.make(options)
     for (let nth = 0; nth < options.schemasMax && !isOver(); nth++) {
       const schema = Schema.generate(Random.derive(options.seed, nth))
+      const { address, shards } = options
       summary.schemas++
       yield* Effect.scoped(
         Effect.gen(function* () {
-          const sides = yield* Sides.make({
-            address: options.address,
-            world: World.make(schema),
-            shards: options.shards
-          })
+          const sides = yield* Sides.make({ address, world: World.make(schema), shards })
           for (let from = 0; from < options.statementsMax && !isOver(); from += chunk) {
             const size = Math.min(chunk, options.statementsMax - from)
-            const places = Array.from({ length: size }, (_, index) => from + index)
-            const checked = yield* Effect.forEach(places, (place) => ask(sides, schema, place), { concurrency })
-            for (const one of checked) {
-              Report.add(summary, one.query, one.checked)
-              yield* finder.look(sides, schema, one)
-            }
-            if (from % 500 === 0) yield* options.print(Report.line(summary, (performance.now() - startedAt) / 1000))
+            yield* askAll({ sides, schema, summary, finder, shards }, from, size)
+            if (from % 500 === 0) yield* options.print(Report.line(summary, seconds()))
           }
         })
       )
@@ -61,11 +59,49 @@ export const run = (options: Options): Effect.Effect<Report.Summary> =>
     return summary
   })
 
+interface Batch {
+  readonly sides: Sides.Sides
+  readonly schema: Schema.Schema
+  readonly summary: Report.Summary
+  readonly finder: Finding.Finder
+  readonly shards: ReadonlyArray<number>
+}
+
+const askAll = (batch: Batch, from: number, size: number): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    const { finder, schema, shards, sides, summary } = batch
+    const places = Array.from({ length: size }, (_, index) => from + index)
+    const asked = yield* Effect.forEach(places, (place) => ask(sides, schema, place), { concurrency })
+    for (const one of asked) {
+      Report.add(summary, one.query, one.checked)
+      yield* finder.look(sides, schema, one)
+    }
+    const self = yield* Effect.forEach(
+      places.filter((place) => place % selfEvery === 0),
+      (place) => askSelf(sides, schema, place, shards),
+      { concurrency }
+    )
+    for (const one of self) {
+      Report.addSelf(summary, one.result)
+      yield* finder.lookAtSelf(sides, schema, one)
+    }
+  })
+
 const ask = (sides: Sides.Sides, schema: Schema.Schema, place: number): Effect.Effect<Finding.Asked> => {
   const query = Statement.generate(Random.derive(schema.seed, place), schema)
-  return Effect.map(Check.check(sides, Check.questionOf(query), { ways: place % 10 === 0 }), (checked) => ({
-    place,
-    query,
-    checked
-  }))
+  const ways = place % waysEvery === 0
+  return Effect.map(Check.check(sides, Check.questionOf(query), { ways }), (checked) => ({ place, query, checked }))
+}
+
+const askSelf = (
+  sides: Sides.Sides,
+  schema: Schema.Schema,
+  place: number,
+  shards: ReadonlyArray<number>
+): Effect.Effect<Finding.SelfAsked> => {
+  const nth = place / selfEvery
+  const law = SelfCheck.laws[nth % SelfCheck.laws.length] ?? "rows"
+  const on = shards[nth % shards.length] ?? 2
+  const parts = { law, ...Statement.partition(Random.derive(~schema.seed, place), schema) }
+  return Effect.map(Finding.checkSelf(sides, parts, on), (result) => ({ place, shards: on, parts, result }))
 }

@@ -1,7 +1,7 @@
 /**
  * Makes a find small: cuts the statement's tree, then the rows, as long as the find persists.
  *
- * Enters: a tree, rows, and a test that says whether the find is still there. Leaves: a tree and rows from which no
+ * Enters: a tree (a query, or any value that holds some), rows, and a test that says whether the find is still there. Leaves: a tree and rows from which no
  * single cut can be made. Holds: sort lists that decide which rows there are go as a whole or not at all, so that what
  * is left is still determined.
  */
@@ -14,9 +14,9 @@ export type Persists<A> = (candidate: A) => Effect.Effect<boolean>
 /** How often the test may be asked, all in all. */
 const triesMax = 3000
 
-export const statement = (query: Tree.Query, persists: Persists<Tree.Query>): Effect.Effect<Tree.Query> =>
+export const tree = <A extends object>(whole: A, persists: Persists<A>): Effect.Effect<A> =>
   Effect.gen(function* () {
-    let best = query
+    let best = whole
     let tries = 0
     for (let found = true; found && tries < triesMax;) {
       found = false
@@ -58,11 +58,11 @@ export const rows = (
   })
 
 /** Every tree that is smaller by one cut, bigger cuts first. */
-export function* cuts(query: Tree.Query): Generator<Tree.Query> {
-  for (const [path, node] of places(query, [])) {
-    for (const smaller of smallerNodes(node)) yield replace(query, path, smaller) as Tree.Query
+export function* cuts<A extends object>(whole: A): Generator<A> {
+  for (const [path, node] of places(whole, [])) {
+    for (const smaller of smallerNodes(node)) yield replace(whole, path, smaller) as A
   }
-  yield* substitutions(query)
+  yield* substitutions(whole)
 }
 
 type Path = ReadonlyArray<string | number>
@@ -208,14 +208,14 @@ const smallerForms = ({ args, kind }: Tree.Form): ReadonlyArray<Tree.Expression>
 ]
 
 /** A grouped expression changes everywhere at once, or the statement is no more one. */
-function* substitutions(query: Tree.Query): Generator<Tree.Query> {
-  const grouped = [...Tree.nodes(query)].flatMap((node) => (node._tag === "Group" ? [node.expression] : []))
+function* substitutions<A extends object>(whole: A): Generator<A> {
+  const grouped = [...Tree.nodes(whole)].flatMap((node) => (node._tag === "Group" ? [node.expression] : []))
   for (const expression of grouped) {
     for (const smaller of smallerExpressions(expression)) {
-      yield substitute(query, JSON.stringify(expression), smaller) as Tree.Query
+      yield substitute(whole, JSON.stringify(expression), smaller) as A
     }
     for (const column of [...Tree.nodes(expression)].filter((node) => node._tag === "Column")) {
-      if (column !== expression) yield substitute(query, JSON.stringify(expression), column) as Tree.Query
+      if (column !== expression) yield substitute(whole, JSON.stringify(expression), column) as A
     }
   }
 }

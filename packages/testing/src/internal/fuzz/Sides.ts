@@ -14,6 +14,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import type { Answer } from "../conformance/Answer.js"
 import { takeAway } from "../conformance/Placement.js"
 import * as Session from "../conformance/Session.js"
 import { name as quoted } from "./Print.js"
@@ -26,6 +27,8 @@ export interface Sides {
   readonly mirror: Session.Session
   /** By number of shards. */
   readonly routers: ReadonlyMap<number, ShardRouterService>
+  /** Types that databases define themselves have numbers of their own in each; names compare. */
+  readonly named: (answer: Answer) => Answer
   /** Gives all databases these rows instead; tables that are not among them are emptied. */
   readonly refill: (tables: ReadonlyArray<World.WorldTable>) => Effect.Effect<void>
 }
@@ -58,13 +61,13 @@ export const make = ({ address, prefix = "fuzz", shards, world }: Options): Effe
         topology.shards.map((shard) => ({ database: databaseOf(count, shard), topology, shard }))
       )
     ]
+    const typeNames = new Map<string, string>()
     for (const { database } of members) {
       yield* Effect.acquireRelease(
         Effect.gen(function* () {
           yield* admin.run(`drop database if exists ${database} with (force)`)
-          const template = database === oracleName ? "template0" : oracleName
-          yield* admin.run(`create database ${database} template ${template} strategy file_copy`)
-          if (database === oracleName) yield* Effect.scoped(loadSchema(address, oracleName, world))
+          yield* admin.run(`create database ${database} template template0 strategy file_copy`)
+          yield* Effect.scoped(loadSchema(address, database, world, typeNames))
         }),
         () => admin.run(`drop database if exists ${database} with (force)`)
       )
@@ -85,11 +88,29 @@ export const make = ({ address, prefix = "fuzz", shards, world }: Options): Effe
     for (const [count, topology] of topologies) {
       routers.set(count, yield* openRouter(address, topology, world, (id) => databaseOf(count, id)))
     }
-    return { world, oracle, mirror, routers, refill }
+    return { world, oracle, mirror, routers, refill, named: named(typeNames) }
   })
 
-const loadSchema = (address: Session.Address, database: string, world: World.World) =>
-  Effect.flatMap(Session.open(address, database), (session) => Effect.forEach(world.setup, session.run))
+/** Notes the types the schema makes, by number. */
+const loadSchema = (
+  address: Session.Address,
+  database: string,
+  world: World.World,
+  typeNames: Map<string, string>
+): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const session = yield* Session.open(address, database)
+    for (const statement of world.setup) yield* session.run(statement)
+    const types = yield* session.run("select oid, typname from pg_type where oid >= 16384")
+    for (const [oid, name] of types) typeNames.set(oid ?? "", name ?? "")
+  })
+
+const named =
+  (typeNames: ReadonlyMap<string, string>) =>
+  (answer: Answer): Answer =>
+    answer._tag === "Rows"
+      ? { ...answer, columns: answer.columns.map(({ name, type }) => ({ name, type: typeNames.get(type) ?? type })) }
+      : answer
 
 /** With triggers and foreign keys asleep: rows are only put in their place. */
 const fill = (

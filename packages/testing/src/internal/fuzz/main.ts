@@ -108,11 +108,9 @@ const replayAll = (address: Address, given: Arguments) =>
       const regression = Regression.read(given.regressions, name)
       if (regression.locale !== given.locale) continue
       count++
-      const { outcomes } = yield* Effect.scoped(Regression.replay(address, regression, "again"))
-      for (const { shards, verdict } of outcomes) {
-        if (verdict._tag === "Exact" || verdict._tag === "Refused") continue
+      for (const wrong of yield* Regression.replay(address, regression, "again")) {
         clean = false
-        yield* print(`regression ${name} @${shards}: ${verdict._tag} ${"reason" in verdict ? verdict.reason : ""}`)
+        yield* print(`regression ${name} ${wrong}`)
       }
     }
     yield* print(`${count} regressions replayed${clean ? "" : ", not all right"}`)

@@ -244,8 +244,10 @@ export const windowed = (
     ? [sortOf(state, value(state, flat({ ...context, params: false }), someKind(state, context), 0))]
     : []
   if (total !== undefined && random.chance(0.5)) {
-    const [call, kind] = ranked(state, context)
-    return { _tag: "Window", kind, call, partitionBy, orderBy: [...leading, ...total], frame: undefined, clauses }
+    const orderBy = [...leading, ...total]
+    const [call, kind] = random.chance(0.7) ? ranked(state, context) : [framed(state, context), undefined]
+    const frame = kind === undefined ? random.pick(frames) : undefined
+    return { _tag: "Window", kind: kind ?? call.kind, call, partitionBy, orderBy, frame, clauses }
   }
   if (random.chance(0.3)) {
     const name = random.pick(["rank()", "dense_rank()", "percent_rank()", "cume_dist()"])
@@ -263,6 +265,21 @@ export const windowed = (
     frame: undefined,
     clauses
   }
+}
+
+const frames = [
+  "rows between 1 preceding and current row",
+  "rows between 2 preceding and 1 following",
+  "rows between unbounded preceding and unbounded following",
+  "rows between current row and unbounded following exclude current row"
+]
+
+/** An aggregate whose value over any rows is exact. */
+const framed = (state: State, context: Context): Tree.Aggregate => {
+  const exactly = plain.filter(({ clause, of }) => (clause === "sum" || clause === "max") && of !== "float8")
+  const there = exactly.filter(({ of }) => context.atoms.some(({ kind }) => kind === of))
+  const call = simple(state, context, state.random.pick(there.length > 0 ? there : exactly))
+  return { ...call, distinct: false }
 }
 
 /** Functions that look at single rows in their order. */

@@ -58,7 +58,8 @@ const scalar = (state: State, context: Context, kind: Kind): Tree.Expression =>
 
 /** What a subquery here sees around itself. */
 const inside = (context: Context) => ({
-  outer: [...context.atoms.filter((atom) => atom._tag === "Column"), ...context.outer],
+  // A bare name would mean the subquery's own column.
+  outer: [...context.atoms.filter((atom) => atom._tag === "Column" && atom.relation !== undefined), ...context.outer],
   depth: context.depth - 1
 })
 
@@ -83,6 +84,7 @@ export const condition = (state: State, context: Context, size: number): Tree.Ex
     const withSubquery = subquery(state, context)
     if (withSubquery !== undefined) return withSubquery
   }
+  if (context.keys.length > 0 && random.chance(0.12)) return keyCondition(state, context)
   if (wants(state, "row comparison", 0.03)) return rows(state, context)
   if (wants(state, "text order", 0.02)) return textOrder(state, context)
   if (size > 0 && random.chance(0.2)) {
@@ -92,6 +94,7 @@ export const condition = (state: State, context: Context, size: number): Tree.Ex
   }
   if (size > 0 && random.chance(0.07)) return Tree.form("bool", ["(not ", ")"], [condition(state, context, size - 1)])
   if (random.chance(0.03)) return timeless(state, context)
+  if (context.params && random.chance(0.02)) return listParam(state, context)
   if (size > 0 && random.chance(0.05)) return value(state, context, "bool", 1)
   return comparison(state, context, size)
 }
@@ -102,9 +105,11 @@ const comparison = (state: State, context: Context, size: number): Tree.Expressi
   const wished = Templates.comparing(kind).filter(([, { clauses }]) => clauses.some((one) => state.wishes.has(one)))
   const templates = wished.length > 0 && random.chance(0.7) ? wished : Templates.comparing(kind)
   const template = random.weighted(templates)
+  // Beside others in an array the server cannot tell a parameter's type.
+  const isList = template.texts.some((text) => text.includes("array["))
   const args = template.kinds.map((one, index) => {
     if (index === 0) return value(state, context, one, random.chance(0.8) ? 0 : size)
-    if (random.chance(0.75)) return bareParam(state, context, one)
+    if (random.chance(0.75)) return isList ? constantOf(state, context, one) : bareParam(state, context, one)
     return value(state, context, random.chance(0.9) ? one : random.pick(Kinds.comparable(one)), size - 1)
   })
   return Tree.form("bool", template.texts, args, ...template.clauses)
@@ -116,6 +121,48 @@ const bareParam = (state: State, context: Context, kind: Kind): Tree.Expression 
   return one._tag === "Param" && state.random.chance(0.4) && typeof one.value === "string"
     ? { ...one, cast: false }
     : one
+}
+
+/** What narrows the shards: the whole key of one relation, equal to constants, one of several, in a range. */
+const keyCondition = (state: State, context: Context): Tree.Expression => {
+  const { random } = state
+  const key = random.pick(context.keys)
+  const tuple = () => key.map(({ kind }) => constantOf(state, context, kind))
+  const equal = (values: ReadonlyArray<Tree.Expression>) =>
+    key.map((column, index) => Tree.form("bool", ["(", " = ", ")"], [column, values[index] ?? column]))
+  const all = (parts: ReadonlyArray<Tree.Expression>, operator: string) => joined(parts, operator)
+  const [first] = key
+  switch (random.int(6)) {
+    case 0:
+      return joined([all(equal(tuple()), " and "), all(equal(tuple()), " and ")], " or ")
+    case 1: {
+      const tuples = Array.from({ length: random.between(1, 4) }, tuple)
+      return Tree.form("bool", rowTexts(key.length, tuples.length), [...key, ...tuples.flat()])
+    }
+    case 2:
+      if (first === undefined || key.length > 1) return all(equal(tuple()), " and ")
+      return Tree.form("bool", ["(", " between ", " and ", ")"], [first, ...tuple(), ...tuple()], "BETWEEN")
+    case 3: {
+      if (first === undefined || key.length > 1) return all(equal(tuple()), " and ")
+      const array = Tree.form("bool", ["(", " = any (array[", ", ", "]))"], [first, ...tuple(), ...tuple()])
+      return array
+    }
+    default:
+      return all(equal(tuple()), " and ")
+  }
+}
+
+const joined = (parts: ReadonlyArray<Tree.Expression>, operator: string): Tree.Expression =>
+  Tree.form("bool", ["(", ...parts.slice(1).map(() => operator), ")"], parts)
+
+/** `((a, b) in ((…, …), (…, …)))` */
+const rowTexts = (width: number, rows: number): ReadonlyArray<string> => {
+  const texts: Array<string> = []
+  for (let row = 0; row <= rows; row++) {
+    const opening = row === 0 ? "((" : row === 1 ? ") in ((" : "), ("
+    texts.push(opening, ...Array.from({ length: width - 1 }, () => ", "))
+  }
+  return [...texts, ")))"]
 }
 
 const rows = (state: State, context: Context): Tree.Expression => {
@@ -138,6 +185,20 @@ const textOrder = (state: State, context: Context): Tree.Expression => {
 }
 
 /** now() where its value cannot matter: all times of the data have passed. */
+/** A list that travels as one parameter. */
+const listParam = (state: State, context: Context): Tree.Expression => {
+  const { random } = state
+  const kind = random.pick(["int4", "text"] as const)
+  const list = kind === "int4" ? ("ints" as const) : ("texts" as const)
+  const param: Tree.Expression = {
+    _tag: "Param",
+    kind: list,
+    value: random.pick(Kinds.values(list)),
+    cast: random.chance(0.5)
+  }
+  return Tree.form("bool", ["(", random.pick([" = any (", " <> all ("]), "))"], [value(state, context, kind, 0), param])
+}
+
 const timeless = (state: State, context: Context): Tree.Expression => {
   const { random } = state
   const kind = random.pick(["timestamptz", "timestamp", "date"] as const)

@@ -10,7 +10,7 @@ import type * as Schema from "../Schema.js"
 import * as Tree from "../Tree.js"
 import { condition } from "./Expressions.js"
 import type { Around, Context, Relation, Source, State } from "./State.js"
-import { alias, atomsOf, constantOf, wants, wantsOneOf } from "./State.js"
+import { alias, atomsOf, constantOf, contextOf, wants, wantsOneOf } from "./State.js"
 
 export interface FromClause {
   readonly from: ReadonlyArray<Tree.From>
@@ -134,7 +134,7 @@ const valuesItem = (state: State, around: Around): Item => {
   const { random } = state
   const name = alias(state)
   const kinds = random.some(["int4", "text", "int8", "numeric", "date"] as ReadonlyArray<Kind>, random.between(1, 3))
-  const context: Context = { atoms: [], outer: [], depth: 0, params: around.depth > 0 }
+  const context: Context = { ...contextOf([], { outer: [], depth: 0 }), params: around.depth > 0 }
   const rows = Array.from({ length: random.between(1, 4) }, () => kinds.map((kind) => constantOf(state, context, kind)))
   const fields = kinds.map((kind) => ({ name: `v_${kind}`, kind }))
   return {
@@ -252,7 +252,7 @@ const joinCondition = (
   const clauses: ReadonlyArray<Clause> = [isOnKey ? "join on key" : "join off key"]
   const more =
     kind !== "full join" && random.chance(0.2)
-      ? [condition(state, { atoms: atomsOf([...left, ...right]), outer: around.outer, depth: 0, params: true }, 0)]
+      ? [condition(state, contextOf([...left, ...right], { outer: around.outer, depth: 0 }), 0)]
       : []
   return { on: [...equal, ...more], clauses }
 }

@@ -13,7 +13,7 @@ import { condition, conditions, someKind, value } from "./Expressions.js"
 import type { FromClause } from "./FromClause.js"
 import { fromClause } from "./FromClause.js"
 import type { Around, Context, Field, Relation, State } from "./State.js"
-import { atomsOf, totalSorts, wants, wantsOneOf } from "./State.js"
+import { atomsOf, contextOf, totalSorts, wants, wantsOneOf } from "./State.js"
 
 export interface Wanted {
   /** Exactly these kinds, in this order. */
@@ -51,12 +51,8 @@ const groupWishes: ReadonlyArray<Clause> = [
 export const level = (state: State, around: Around, wanted: Wanted): Level => {
   const shape = shapeOf(state, wanted)
   const from = fromClause(state, around)
-  const context: Context = {
-    atoms: [...atomsOf(from.relations), ...from.merged],
-    outer: around.outer,
-    depth: around.depth,
-    params: true
-  }
+  const seen = contextOf(from.relations, around)
+  const context: Context = { ...seen, atoms: [...seen.atoms, ...from.merged] }
   const where = wheres(state, around, context)
   switch (shape) {
     case "plain":
@@ -126,13 +122,16 @@ interface Output {
   readonly name: string | undefined
 }
 
+/** An alias of the top is never the name of a column below, so ORDER BY can mean one only. */
+const nameOf = (wanted: Wanted, index: number): string => `${wanted.isTop ? "c" : "x"}${index}`
+
 /** Columns mostly, sometimes something made of them. */
 const outputs = (state: State, from: FromClause, context: Context, wanted: Wanted): ReadonlyArray<Output> => {
   const { random } = state
   if (wanted.kinds !== undefined) {
     return wanted.kinds.map((kind, index) => ({
       expression: value(state, context, kind, 1),
-      name: wanted.isNamed || random.chance(0.7) ? `c${index}` : undefined
+      name: wanted.isNamed || random.chance(0.7) ? nameOf(wanted, index) : undefined
     }))
   }
   const isAsked = wantsOneOf(state, ["CASE", "COALESCE", "cast", "scalar subquery", "parameter elsewhere"], 0)
@@ -146,7 +145,7 @@ const outputs = (state: State, from: FromClause, context: Context, wanted: Wante
     ...keys.map(({ expression, name }) => ({ expression, name })),
     ...chosen.map((expression, index) => ({
       expression,
-      name: wanted.isNamed || random.chance(0.8) ? `c${index}` : undefined
+      name: wanted.isNamed || random.chance(0.8) ? nameOf(wanted, index) : undefined
     }))
   ]
 }
@@ -290,7 +289,7 @@ const aggregated = (
   const { random } = state
   const all = Array.from({ length: random.between(1, 3) }, (_, index) => ({
     expression: aggregateOutput(state, context, []),
-    name: wanted.isNamed || random.chance(0.6) ? `c${index}` : undefined
+    name: wanted.isNamed || random.chance(0.6) ? nameOf(wanted, index) : undefined
   }))
   const having = wants(state, "HAVING", 0.05) ? havings(state, context, []) : []
   return {
@@ -312,7 +311,7 @@ const havings = (
 ): ReadonlyArray<Tree.Expression> => {
   const { random } = state
   if (groups.length > 0 && random.chance(0.2)) {
-    return [condition(state, { ...context, atoms: groups, outer: [], depth: context.depth }, 0)]
+    return [condition(state, { ...context, atoms: groups, outer: [], keys: [] }, 0)]
   }
   if (random.chance(0.6)) {
     const count = Aggregates.call(state, context, groups, "int8")
@@ -353,7 +352,8 @@ const grouped = (
       atoms: [...groups, ...all.map(({ expression }) => expression)].filter(({ kind }) => Kinds.isOrdered(kind)),
       outer: [],
       depth: 0,
-      params: false
+      params: false,
+      keys: []
     },
     total: isSets ? undefined : groups.map((group) => Tree.sort(group)),
     hasStar: false
@@ -367,12 +367,12 @@ const groupOutputs = (
   wanted: Wanted
 ): ReadonlyArray<Output> => {
   const { random } = state
-  const named = (expression: Tree.Expression, index: number, name?: string): Output => ({
+  const named = (expression: Tree.Expression, index: number): Output => ({
     expression,
-    name: wanted.isNamed || random.chance(0.75) ? (name ?? `c${index}`) : undefined
+    name: wanted.isNamed || random.chance(0.75) ? nameOf(wanted, index) : undefined
   })
   if (wanted.kinds !== undefined) {
-    const atoms: Context = { ...context, atoms: groups, outer: [], depth: 0, params: false }
+    const atoms: Context = { ...context, atoms: groups, outer: [], depth: 0, params: false, keys: [] }
     return wanted.kinds.map((kind, index) => named(value(state, atoms, kind, 1), index))
   }
   const shown = groups.filter(() => random.chance(0.85))

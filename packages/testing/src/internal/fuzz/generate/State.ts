@@ -60,6 +60,8 @@ export interface Context {
   /** How many more levels of subqueries may stand in it. */
   readonly depth: number
   readonly params: boolean
+  /** The key columns of each relation that has a key. */
+  readonly keys: ReadonlyArray<ReadonlyArray<Tree.Expression>>
 }
 
 export interface Around {
@@ -99,6 +101,24 @@ export const columnsOf = (relation: Relation): ReadonlyArray<Tree.Expression> =>
 
 export const atomsOf = (relations: ReadonlyArray<Relation>): ReadonlyArray<Tree.Expression> =>
   relations.flatMap(columnsOf)
+
+export const keysOf = (relations: ReadonlyArray<Relation>): ReadonlyArray<ReadonlyArray<Tree.Expression>> =>
+  relations.flatMap((relation) => {
+    const columns = columnsOf(relation)
+    const key = relation.key.flatMap((name) =>
+      columns.filter((column) => column._tag === "Column" && column.name === name)
+    )
+    return key.length > 0 && key.length === relation.key.length ? [key] : []
+  })
+
+/** A context that sees these relations. */
+export const contextOf = (relations: ReadonlyArray<Relation>, around: Around): Context => ({
+  atoms: atomsOf(relations),
+  outer: around.outer,
+  depth: around.depth,
+  params: true,
+  keys: keysOf(relations)
+})
 
 /** A constant of this kind as its text. */
 export const constant = (state: State, kind: Kind): string => {

@@ -11,24 +11,16 @@ import * as Random from "../Random.js"
 import type { Schema } from "../Schema.js"
 import * as Tree from "../Tree.js"
 import * as Aggregates from "./Aggregates.js"
-import { someKind, value } from "./Expressions.js"
+import { condition, someKind, value } from "./Expressions.js"
 import { fromClause } from "./FromClause.js"
 import type { Level, Wanted } from "./Selects.js"
 import { level } from "./Selects.js"
-import type { Around, Context, Derived, Makers, Source, State } from "./State.js"
-import { alias, atomsOf, constantOf, wants, wantsOneOf } from "./State.js"
+import type { Around, Derived, Makers, Source, State } from "./State.js"
+import { alias, constantOf, contextOf, wants, wantsOneOf } from "./State.js"
 
 export const generate = (seed: number, schema: Schema): Tree.Query => {
   const random = Random.make(seed)
-  const state: State = {
-    random,
-    schema,
-    wishes: new Set(random.some(Clause.all, random.between(1, 3))),
-    makers,
-    ctes: [],
-    counter: { aliases: 0 },
-    favourites: new Map()
-  }
+  const state = stateOf(random, schema)
   const depth = random.weighted([
     [4, 0],
     [4, 1],
@@ -36,6 +28,33 @@ export const generate = (seed: number, schema: Schema): Tree.Query => {
   ])
   const isDeep = wantsOneOf(state, deepWishes, 0)
   return statement(state, { outer: [], depth: isDeep ? Math.max(depth, 1) : depth })
+}
+
+const stateOf = (random: Random.Random, schema: Schema): State => ({
+  random,
+  schema,
+  wishes: new Set(random.some([...Clause.all, ...Clause.rare], random.between(1, 3))),
+  makers,
+  ctes: [],
+  counter: { aliases: 0 },
+  favourites: new Map()
+})
+
+/** The parts of a self-check: a query without LIMIT, and a condition on the rows it comes from. */
+export const partition = (seed: number, schema: Schema): { query: Tree.Query; predicate: Tree.Expression } => {
+  const random = Random.make(seed)
+  const state = stateOf(random, schema)
+  const around: Around = { outer: [], depth: random.int(2) }
+  const from = fromClause(state, around)
+  const context = contextOf(from.relations, around)
+  const where = random.chance(0.3) ? [condition(state, { ...context, depth: 0 }, 0)] : []
+  const targets = random
+    .some(context.atoms, random.between(1, 3))
+    .map((expression, index): Tree.Target => ({ _tag: "Target", expression, name: `c${index}` }))
+  return {
+    query: Tree.query(Tree.select({ targets, from: from.from, where })),
+    predicate: condition(state, context, 2)
+  }
 }
 
 /** What needs a level below the first. */
@@ -67,7 +86,7 @@ const body = (state: State, around: Around): Tree.Query => {
 const setWishes: ReadonlyArray<Clause.Clause> = ["UNION ALL", "UNION", "INTERSECT", "EXCEPT"]
 
 const valuesQuery = (state: State): Tree.Query => {
-  const context: Context = { atoms: [], outer: [], depth: 0, params: true }
+  const context = contextOf([], { outer: [], depth: 0 })
   const kinds = state.random.some(Kinds.ofColumns, 2)
   const rows = Array.from({ length: state.random.between(1, 3) }, () =>
     kinds.map((kind) => constantOf(state, context, kind))
@@ -171,8 +190,7 @@ const setOperation = (state: State, around: Around, given: ReadonlyArray<Kind> |
     return Tree.query(select, { limit, thenByOutputs: limited })
   }
   const query = Tree.query({ ...operation(state), left: branch(true), right: branch(false) })
-  const names = kinds.map((_, index) => `c${index}`)
-  const sorts = orderByOutputs(state, names)
+  const sorts = orderByOutputs(state, kinds.length)
   if (random.chance(0.3)) return { ...query, orderBy: sorts, thenByOutputs: true, limit: limitOf(state, true) }
   return random.chance(0.4) ? { ...query, orderBy: sorts } : query
 }
@@ -246,11 +264,14 @@ const flags = (state: State): Pick<Tree.Sort, "_tag" | "descending" | "nulls"> =
   nulls: wants(state, "NULLS FIRST", 0.12) ? "first" : wants(state, "NULLS LAST", 0.12) ? "last" : undefined
 })
 
-const orderByOutputs = (state: State, names: ReadonlyArray<string>): ReadonlyArray<Tree.Sort> =>
-  state.random.some(names, 1).map(() => ({
-    ...flags(state),
-    by: { _tag: "Position", position: state.random.int(names.length) + 1 }
-  }))
+/** A set operation sorts by its columns alone, which are named as those of its first branch. */
+const orderByOutputs = (state: State, count: number): ReadonlyArray<Tree.Sort> => {
+  const place = state.random.int(count)
+  const by: Tree.Sort["by"] = wants(state, "ORDER BY alias", 0.4)
+    ? { _tag: "Alias", name: `x${place}` }
+    : { _tag: "Position", position: place + 1 }
+  return [{ ...flags(state), by }]
+}
 
 const sorts = (state: State, made: Level): ReadonlyArray<Tree.Sort> =>
   Array.from(
@@ -313,7 +334,7 @@ const derived = (state: State, around: Around): Derived => {
     const kinds = Array.from({ length: random.between(1, 3) }, () => random.pick(setKinds))
     return {
       query: setOperation(state, around, kinds),
-      fields: kinds.map((kind, index) => ({ name: `c${index}`, kind })),
+      fields: kinds.map((kind, index) => ({ name: `x${index}`, kind })),
       unique: [],
       keyspace: undefined,
       key: []
@@ -342,7 +363,7 @@ const column = (state: State, around: Around, kind: Kind): Tree.Query => {
 
 const scalar = (state: State, around: Around, kind: Kind): Tree.Query => {
   const from = fromClause(state, { ...around, depth: 0 })
-  const context: Context = { atoms: atomsOf(from.relations), outer: around.outer, depth: 0, params: true }
+  const context = contextOf(from.relations, { outer: around.outer, depth: 0 })
   const call = Aggregates.call(state, context, [], kind)
   if (call.kind !== kind) {
     const select = level(state, { ...around, depth: 0 }, { ...inner, kinds: [kind] }).select
