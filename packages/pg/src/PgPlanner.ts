@@ -282,14 +282,14 @@ const attempt = (
   Effect.flatMap(catalog.current, (loaded) => {
     const general = loaded.problems.get(CatalogCheck.everything)
     if (general !== undefined) return Effect.fail(new SchemaMismatch({ problems: general }))
-    const known = new Map<string, Described>()
+    const known = new Map<string, Described | "invalid">()
     const plan = (types: ParamTypes) => planDescribed(options, loaded, { parser, parsed, types, known })
     return Effect.flatMap(plan(pendingTypes), (first) => {
       if (Either.isLeft(first)) return stopped(options, catalog, loaded, parser, parsed, first.left, isSecond)
       if (first.right.paramsNeeded.size === 0) return Effect.succeed(first.right.plan)
       const answered = known.get(parsed.sql)
       const described =
-        answered === undefined ? describe(options, loaded, parsed.sql, first.right.plan) : Effect.succeed(answered)
+        answered === undefined || answered === "invalid" ? describe(options, loaded, parsed.sql, first.right.plan) : Effect.succeed(answered)
       return Effect.flatMap(described, (types) =>
         Effect.flatMap(plan(paramTypes(types)), (second) =>
           Either.isLeft(second)
@@ -305,11 +305,11 @@ interface Planning {
   readonly parsed: Parser.Parsed
   readonly types: ParamTypes
   /** What shards said of texts so far. */
-  readonly known: Map<string, Described>
+  readonly known: Map<string, Described | "invalid">
 }
 
-/** More than a statement needs: its own text, the shards' part and what finishes it. */
-const describesMax = 8
+/** Its own text, the shards' part, what finishes it; of a set operation, each of its branches. */
+const describesMax = 100
 
 /** Plans, and asks a shard about each text that the plan is made of, until it is whole. */
 const planDescribed = (
@@ -322,7 +322,11 @@ const planDescribed = (
     if (Either.isRight(planned) || planned.left._tag !== "Undescribed") return Effect.succeed(planned)
     const { sql } = planned.left
     if (known.size >= describesMax) throw new Error(`a plan asks for the types of too many texts: ${sql}`)
-    return Effect.flatMap(describe(options, loaded, sql, undefined), (described) => {
+    const own = describe(options, loaded, sql, undefined)
+    // What the server does not take of the program's own text is the program's to know; of ours, it is a refusal.
+    const asked =
+      sql === parsed.sql ? own : Effect.catchTag(own, "StatementFailed", () => Effect.succeed("invalid" as const))
+    return Effect.flatMap(asked, (described) => {
       known.set(sql, described)
       return planDescribed(options, loaded, { parser, parsed, types, known })
     })

@@ -15,12 +15,13 @@ import type { Plan } from "./Plan.js"
  * - `CoLocatedScatter`: the statement as it is on each shard, rows one after another.
  * - `ScatterMerge`: a part of it on each shard, their rows merged here.
  * - `ScatterCombine`: a part of it on each shard, the rest by one PostgreSQL over their rows.
+ * - `Gather`: rows of tables that are not joined on the shard key, brought together and joined by one PostgreSQL.
  * - `Pinned`: a shard was given by `onShard`, or there is only one.
  *
  * @since 0.1.0
  * @category models
  */
-export type Strategy = "SingleShard" | "AnyShard" | "CoLocatedScatter" | "ScatterMerge" | "ScatterCombine" | "Pinned"
+export type Strategy = "SingleShard" | "AnyShard" | "CoLocatedScatter" | "ScatterMerge" | "ScatterCombine" | "Gather" | "Pinned"
 
 /** @since 0.1.0 @category models */
 export interface Explanation {
@@ -68,8 +69,13 @@ const strategyOf = (bound: BoundPlan): Strategy => {
     case "Concatenated":
       return "CoLocatedScatter"
     case "Merged":
-      return bound.merge.finish._tag === "Combine" ? "ScatterCombine" : "ScatterMerge"
+      return strategyOfMerge(bound.merge.finish)
   }
+}
+
+const strategyOfMerge = (finish: Finish): Strategy => {
+  if (finish._tag !== "Combine") return "ScatterMerge"
+  return finish.gathered.length > 0 ? "Gather" : "ScatterCombine"
 }
 
 const shardsOf = (bound: BoundPlan, shards: ReadonlyArray<ShardId>): ReadonlyArray<ShardId> => {
@@ -192,7 +198,9 @@ const formatFragment = ({ params, sql }: Fragment): string =>
       case "First":
         return `:${source._tag.toLowerCase()}`
       case "Column":
-        return `:column${source.column + 1}`
+        return source.scan === undefined
+          ? `:column${source.column + 1}`
+          : `:scan${source.scan + 1}.column${source.column + 1}`
     }
   })
 

@@ -26,7 +26,8 @@ export type TextRow = ReadonlyArray<string | null>
  * - `Step`: the distance of the keys that a probe samples.
  * - `Now`: the moment of the statement, the same on all shards.
  * - `First`: true on the first shard, false on the others: what does not come from sharded tables is computed once.
- * - `Column`: all values of a column of the shards' rows, as text[].
+ * - `Column`: all values of a column of the shards' rows, as text[]; of one `scan`, where the shards' statement holds
+ *   several: then a row's first value is the number of its scan, and its columns follow.
  *
  * @since 0.1.0
  * @category models
@@ -38,7 +39,7 @@ export type ParamSource =
   | { readonly _tag: "Step" }
   | { readonly _tag: "Now" }
   | { readonly _tag: "First" }
-  | { readonly _tag: "Column"; readonly column: number }
+  | { readonly _tag: "Column"; readonly column: number; readonly scan: number | undefined }
 
 /**
  * A statement made by the planner; `params[0]` is its `$1`.
@@ -146,6 +147,8 @@ export type Finish =
       readonly statement: Fragment
       /** What the shards' statement limits its rows to. */
       readonly page: Page | undefined
+      /** The tables whose rows are brought together as they are. */
+      readonly gathered: ReadonlyArray<string>
     }
 
 /** @since 0.1.0 @category models */

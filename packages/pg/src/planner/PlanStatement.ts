@@ -12,7 +12,7 @@ import * as Constraint from "@shardlayer/core/plan/Constraint"
 import type { Access, Plan, Scatter, ShardedReference } from "@shardlayer/core/plan/Plan"
 import type { ShardId } from "@shardlayer/core/topology/ShardId"
 import * as Ast from "./Ast.js"
-import { analyze, stoppable } from "./analysis/Analyze.js"
+import { analyze, stoppable, type Study } from "./analysis/Analyze.js"
 import type { ParamTypes } from "./analysis/Builder.js"
 import { closure, constraintOf } from "./analysis/Closure.js"
 import type { Analyzed, Write } from "./analysis/Model.js"
@@ -20,9 +20,11 @@ import type { Parsed, Parser } from "./Parser.js"
 import { draft, type Draft, toError } from "./Refusal.js"
 import { refuse, type SchemaView, type Stop, Stopped } from "./SchemaView.js"
 import * as StatementKind from "./StatementKind.js"
-import { align } from "./strategies/Alignment.js"
+import { align, unshared } from "./strategies/Alignment.js"
 import * as Concatenate from "./strategies/Concatenate.js"
 import type { Context } from "./strategies/Context.js"
+import { compose } from "./strategies/Compose.js"
+import { withNow } from "./strategies/Merged.js"
 import { merging } from "./strategies/Merging.js"
 import type { Described } from "./Types.js"
 
@@ -38,12 +40,13 @@ export interface Planned {
 }
 
 /**
- * What shards said of texts, as far as they were asked. Nothing stops the planning with `Undescribed`.
+ * What shards said of texts, as far as they were asked. Nothing stops the planning with `Undescribed`; `invalid` is a text
+ * of the planner's own making that a shard does not take.
  *
  * @since 0.1.0
  * @category models
  */
-export type Descriptions = (sql: string) => Described | undefined
+export type Descriptions = (sql: string) => Described | "invalid" | undefined
 
 /** @since 0.1.0 @category functions */
 export const planStatement = (
@@ -63,7 +66,9 @@ export const planStatement = (
   if (kind === "query") {
     return Either.flatMap(analyze(first.tree, view, params), (study) =>
       Either.map(
-        stoppable(() => planOf({ parser, view, sql: parsed.sql, study, describe: describing(descriptions) })),
+        stoppable(() =>
+          planOf({ parser, view, params, sql: parsed.sql, study, describe: describing(descriptions) })
+        ),
         (plan) => ({ plan, paramsNeeded: study.analyzed.paramsNeeded })
       )
     )
@@ -81,11 +86,21 @@ const describing =
   (sql: string): Described => {
     const known = descriptions(sql)
     if (known === undefined) throw new Stopped({ _tag: "Undescribed", sql })
-    return known
+    return known === "invalid" ? refuse(draft("SL1103", {}, undefined)) : known
   }
 
-const planOf = (context: Context): Plan => {
-  const { analyzed } = context.study
+/** A statement on its way to a plan. */
+interface Subject {
+  readonly parser: Parser
+  readonly view: SchemaView
+  readonly params: ParamTypes
+  readonly sql: string
+  readonly study: Study
+  readonly describe: (sql: string) => Described
+}
+
+const planOf = (subject: Subject): Plan => {
+  const { analyzed } = subject.study
   checkLocks(analyzed)
   const access: Access = isWriting(analyzed) ? "write" : "read"
   const singles = singleShards(analyzed)
@@ -98,7 +113,7 @@ const planOf = (context: Context): Plan => {
     ...analyzed.leaves.map((leaf) => leafReference(analyzed, leaf)),
     ...analyzed.writes.map((write) => writeReference(analyzed, write))
   ]
-  const scatter = scatterOf(context, access)
+  const scatter = scatterOf(subject, access)
   return { _tag: "Routed", access, references, singles, scatter, tables, notes: notesOf(scatter) }
 }
 
@@ -165,19 +180,41 @@ const branchConstraint = (
   return mixed.every((part) => part !== undefined) ? Constraint.stored(mixed) : Constraint.unknown
 }
 
-const scatterOf = (context: Context, access: Access): Scatter => {
-  const { sql, study } = context
+const scatterOf = (subject: Subject, access: Access): Scatter => {
+  const { sql, study } = subject
   const refused = (refusal: Draft): Scatter => ({ _tag: "Refuse", refusal: toError(refusal, sql) })
   if (access === "write") return refused(writeRefusal(study.analyzed))
-  const drivers = align(study.analyzed)
-  if (Either.isLeft(drivers)) return refused(drivers.left)
-  if (Concatenate.refusal(study.analyzed) === undefined) return { _tag: "Concatenate" }
   const select = Ast.as("SelectStmt", study.tree)
   if (select === undefined) throw new Error("a read is a SELECT")
-  const merge = stoppable(() => merging(context, select, drivers.right))
+  const drivers = align(study.analyzed)
+  if (Either.isRight(drivers) && Concatenate.refusal(study.analyzed) === undefined) return { _tag: "Concatenate" }
+  const problem = unshared(study.analyzed)
+  if (problem !== undefined) return refused(problem)
+  const merge = stoppable(() => {
+    const context = contextOf(subject)
+    return withNow(
+      Either.isRight(drivers) ? merging(context, select, drivers.right) : compose(context, select, subject.params)
+    )
+  })
   if (Either.isRight(merge)) return { _tag: "Merge", merge: merge.right }
   if (merge.left._tag === "Refused" && !merge.left.unknownName) return refused(merge.left.refusal)
   throw new Stopped(merge.left)
+}
+
+const contextOf = ({ describe, parser, sql, study, view }: Subject): Context => {
+  const { columns, params } = describe(sql)
+  return {
+    parser,
+    view,
+    study,
+    columns,
+    describe,
+    paramType: (index) => {
+      const type = params[index - 1]
+      if (type === undefined) throw new Error(`a statement has no parameter $${index} although its tree does`)
+      return type
+    }
+  }
 }
 
 const writeRefusal = (analyzed: Analyzed): Draft => {

@@ -7,7 +7,7 @@
  *
  * @since 0.1.0
  */
-import type { Node, SelectStmt } from "libpg-query"
+import type { Node, RangeVar, SelectStmt } from "libpg-query"
 import * as Either from "effect/Either"
 import type * as Ast from "../Ast.js"
 import { draft } from "../Refusal.js"
@@ -16,7 +16,7 @@ import * as Builder from "./Builder.js"
 import * as Expression from "./Expression.js"
 import type { Analyzed } from "./Model.js"
 import * as Select from "./Select.js"
-import type { Level, Walk } from "./Walk.js"
+import type { Level, Range, Walk } from "./Walk.js"
 import * as Write from "./Write.js"
 
 /**
@@ -29,6 +29,9 @@ export interface Study {
   readonly tree: Node
   readonly analyzed: Analyzed
   readonly levels: ReadonlyMap<SelectStmt, Level>
+  readonly ranges: ReadonlyMap<RangeVar, Range>
+  /** It uses a row as a value. */
+  readonly usesWholeRows: boolean
   /** Looks up more names of a level's scope. What it finds beyond `analyzed` is of relations whose columns are not known. */
   readonly builder: Builder.Builder
 }
@@ -39,7 +42,7 @@ export const analyze = (tree: Node, view: SchemaView, params: Builder.ParamTypes
   return stoppable(() => {
     const walk = makeWalk(builder)
     Select.query(walk, tree, undefined, undefined, undefined)
-    return { tree, analyzed: builder.finish(), levels: walk.levels, builder }
+    return { tree, analyzed: builder.finish(), levels: walk.levels, ranges: walk.ranges, usesWholeRows: walk.wholeRows.used, builder }
   })
 }
 
@@ -89,6 +92,8 @@ const makeWalk = (builder: Builder.Builder, views: ReadonlyArray<string> = []): 
     views,
     within: (view, inside) => makeWalk(inside, [...views, view]),
     levels: new Map(),
+    ranges: new Map(),
+    wholeRows: { used: false },
     expression: (node, scope, place) => Expression.expression(walk, node, scope, place),
     condition: (node, scope, place) => Expression.condition(walk, node, scope, place),
     query: (node, outer, ctes, position) => Select.query(walk, node, outer, ctes, position),

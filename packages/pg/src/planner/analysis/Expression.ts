@@ -26,6 +26,7 @@ import * as Comparison from "./Comparison.js"
 import * as Condition from "./Condition.js"
 import * as NameLookup from "./NameLookup.js"
 import { findSource, resolve, type Scope } from "./Scope.js"
+import * as Unnest from "./Unnest.js"
 import type { Walk } from "./Walk.js"
 
 /** @since 0.1.0 @category functions */
@@ -166,6 +167,7 @@ const columnReference = (
   const found = isStar
     ? { ...findSource(scope, names, location), guessed: false }
     : resolve(walk.builder, scope, names, location)
+  if ("_tag" in found && found._tag === "Row") walk.wholeRows.used = true
   mention(walk, place, found.block, "guessed" in found && found.guessed, location)
 }
 
@@ -372,6 +374,11 @@ const semiJoin = (walk: Walk, link: SubLink, scope: Scope, place: Place): void =
   const relation = builder.newRelation(place.block, place.guards)
   const shape = walk.query(link.subselect, scope, scope.ctes, { place, relation })
   if (link.testexpr === undefined || shape.open || !builder.view.isStrict("=")) return
+  const array = Unnest.arrayOf(builder, link.subselect)
+  if (array !== undefined) {
+    const side = Comparison.sideOf(builder, scope, link.testexpr)
+    for (const claim of Comparison.element(builder, scope, side, array)) builder.claim(place, claim)
+  }
   const tested = Ast.as("RowExpr", link.testexpr)?.args ?? [link.testexpr]
   for (const [index, node] of tested.entries()) {
     const output = shape.outputs[index]

@@ -18,6 +18,7 @@ import * as Cte from "./Cte.js"
 import { checkType } from "./Expression.js"
 import type { ColumnId, GuardId } from "./Model.js"
 import { findCte, type NamedColumn, nothingVisible, type Scope, type Source, type Visible } from "./Scope.js"
+import * as Unnest from "./Unnest.js"
 import * as View from "./View.js"
 import type { FromContext, Shape, Walk } from "./Walk.js"
 
@@ -68,7 +69,10 @@ const rangeVariable = (context: FromContext, node: RangeVar, place: Place): Visi
   const { walk } = context
   const name = node.relname ?? ""
   const cte = node.schemaname === undefined ? findCte(context.ctes, name) : undefined
-  if (cte !== undefined) return single(Cte.reference(context, cte, node.alias, place, derived))
+  if (cte !== undefined) {
+    walk.ranges.set(node, { _tag: "Cte" })
+    return single(Cte.reference(context, cte, node.alias, place, derived))
+  }
   const named = walk.builder.view.source(withoutDatabase(node), name, Ast.location(node))
   return single(
     named._tag === "View"
@@ -103,6 +107,7 @@ const tableSource = (walk: Walk, named: Named, node: RangeVar, place: Place, isR
   const { builder } = walk
   const location = Ast.location(node)
   const relation = builder.newRelation(place.block, place.guards)
+  walk.ranges.set(node, { _tag: "Table", named, relation, isNullable: place.guards.length > 0 })
   const alias = node.alias?.aliasname ?? node.relname ?? ""
   const columns = (named.relation?.columns ?? []).map((column) => ({
     name: column.name,
@@ -217,9 +222,10 @@ const rangeFunction = (context: FromContext, node: RangeFunction, place: Place, 
     else definitionNames(walk, definitions.items)
   }
   const columns = definitionNames(walk, node.coldeflist)
+  const unnested = Unnest.columnsOf(walk.builder, node, functions, relation, place)
   const first = Ast.as("FuncCall", functions[0])
   const alias = node.alias?.aliasname ?? Ast.names(first?.funcname).at(-1) ?? ""
-  const known = columns.map((name) => ({ name, column: walk.builder.newColumn(relation, name, undefined) }))
+  const known = unnested ?? columns.map((name) => ({ name, column: walk.builder.newColumn(relation, name, undefined) }))
   const open = known.length === 0
   const renamedColumns = open
     ? Ast.names(node.alias?.colnames).map((name) => ({

@@ -30,10 +30,12 @@ export const reference = (walk: Walk, view: NamedView, node: RangeVar, place: Pl
   const location = Ast.location(node)
   if (walk.views.length >= depthMax) refuse(draft("SL1102", { limit: `${depthMax} views in each other` }, location))
   const relation = builder.newRelation(place.block, place.guards)
+  const query = placed(view.query, location)
+  walk.ranges.set(node, { _tag: "View", query, columns: view.relation.columns.map((column) => column.name) })
   const shape = named(walk, view, location, () =>
     walk
       .within(view.name, inside(walk, view))
-      .query(placed(view.query, location), undefined, undefined, { place: { ...place, sees: "all" }, relation })
+      .query(query, undefined, undefined, { place: { ...place, sees: "all" }, relation })
   )
   if (view.home !== undefined) builder.addSingle({ shard: view.home, table: view.name, location })
   const shown: Alias = { ...node.alias, aliasname: node.alias?.aliasname ?? node.relname ?? "" }

@@ -3,9 +3,10 @@
  *
  * @since 0.1.0
  */
-import type { Alias, Node, SelectStmt } from "libpg-query"
+import type { Alias, Node, RangeVar, SelectStmt } from "libpg-query"
 import type { Operand } from "@shardlayer/core/plan/Constraint"
 import type { Family } from "@shardlayer/core/topology/KeyType"
+import type { Named } from "../SchemaView.js"
 import type { Builder, Place } from "./Builder.js"
 import type { Term } from "./Equality.js"
 import type { BlockId, Collation, ColumnId, RelationId } from "./Model.js"
@@ -105,6 +106,17 @@ export interface LevelTraits {
   readonly limited: boolean
 }
 
+/**
+ * A name in FROM: a table and the relation it is, a view and the query it stands for, or a CTE.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Range =
+  | { readonly _tag: "Table"; readonly named: Named; readonly relation: RelationId; readonly isNullable: boolean }
+  | { readonly _tag: "View"; readonly query: Node; readonly columns: ReadonlyArray<string> }
+  | { readonly _tag: "Cte" }
+
 /** @since 0.1.0 @category models */
 export interface Walk {
   readonly builder: Builder
@@ -115,6 +127,10 @@ export interface Walk {
   readonly within: (view: string, builder: Builder) => Walk
   /** Each level by its node; of a CTE that is referred to several times, the last one. */
   readonly levels: Map<SelectStmt, Level>
+  /** What each name in a FROM list stands for, by its node. */
+  readonly ranges: Map<RangeVar, Range>
+  /** Whether a row is used as a value. */
+  readonly wholeRows: { used: boolean }
   readonly expression: (node: Node | undefined, scope: Scope, place: Place) => void
   /** The conjuncts of a condition: facts, and everything an expression is. */
   readonly condition: (node: Node | undefined, scope: Scope, place: Place) => void

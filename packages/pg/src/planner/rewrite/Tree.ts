@@ -53,6 +53,17 @@ export const operator = (name: string, left: Node, right: Node): Node => ({
   A_Expr: { kind: "AEXPR_OP", name: [string(name)], lexpr: left, rexpr: right }
 })
 
+/**
+ * All of them hold; at least one is given.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const all = (conditions: ReadonlyArray<Node>): Node =>
+  conditions.length === 1 && conditions[0] !== undefined
+    ? conditions[0]
+    : { BoolExpr: { boolop: "AND_EXPR", args: [...conditions] } }
+
 /** @since 0.1.0 @category constructors */
 export const target = (value: Node, name?: string): Node => ({
   ResTarget: { ...(name === undefined ? {} : { name }), val: value } satisfies ResTarget

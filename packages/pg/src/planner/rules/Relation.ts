@@ -1,7 +1,7 @@
 /**
  * The rows of the shards as a relation of one PostgreSQL: arrays of texts, each column cast to its type.
  *
- * Enters: the columns that the shards give. Leaves: a derived table with the same columns. Holds: a value that goes out
+ * Enters: the columns that the shards give; of several scans in one statement, which one. Leaves: a derived table with the same columns. Holds: a value that goes out
  * as text and comes back in is the same value, because all sessions print and read alike; a text keeps its collation.
  *
  * @since 0.1.0
@@ -34,8 +34,13 @@ export const alias = "shards"
 export const reference = (name: string): Node => Tree.column(alias, name)
 
 /** @since 0.1.0 @category constructors */
-export const relation = (columns: ReadonlyArray<Shipped>, own: OwnParams): Node => {
-  const values = columns.map((_, column) => own.node({ _tag: "Column", column }, ["pg_catalog", "_text"]))
+export const relation = (
+  columns: ReadonlyArray<Shipped>,
+  scan: number | undefined,
+  own: OwnParams,
+  as: string = alias
+): Node => {
+  const values = columns.map((_, column) => own.node({ _tag: "Column", column, scan }, ["pg_catalog", "_text"]))
   const names = columns.map(({ name }) => name)
   const unnested: Node = {
     RangeFunction: {
@@ -45,7 +50,7 @@ export const relation = (columns: ReadonlyArray<Shipped>, own: OwnParams): Node 
     }
   }
   const targets = columns.map((column) => Tree.target(typed(column), column.name))
-  return Tree.derivedTable(Tree.select({ targetList: targets, fromClause: [unnested] }), alias)
+  return Tree.derivedTable(Tree.select({ targetList: targets, fromClause: [unnested] }), as)
 }
 
 const typed = ({ collation, name, type }: Shipped): Node => {

@@ -19,9 +19,18 @@ const top: BlockId = 0
 
 /** @since 0.1.0 @category functions */
 export const align = (analyzed: Analyzed): Either.Either<ReadonlyArray<Driver>, Draft> => {
-  const refusal = singleTable(analyzed) ?? locks(analyzed) ?? values(analyzed) ?? subqueries(analyzed)
+  const refusal = unshared(analyzed) ?? subqueries(analyzed)
   return refusal === undefined ? alignment(analyzed) : Either.left(refusal)
 }
+
+/**
+ * What no way over several shards could do.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const unshared = (analyzed: Analyzed): Draft | undefined =>
+  singleTable(analyzed) ?? locks(analyzed) ?? values(analyzed)
 
 /**
  * Are all rows of this level on shards that its columns tell apart? Then groups, partitions and distinct rows of

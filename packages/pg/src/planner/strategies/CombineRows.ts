@@ -12,24 +12,19 @@ import type { Node, SelectStmt } from "libpg-query"
 import * as Ast from "../Ast.js"
 import { groupItem } from "../analysis/Select.js"
 import type { Level } from "../analysis/Walk.js"
-import * as Fragments from "../rewrite/Fragments.js"
 import * as Tree from "../rewrite/Tree.js"
 import * as Relation from "../rules/Relation.js"
 import * as SortKeys from "../rules/SortKeys.js"
-import * as StatementTime from "../rules/StatementTime.js"
 import { targetsOf } from "../rules/Targets.js"
-import * as Types from "../Types.js"
-import type { Merged } from "./Merged.js"
-import { collationOf, columnOf, type Context, fragmentOf, meaningOf, refuseRewrite, rulesOf } from "./Context.js"
+import { columnOf, type Context, meaningOf, refuseRewrite } from "./Context.js"
 import { isAggregate } from "./MergeGroups.js"
 import { pageOf } from "./MergeRows.js"
-import { checkedCombine } from "./Outputs.js"
+import type { Split } from "./Split.js"
 
 /** @since 0.1.0 @category functions */
-export const combineRows = (context: Context, level: Level, groupsPushed: boolean): Merged => {
+export const rowsOf = (context: Context, level: Level, groupsPushed: boolean): Split => {
   const { select } = level
-  const described = context.describe(context.sql)
-  const names = described.columns.map((column) => column.name)
+  const names = context.columns.map((column) => column.name)
   const targets = targetsOf(level) ?? refuseRewrite("a star over columns that are not known")
   const shipping = new Shipping(context, level, groupsPushed)
   const output = (node: Node): number | undefined => {
@@ -40,7 +35,7 @@ export const combineRows = (context: Context, level: Level, groupsPushed: boolea
     const at = output(node)
     return at === undefined ? shipping.rewritten(node) : Tree.integer(at + 1)
   }
-  const upper: SelectStmt = {
+  const parts: SelectStmt = {
     targetList: targets.map(({ value }, index) => Tree.target(shipping.rewritten(value), names[index] ?? "?column?")),
     ...(groupsPushed ? {} : groupingOf(level, shipping, targets.map(({ value }) => value))),
     ...(select.windowClause === undefined
@@ -58,22 +53,13 @@ export const combineRows = (context: Context, level: Level, groupsPushed: boolea
         }),
     ...pageOf(select)
   }
-  const own = Fragments.ownParams()
-  const statement = fragmentOf(context, StatementTime.fixed(shardStatement(select, shipping, groupsPushed), own), own)
-  const columns = context.describe(statement.sql).columns
-  const shipped = columns.map(
-    ({ type }, index): Relation.Shipped => ({
-      name: `c${index}`,
-      type,
-      collation: collationOf(context, level, shipping.nodes[index])
-    })
-  )
-  const combine = Tree.select({ ...upper, fromClause: [Relation.relation(shipped, own)] })
   return {
-    statement,
-    kinds: columns.map(({ type }, index) => Types.kindOf(type, rulesOf(context, level, shipping.nodes[index]))),
-    outputs: [],
-    finish: checkedCombine(context, StatementTime.fixed(combine, own), own, described)
+    level,
+    shard: shardStatement(select, shipping, groupsPushed),
+    names: shipping.nodes.length === 0 ? ["c0"] : shipping.nodes.map((_, index) => `c${index}`),
+    expressions: shipping.nodes,
+    upper: (relation) => Tree.select({ ...parts, fromClause: [relation] }),
+    page: undefined
   }
 }
 

@@ -24,21 +24,17 @@ import type { Described, TextRules, TypeRef } from "../Types.js"
 export interface Context {
   readonly parser: Parser
   readonly view: SchemaView
-  /** The program's own text. */
-  readonly sql: string
   readonly study: Study
+  /** The columns that the studied statement gives. */
+  readonly columns: Described["columns"]
+  /** The types of the program's parameters, by number. */
+  readonly paramType: (index: number) => TypeRef
   readonly describe: (sql: string) => Described
 }
 
 /** @since 0.1.0 @category functions */
 export const fragmentOf = (context: Context, tree: Node, own: Fragments.OwnParams): Fragment =>
-  Fragments.fragment(context.parser, tree, own, (index) => paramType(context, index))
-
-const paramType = (context: Context, index: number): TypeRef => {
-  const type = context.describe(context.sql).params[index - 1]
-  if (type === undefined) throw new Error(`a statement has no parameter $${index} although its tree does`)
-  return type
-}
+  Fragments.fragment(context.parser, tree, own, context.paramType)
 
 /**
  * What a column reference of this level means; undefined for anything else, and for whole rows.
@@ -86,7 +82,16 @@ export const collationOf = (
   }
   const column = typeof node === "object" ? columnOf(context, level, node)?.column : node
   const known = column === undefined ? undefined : context.study.builder.column(column).collation
-  if (known !== undefined) return known
+  return known ?? commonCollation(context)
+}
+
+/**
+ * The one collation of all texts that the statement could compare, if there is only one.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const commonCollation = (context: Context): Collation | undefined => {
   const all = collations(context)
   const [first] = all
   return first === undefined ? named("default") : all.every((other) => other.name === first.name) ? first : undefined

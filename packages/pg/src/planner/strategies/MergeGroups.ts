@@ -25,24 +25,75 @@ import * as Relation from "../rules/Relation.js"
 import * as SortKeys from "../rules/SortKeys.js"
 import * as StatementTime from "../rules/StatementTime.js"
 import { type Target, targetsOf } from "../rules/Targets.js"
-import * as Types from "../Types.js"
-import { collationOf, columnOf, type Context, fragmentOf, meaningOf, refuseRewrite, rulesOf } from "./Context.js"
+import type * as Types from "../Types.js"
+import { columnOf, type Context, fragmentOf, meaningOf, refuseRewrite } from "./Context.js"
 import type { Merged } from "./Merged.js"
 import { pageOf } from "./MergeRows.js"
-import { checkedCombine, isSameType } from "./Outputs.js"
+import { isSameType } from "./Outputs.js"
+import { combined, kindsOf, type Split } from "./Split.js"
 
 /** @since 0.1.0 @category functions */
-export const mergeGroups = (context: Context, level: Level): Merged | undefined => {
-  const targets = targetsOf(level)
-  if (targets === undefined) return undefined
-  const upper = new Upper(context, level)
+export const mergeGroups = (context: Context, level: Level): Merged | undefined =>
+  splitting(() => {
+    const groups = groupsOf(context, level)
+    if (groups === undefined) return undefined
+    const { parts, split, upper } = groups
+    const own = Fragments.ownParams()
+    const statement = fragmentOf(context, StatementTime.fixed(split.shard, own), own)
+    const types = context.describe(statement.sql).columns.map(({ type }) => type)
+    const kinds = kindsOf(context, split, types)
+    const merged = inSteps(context, level.select, upper, parts, types, kinds)
+    return merged === undefined ? combined(context, split, Fragments.ownParams()) : { statement, kinds, ...merged }
+  })
+
+/**
+ * The same for a level that stands inside of another statement.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const groupsSplit = (context: Context, level: Level): Split | undefined =>
+  splitting(() => {
+    const split = groupsOf(context, level)?.split
+    if (split === undefined) return undefined
+    // What cannot be combined for its type shows only now.
+    const own = Fragments.ownParams()
+    const statement = fragmentOf(context, StatementTime.fixed(split.shard, own), own)
+    split.upper(Tree.nullConstant, context.describe(statement.sql).columns.map(({ type }) => type))
+    return split
+  })
+
+const splitting = <A>(split: () => A | undefined): A | undefined => {
   try {
-    const parts = partsOf(context, level, upper, targets)
-    return finished(context, level, upper, parts)
+    return split()
   } catch (error) {
     if (error instanceof NeedsRows) return undefined
     throw error
   }
+}
+
+const groupsOf = (context: Context, level: Level) => {
+  const targets = targetsOf(level)
+  if (targets === undefined) return undefined
+  const upper = new Upper(context, level)
+  const parts = partsOf(context, level, upper, targets)
+  const { select } = level
+  const split: Split = {
+    level,
+    shard: shardStatement(select, upper),
+    names:
+      upper.keys.length + upper.partials.length === 0
+        ? ["a0"]
+        : [...upper.keys.map((_, index) => `k${index}`), ...upper.partials.map((_, index) => `a${index}`)],
+    expressions: [...upper.keys, ...upper.partials].map(({ node }) => argumentOf(node)),
+    upper: (relation, types) =>
+      Tree.replaced(combineTree(select, upper, parts, context.columns, relation), (node) => {
+        const at = markerAt(node)
+        return at === undefined ? undefined : combinedMarker(upper, upper.markers[at], types)
+      }),
+    page: undefined
+  }
+  return { parts, split, upper }
 }
 
 /** An aggregate cannot be split. */
@@ -208,7 +259,7 @@ interface Parts {
 
 const partsOf = (context: Context, level: Level, upper: Upper, targets: ReadonlyArray<Target>): Parts => {
   const { select } = level
-  const names = context.describe(context.sql).columns.map((column) => column.name)
+  const names = context.columns.map((column) => column.name)
   // Keys first: what stands above may be one of them.
   const group = (select.groupClause ?? []).map((node) => groupNode(upper, level, node))
   const rewritten = (node: Node) => upper.rewritten(node)
@@ -244,35 +295,10 @@ const groupNode = (upper: Upper, level: Level, node: Node): Node => {
   return Relation.reference(`k${upper.key(groupItem(level.select, level.scope, node), "group")}`)
 }
 
-const finished = (context: Context, level: Level, upper: Upper, parts: Parts): Merged | undefined => {
-  const { select } = level
-  const described = context.describe(context.sql)
-  const own = Fragments.ownParams()
-  const statement = fragmentOf(context, StatementTime.fixed(shardStatement(select, upper), own), own)
-  const columns = context.describe(statement.sql).columns
-  const expressions = [...upper.keys, ...upper.partials].map(({ node }) => node)
-  const kinds = columns.map(({ type }, index) => Types.kindOf(type, rulesOf(context, level, argumentOf(expressions[index]))))
-  const merged = inSteps(context, select, upper, parts, columns, kinds)
-  if (merged !== undefined) return { statement, kinds, ...merged }
-  const shipped = columns.map(
-    ({ type }, index): Relation.Shipped => ({
-      name: index < upper.keys.length ? `k${index}` : `a${index - upper.keys.length}`,
-      type,
-      collation: collationOf(context, level, argumentOf(expressions[index]))
-    })
-  )
-  const tree = combineTree(select, upper, parts, described.columns, Relation.relation(shipped, own))
-  const typed = Tree.replaced(tree, (node) => {
-    const at = markerAt(node)
-    return at === undefined ? undefined : combinedMarker(upper, upper.markers[at], columns)
-  })
-  return { statement, kinds, outputs: [], finish: checkedCombine(context, StatementTime.fixed(typed, own), own, described) }
-}
-
 /** The collation of an aggregate's value is that of what it aggregates. */
-const argumentOf = (node: Node | undefined): Node | undefined => {
+const argumentOf = (node: Node): Node => {
   const call = Ast.as("FuncCall", node)
-  return call?.args?.length === 1 ? call.args[0] : node
+  return call?.args?.[0] !== undefined && call.args.length === 1 ? call.args[0] : node
 }
 
 const shardStatement = (select: SelectStmt, upper: Upper): Node => {
@@ -314,8 +340,8 @@ const combineTree = (
   })
 }
 
-const combinedMarker = (upper: Upper, marker: Marker | undefined, columns: Types.Described["columns"]): Node => {
-  const typeOf = (partial: number) => columns[upper.keys.length + partial]?.type
+const combinedMarker = (upper: Upper, marker: Marker | undefined, types: ReadonlyArray<Types.TypeRef>): Node => {
+  const typeOf = (partial: number) => types[upper.keys.length + partial]
   switch (marker?._tag) {
     case "Plain": {
       const type = typeOf(marker.partial)
@@ -347,7 +373,7 @@ const inSteps = (
   select: SelectStmt,
   upper: Upper,
   parts: Parts,
-  columns: Types.Described["columns"],
+  types: ReadonlyArray<Types.TypeRef>,
   kinds: ReadonlyArray<ValueKind.ValueKind>
 ): { readonly finish: Finish; readonly outputs: ReadonlyArray<OutputColumn> } | undefined => {
   if (parts.having !== undefined || parts.distinct !== undefined || parts.windows.length > 0) return undefined
@@ -371,14 +397,13 @@ const inSteps = (
     found.set(marker, place)
     return place
   }
-  const described = context.describe(context.sql).columns
   const outputs: Array<OutputColumn> = []
   for (const [index, node] of parts.targets.entries()) {
     const column = placeOf(node)
-    const output = described[index]
+    const output = context.columns[index]
     if (column === undefined || output === undefined) return undefined
     const key = keyAt(node)
-    if (key !== undefined && !isSameType(columns[key]?.type ?? output.type, output.type)) return refuseRewrite(output.name)
+    if (key !== undefined && !isSameType(types[key] ?? output.type, output.type)) return refuseRewrite(output.name)
     const shard = key ?? aggregates[column - keys.length]?.column ?? 0
     outputs.push({ column, name: output.name, type: output.type.oid, shard })
   }
@@ -389,13 +414,13 @@ const inSteps = (
     const direction = item === undefined ? undefined : SortKeys.directionOf(item)
     const column = node === undefined ? undefined : placeOf(node)
     if (column === undefined || direction === undefined) return undefined
-    const kind = kindsOf(keys, aggregates, kinds)[column]
+    const kind = resultKinds(keys, aggregates, kinds)[column]
     if (kind === undefined || !ValueKind.isOrdered(kind)) return undefined
     order.push({ column, ...direction })
   }
   const page = paging._tag === "Page" ? paging.page : undefined
   // Without ties to look at, the page of no order is that of any; with them there must be an order.
-  return { finish: { _tag: "Groups", keys, aggregates, kinds: kindsOf(keys, aggregates, kinds), order, page }, outputs }
+  return { finish: { _tag: "Groups", keys, aggregates, kinds: resultKinds(keys, aggregates, kinds), order, page }, outputs }
 }
 
 const hasIdentity = (kind: ValueKind.ValueKind | undefined): boolean =>
@@ -451,7 +476,7 @@ const isMergeable = (
   }
 }
 
-const kindsOf = (
+const resultKinds = (
   keys: ReadonlyArray<number>,
   aggregates: ReadonlyArray<Aggregate>,
   kinds: ReadonlyArray<ValueKind.ValueKind>

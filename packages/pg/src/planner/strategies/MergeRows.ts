@@ -8,7 +8,7 @@
  * @since 0.1.0
  */
 import type { Node, SelectStmt, SortBy } from "libpg-query"
-import type { SortKey } from "@shardlayer/core/plan/Merge"
+import type { Page, SortKey } from "@shardlayer/core/plan/Merge"
 import * as ValueKind from "@shardlayer/core/plan/ValueKind"
 import type { Level } from "../analysis/Walk.js"
 import * as Fragments from "../rewrite/Fragments.js"
@@ -18,10 +18,10 @@ import * as Relation from "../rules/Relation.js"
 import * as SortKeys from "../rules/SortKeys.js"
 import * as StatementTime from "../rules/StatementTime.js"
 import { targetsOf } from "../rules/Targets.js"
-import * as Types from "../Types.js"
 import type { Merged } from "./Merged.js"
-import { collationOf, type Context, fragmentOf, refuseRewrite, rulesOf } from "./Context.js"
-import { checkedCombine, outputsOf } from "./Outputs.js"
+import { type Context, fragmentOf, refuseRewrite } from "./Context.js"
+import { outputsOf } from "./Outputs.js"
+import { combined, kindsOf, type Split } from "./Split.js"
 
 /**
  * `distinct`: rows of different shards can be equal, so that they are to be told apart again.
@@ -30,15 +30,56 @@ import { checkedCombine, outputsOf } from "./Outputs.js"
  * @category functions
  */
 export const mergeRows = (context: Context, level: Level, distinct: boolean): Merged => {
+  const own = Fragments.ownParams()
+  const parts = partsOf(context, level, distinct, Pages.pushed(Pages.pagingOf(level.select), own))
+  const { page, paging, split, unique } = parts
+  const statement = fragmentOf(context, StatementTime.fixed(split.shard, own), own)
+  const types = context.describe(statement.sql).columns.map(({ type }) => type)
+  const kinds = kindsOf(context, split, types)
+  const order = parts.sorts.flatMap((item) => sortKey(item.sort, item.place))
+  const isMergeable =
+    paging._tag !== "Computed" &&
+    order.length === parts.sorts.length &&
+    order.every(({ column }) => isKind(kinds[column], ValueKind.isOrdered)) &&
+    (unique ?? []).every((column) => isKind(kinds[column], ValueKind.hasIdentity))
+  if (!isMergeable) return combined(context, split, own)
+  const outputs = outputsOf(context, types)
+  return { statement, kinds, outputs, finish: { _tag: "Rows", order, distinct: unique, page, probe: undefined } }
+}
+
+/**
+ * The same for a level that stands inside of another statement: its LIMIT is pushed only as it is.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const rowsSplit = (context: Context, level: Level, distinct: boolean): Split => {
+  const { limitCount, limitOffset, limitOption = "LIMIT_OPTION_DEFAULT" } = level.select
+  const pushed = limitCount !== undefined && limitOffset === undefined ? { limitCount, limitOption } : notLimited
+  return partsOf(context, level, distinct, pushed).split
+}
+
+const notLimited: Limited = { limitOption: "LIMIT_OPTION_DEFAULT" }
+
+type Limited = Pick<SelectStmt, "limitCount" | "limitOption">
+
+interface Parts {
+  readonly split: Split
+  readonly sorts: ReadonlyArray<{ readonly sort: SortBy; readonly place: number }>
+  /** Columns whose values together come once. */
+  readonly unique: ReadonlyArray<number> | undefined
+  readonly paging: Pages.Paging
+  readonly page: Page | undefined
+}
+
+const partsOf = (context: Context, level: Level, distinct: boolean, limited: Limited): Parts => {
   const { select } = level
-  const described = context.describe(context.sql)
-  const names = described.columns.map((column) => column.name)
+  const names = context.columns.map((column) => column.name)
   const targets = targetsOf(level)
   const hidden: Array<Node> = []
   const place = (node: Node): number => {
     const term = SortKeys.termOf(context, level, node, names, targets)
-    if (term._tag === "Output") return term.place
-    return names.length + hidden.push(term.node) - 1
+    return term._tag === "Output" ? term.place : names.length + hidden.push(term.node) - 1
   }
   const sorts = SortKeys.sorts(select.sortClause).map((sort) => ({ sort, place: place(sort.node ?? Tree.nullConstant) }))
   const on = distinctOn(select).map(place)
@@ -46,42 +87,27 @@ export const mergeRows = (context: Context, level: Level, distinct: boolean): Me
   if (isDistinct && on.length === 0 && hidden.length > 0) return refuseRewrite("DISTINCT with ORDER BY")
   const unique = !isDistinct || !distinct ? undefined : on.length > 0 ? on : names.map((_, index) => index)
   const paging = Pages.pagingOf(select)
-  const own = Fragments.ownParams()
-  const statement = fragmentOf(
-    context,
-    StatementTime.fixed(Tree.select(shardParts(select, hidden, Pages.pushed(paging, own))), own),
-    own
-  )
-  const columns = context.describe(statement.sql).columns
-  const expressions = [...names.map((_, index) => targets?.[index]?.column ?? targets?.[index]?.value), ...hidden]
-  const kinds = columns.map(({ type }, index) => Types.kindOf(type, rulesOf(context, level, expressions[index])))
-  const order = sorts.flatMap((item) => sortKey(item.sort, item.place))
-  const isMergeable =
-    paging._tag !== "Computed" &&
-    order.length === sorts.length &&
-    order.every(({ column }) => isKind(kinds[column], ValueKind.isOrdered)) &&
-    (unique ?? []).every((column) => isKind(kinds[column], ValueKind.hasIdentity))
-  const outputs = outputsOf(described, columns)
   const page = paging._tag === "Page" ? paging.page : undefined
-  if (isMergeable) {
-    return { statement, kinds, outputs, finish: { _tag: "Rows", order, distinct: unique, page, probe: undefined } }
-  }
-  const shipped = columns.map(
-    ({ type }, index): Relation.Shipped => ({
-      name: `c${index}`,
-      type,
-      collation: collationOf(context, level, expressions[index])
-    })
-  )
   const column = (index: number) => Relation.reference(`c${index}`)
-  const combine = Tree.select({
-    targetList: names.map((name, index) => Tree.target(column(index), name)),
-    ...(unique === undefined ? {} : { distinctClause: on.length > 0 ? on.map(column) : [{} as Node] }),
-    fromClause: [Relation.relation(shipped, own)],
-    ...(sorts.length === 0 ? {} : { sortClause: sorts.map(({ place, sort }) => ({ SortBy: { ...sort, node: column(place) } })) }),
-    ...pageOf(select)
-  })
-  return { statement, kinds, outputs, finish: checkedCombine(context, combine, own, described, page) }
+  const upper = (relation: Node): Node =>
+    Tree.select({
+      targetList: names.map((name, index) => Tree.target(column(index), name)),
+      ...(unique === undefined ? {} : { distinctClause: on.length > 0 ? on.map(column) : [{} as Node] }),
+      fromClause: [relation],
+      ...(sorts.length === 0
+        ? {}
+        : { sortClause: sorts.map(({ place: at, sort }) => ({ SortBy: { ...sort, node: column(at) } })) }),
+      ...pageOf(select)
+    })
+  const split: Split = {
+    level,
+    shard: Tree.select(shardParts(select, hidden, limited)),
+    names: [...names, ...hidden].map((_, index) => `c${index}`),
+    expressions: [...names.map((_, index) => targets?.[index]?.column ?? targets?.[index]?.value), ...hidden],
+    upper,
+    page
+  }
+  return { split, sorts, unique, paging, page }
 }
 
 const isKind = (
@@ -100,7 +126,7 @@ const sortKey = (sort: SortBy, column: number): ReadonlyArray<SortKey> => {
 const shardParts = (
   select: SelectStmt,
   hidden: ReadonlyArray<Node>,
-  limit: Pick<SelectStmt, "limitCount" | "limitOption">
+  limit: Limited
 ): SelectStmt => {
   const { limitCount: _count, limitOffset: _offset, ...rest } = select
   const more = hidden.map((node, index) => Tree.target(node, `shardlayer_${index + 1}`))

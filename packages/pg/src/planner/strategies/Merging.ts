@@ -8,35 +8,69 @@
  * @since 0.1.0
  */
 import type { Node, SelectStmt, WindowDef } from "libpg-query"
-import type { Merge } from "@shardlayer/core/plan/Merge"
 import * as Ast from "../Ast.js"
 import type { ColumnId } from "../analysis/Model.js"
 import type { Level } from "../analysis/Walk.js"
 import { draft } from "../Refusal.js"
 import { refuse } from "../SchemaView.js"
 import { targetsOf } from "../rules/Targets.js"
+import * as Fragments from "../rewrite/Fragments.js"
 import * as Tree from "../rewrite/Tree.js"
 import { coversKey, type Driver } from "./Alignment.js"
-import { combineRows } from "./CombineRows.js"
+import { rowsOf } from "./CombineRows.js"
 import { columnOf, type Context } from "./Context.js"
-import { type Merged, withNow } from "./Merged.js"
-import { mergeGroups } from "./MergeGroups.js"
-import { mergeRows } from "./MergeRows.js"
+import type { Merged } from "./Merged.js"
+import { groupsSplit, mergeGroups } from "./MergeGroups.js"
+import { mergeRows, rowsSplit } from "./MergeRows.js"
+import { combined, type Split } from "./Split.js"
 
 /** @since 0.1.0 @category functions */
-export const merging = (context: Context, select: SelectStmt, drivers: ReadonlyArray<Driver>): Merge =>
-  withNow(mergedBy(context, select, drivers))
-
-const mergedBy = (context: Context, select: SelectStmt, drivers: ReadonlyArray<Driver>): Merged => {
+export const merging = (context: Context, select: SelectStmt, drivers: ReadonlyArray<Driver>): Merged => {
   const level = context.study.levels.get(select)
   if (level === undefined) return refuse(draft("SL4006", { clause: "a set operation" }, undefined))
+  const step = firstStep(context, level, drivers)
+  switch (step._tag) {
+    case "Groups":
+      return mergeGroups(context, level) ?? combined(context, rowsOf(context, level, false), Fragments.ownParams())
+    case "Windows":
+      return combined(context, rowsOf(context, level, step.groupsPushed), Fragments.ownParams())
+    case "Rows":
+      return mergeRows(context, level, step.distinct)
+  }
+}
+
+/**
+ * The same for a level that stands inside of another statement.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const splitBy = (context: Context, level: Level, drivers: ReadonlyArray<Driver>): Split => {
+  const step = firstStep(context, level, drivers)
+  switch (step._tag) {
+    case "Groups":
+      return groupsSplit(context, level) ?? rowsOf(context, level, false)
+    case "Windows":
+      return rowsOf(context, level, step.groupsPushed)
+    case "Rows":
+      return rowsSplit(context, level, step.distinct)
+  }
+}
+
+/** What a level does first that the shard key does not keep apart. */
+type Step =
+  | { readonly _tag: "Groups" }
+  | { readonly _tag: "Windows"; readonly groupsPushed: boolean }
+  | { readonly _tag: "Rows"; readonly distinct: boolean }
+
+const firstStep = (context: Context, level: Level, drivers: ReadonlyArray<Driver>): Step => {
   const covers = (columns: Iterable<ColumnId>) => coversKey(context.study.analyzed, drivers, columns)
   const { aggregated, grouped, groupingSets, windows } = level.traits
-  const wholeGroups = aggregated && grouped && !groupingSets && covers(level.groupColumns)
-  if (aggregated && !wholeGroups) return mergeGroups(context, level) ?? combineRows(context, level, false)
-  const wholeWindows = !windows || partitionsOf(select).every((partition) => covers(columnsOf(context, level, partition)))
-  if (!wholeWindows) return combineRows(context, level, wholeGroups)
-  return mergeRows(context, level, !covers(distinctColumns(context, level)))
+  const groupsPushed = aggregated && grouped && !groupingSets && covers(level.groupColumns)
+  if (aggregated && !groupsPushed) return { _tag: "Groups" }
+  const isWhole = (partition: ReadonlyArray<Node>) => covers(columnsOf(context, level, partition))
+  if (windows && !partitionsOf(level.select).every(isWhole)) return { _tag: "Windows", groupsPushed }
+  return { _tag: "Rows", distinct: !covers(distinctColumns(context, level)) }
 }
 
 const columnsOf = (context: Context, level: Level, nodes: ReadonlyArray<Node>): ReadonlyArray<ColumnId> =>

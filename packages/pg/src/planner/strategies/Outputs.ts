@@ -9,7 +9,7 @@
 import type { Node } from "libpg-query"
 import type { Finish, OutputColumn, Page } from "@shardlayer/core/plan/Merge"
 import * as Fragments from "../rewrite/Fragments.js"
-import type { Described, TypeRef } from "../Types.js"
+import type { TypeRef } from "../Types.js"
 import { type Context, fragmentOf, refuseRewrite } from "./Context.js"
 
 /**
@@ -18,10 +18,10 @@ import { type Context, fragmentOf, refuseRewrite } from "./Context.js"
  * @since 0.1.0
  * @category functions
  */
-export const outputsOf = (described: Described, columns: Described["columns"]): ReadonlyArray<OutputColumn> =>
-  described.columns.map(({ name, type }, column) => {
-    const found = columns[column]
-    if (found === undefined || !isSameType(found.type, type)) return refuseRewrite(`column ${name}`)
+export const outputsOf = (context: Context, types: ReadonlyArray<TypeRef>): ReadonlyArray<OutputColumn> =>
+  context.columns.map(({ name, type }, column) => {
+    const found = types[column]
+    if (found === undefined || !isSameType(found, type)) return refuseRewrite(`column ${name}`)
     return { column, name, type: type.oid, shard: column }
   })
 
@@ -30,16 +30,15 @@ export const checkedCombine = (
   context: Context,
   tree: Node,
   own: Fragments.OwnParams,
-  described: Described,
   page?: Page | undefined
 ): Extract<Finish, { _tag: "Combine" }> => {
   const statement = fragmentOf(context, tree, own)
   const found = context.describe(statement.sql).columns
-  for (const [index, { name, type }] of described.columns.entries()) {
+  for (const [index, { name, type }] of context.columns.entries()) {
     const column = found[index]
     if (column === undefined || column.name !== name || !isSameType(column.type, type)) refuseRewrite(`column ${name}`)
   }
-  return { _tag: "Combine", statement, page }
+  return { _tag: "Combine", statement, page, gathered: [] }
 }
 
 /** @since 0.1.0 @category guards */

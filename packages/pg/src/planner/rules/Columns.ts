@@ -1,0 +1,74 @@
+/**
+ * Which columns of a table the statement can want, and which conditions are about one relation alone.
+ *
+ * Enters: a tree, its names looked up. Leaves: names, or all; conditions a shard may apply before it gives a row away.
+ * Perhaps a column too many, never one too few: a name that occurs anywhere counts for every table that has it.
+ *
+ * @since 0.1.0
+ */
+import type { Node } from "libpg-query"
+import * as Ast from "../Ast.js"
+import type { RelationId } from "../analysis/Model.js"
+import type { Level } from "../analysis/Walk.js"
+import { type Context, columnOf } from "../strategies/Context.js"
+import * as Tree from "../rewrite/Tree.js"
+
+/** @since 0.1.0 @category models */
+export type Wanted = ReadonlySet<string> | "all"
+
+/** @since 0.1.0 @category guards */
+export const isWanted = (wanted: Wanted, name: string): boolean => wanted === "all" || wanted.has(name)
+
+/** @since 0.1.0 @category functions */
+export const wantedIn = (tree: Node): Wanted => {
+  const names = new Set<string>()
+  let all = false
+  Tree.visit(tree, (node) => {
+    const opened = Ast.open(node)
+    switch (opened._tag) {
+      case "A_Star":
+        all = true
+        break
+      case "JoinExpr":
+        if (opened.node.isNatural === true) all = true
+        for (const name of Ast.names(opened.node.usingClause)) names.add(name)
+        break
+      case "RangeVar":
+        // Renamed by place: all of them, so that the places stay.
+        if ((opened.node.alias?.colnames ?? []).length > 0) all = true
+        break
+      case "ColumnRef":
+        for (const field of opened.node.fields ?? []) names.add(Ast.as("String", field)?.sval ?? "")
+        break
+      default:
+        break
+    }
+  })
+  return all ? "all" : names
+}
+
+/** @since 0.1.0 @category getters */
+export const conjuncts = (node: Node): ReadonlyArray<Node> => {
+  const both = Ast.as("BoolExpr", node)
+  return both?.boolop === "AND_EXPR" ? (both.args ?? []).flatMap(conjuncts) : [node]
+}
+
+/**
+ * The one relation of this level whose columns a condition is about, if it has no subquery and no column of another.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const onlyRelation = (context: Context, level: Level, condition: Node): RelationId | undefined => {
+  const relations = new Set<RelationId | undefined>()
+  Tree.visit(condition, (node) => {
+    const opened = Ast.open(node)
+    if (opened._tag === "SubLink") relations.add(undefined)
+    if (opened._tag !== "ColumnRef") return
+    const found = columnOf(context, level, node)
+    const isOwn = found !== undefined && found.block === level.block
+    relations.add(isOwn ? context.study.builder.column(found.column).relation : undefined)
+  })
+  const [first] = relations
+  return relations.size === 1 ? first : undefined
+}

@@ -1,0 +1,361 @@
+/**
+ * Strategy 4, several scans: a statement made of parts that are each aligned, in one statement a shard and one over it.
+ *
+ * Enters: a set operation, or a level that is not aligned. Leaves: a statement for the shards that gives the rows of
+ * every part, each row behind the number of its part, so that all parts of a shard are of one snapshot; and the
+ * program's statement with each part replaced by its rows. Parts without sharded tables are read on one shard
+ * (`First`), parts without any table stay where they stand. What is no aligned part of its own is gathered table by
+ * table: the columns that are named, the rows that conditions on the table alone let through.
+ *
+ * @since 0.1.0
+ */
+import type { Node, RangeVar, SelectStmt, WithClause } from "libpg-query"
+import * as Either from "effect/Either"
+import * as Ast from "../Ast.js"
+import { analyze, type Study } from "../analysis/Analyze.js"
+import type { ParamTypes } from "../analysis/Builder.js"
+import type { RelationId } from "../analysis/Model.js"
+import type { Range } from "../analysis/Walk.js"
+import { draft } from "../Refusal.js"
+import { refuse, Stopped } from "../SchemaView.js"
+import * as Fragments from "../rewrite/Fragments.js"
+import * as Tree from "../rewrite/Tree.js"
+import * as Relation from "../rules/Relation.js"
+import * as StatementTime from "../rules/StatementTime.js"
+import * as Types from "../Types.js"
+import * as Columns from "../rules/Columns.js"
+import { align, unshared } from "./Alignment.js"
+import { commonCollation, type Context, fragmentOf, refuseRewrite } from "./Context.js"
+import type { Merged } from "./Merged.js"
+import { splitBy } from "./Merging.js"
+import { checkedCombine, isSameType } from "./Outputs.js"
+import { shippedOf, type Split } from "./Split.js"
+
+/** What a shard gives for one part. */
+interface Scan {
+  readonly shard: Node
+  readonly types: ReadonlyArray<Types.TypeRef>
+}
+
+/** @since 0.1.0 @category functions */
+export const compose = (context: Context, select: SelectStmt, params: ParamTypes): Merged => {
+  const composer = new Composer(context, params)
+  const upper = composer.statement(select, undefined)
+  return composer.finish(upper)
+}
+
+class Composer {
+  private readonly scans: Array<Scan> = []
+  private readonly own = Fragments.ownParams()
+  private readonly gatheredTables = new Set<string>()
+
+  constructor(
+    private readonly context: Context,
+    private readonly params: ParamTypes
+  ) {}
+
+  /** The statement over the rows of its parts. `around` holds the CTEs that it can refer to. */
+  statement(select: SelectStmt, around: WithClause | undefined): Node {
+    const ctes = mergedWith(around, select.withClause)
+    if (select.op !== undefined && select.op !== "SETOP_NONE") return this.setOperation(select, ctes)
+    return this.level({ ...select, ...(ctes === undefined ? {} : { withClause: ctes }) })
+  }
+
+  private setOperation(select: SelectStmt, ctes: WithClause | undefined): Node {
+    const { larg, rarg, withClause: _with, ...rest } = select
+    if (larg === undefined || rarg === undefined) throw new Error("a set operation without its branches")
+    const columns = this.columnsOf({ ...select, ...(ctes === undefined ? {} : { withClause: ctes }) })
+    const branch = (side: SelectStmt): SelectStmt => this.typed(this.statement(side, ctes), side, ctes, columns)
+    return { SelectStmt: { ...rest, larg: branch(larg), rarg: branch(rarg) } }
+  }
+
+  /** A branch, its columns in the types that the operation gives them. */
+  private typed(
+    branch: Node,
+    side: SelectStmt,
+    ctes: WithClause | undefined,
+    columns: Types.Described["columns"]
+  ): SelectStmt {
+    const own = this.columnsOf({ ...side, ...(ctes === undefined ? {} : { withClause: ctes }) })
+    const select = Ast.as("SelectStmt", branch)
+    if (select === undefined) throw new Error("a branch is a SELECT")
+    if (columns.every(({ type }, index) => own[index] !== undefined && isSameType(own[index].type, type))) return select
+    const names = columns.map((_, index) => `c${index}`)
+    const cast = Tree.select({
+      targetList: columns.map(({ name, type }, index) =>
+        Tree.target(Tree.cast(Tree.column("branch", names[index] ?? ""), castable(type)), name)
+      ),
+      fromClause: [Tree.derivedTable(branch, "branch", names)]
+    })
+    return Ast.as("SelectStmt", cast) ?? select
+  }
+
+  private level(select: SelectStmt): Node {
+    const tree: Node = { SelectStmt: select }
+    const study = Either.getOrElse(analyze(tree, this.context.view, this.params), (stop): never => {
+      throw new Stopped(stop)
+    })
+    return this.aligned(select, study) ?? this.gathered(select, study)
+  }
+
+  /** The level as it is computed from its shards' parts, if it is aligned; itself, if it reads no table. */
+  private aligned(select: SelectStmt, study: Study): Node | undefined {
+    const { leaves, references, singles } = study.analyzed
+    if (leaves.length === 0 && references.length === 0 && singles.length === 0) return study.tree
+    const problem = unshared(study.analyzed)
+    if (problem !== undefined) return refuse(problem)
+    if (leaves.length === 0) return this.once(study)
+    const drivers = align(study.analyzed)
+    const level = study.levels.get(select)
+    if (Either.isLeft(drivers) || level === undefined) return undefined
+    const context: Context = { ...this.context, study, columns: this.columnsOf(select) }
+    return this.upperOf(context, splitBy(context, level, drivers.right))
+  }
+
+  /**
+   * The level itself, over relations of the shards' rows: a part of it that is aligned and refers to nothing around it
+   * as that part's rows, every other table as its own.
+   */
+  private gathered(select: SelectStmt, study: Study): Node {
+    if (study.usesWholeRows) return refuseRewrite("a whole row")
+    const filters = filtersOf(this.context, study)
+    const wanted = Columns.wantedIn(study.tree)
+    const ctes = ctesIn(study.tree)
+    const replace = (node: Node): Node | undefined => {
+      const opened = Ast.open(node)
+      switch (opened._tag) {
+        case "SelectStmt": {
+          // Not the level itself: what stands in it, as a derived table, a subquery or a CTE.
+          return opened.node === select ? undefined : this.part(opened.node, ctes)
+        }
+        case "RangeVar":
+          return this.range(opened.node, study, filters, wanted, replace)
+        default:
+          return undefined
+      }
+    }
+    return Tree.replaced<Node>({ SelectStmt: select }, replace)
+  }
+
+  /** A query inside of the level, where it stands on its own. */
+  private part(select: SelectStmt, ctes: ReadonlySet<string>): Node | undefined {
+    if (mentionsAny(select, ctes) || select.op !== "SETOP_NONE" || (select.valuesLists ?? []).length > 0) return undefined
+    const alone = analyze({ SelectStmt: select }, this.context.view, this.params)
+    if (Either.isLeft(alone) || alone.right.analyzed.leaves.length === 0) return undefined
+    return this.aligned(select, alone.right)
+  }
+
+  private range(
+    range: RangeVar,
+    study: Study,
+    filters: ReadonlyMap<RelationId, ReadonlyArray<Node>>,
+    wanted: Columns.Wanted,
+    replace: (node: Node) => Node | undefined
+  ): Node | undefined {
+    const known = study.ranges.get(range)
+    switch (known?._tag) {
+      case undefined:
+        return refuseRewrite(`relation ${Ast.relationName(range)}`)
+      case "Cte":
+        return undefined
+      case "View":
+        return {
+          RangeSubselect: {
+            subquery: Tree.replaced(known.query, replace),
+            alias: {
+              aliasname: range.alias?.aliasname ?? range.relname ?? "",
+              colnames: range.alias?.colnames ?? known.columns.map(Tree.string)
+            }
+          }
+        }
+      case "Table":
+        return this.table(range, known, filters.get(known.relation) ?? [], wanted)
+    }
+  }
+
+  /** The rows of one table that its own filters let through, under its alias. */
+  private table(
+    range: RangeVar,
+    { named }: Extract<Range, { readonly _tag: "Table" }>,
+    filters: ReadonlyArray<Node>,
+    wanted: Columns.Wanted
+  ): Node {
+    const all = named.relation?.columns ?? []
+    const alias = range.alias?.aliasname ?? range.relname ?? ""
+    const renamed = Ast.names(range.alias?.colnames)
+    const columns = all.flatMap((column, index) => {
+      const name = renamed[index] ?? column.name
+      return Columns.isWanted(wanted, name) ? [{ name, column }] : []
+    })
+    const [fallback] = all
+    const kept = columns.length > 0 || fallback === undefined ? columns : [{ name: renamed[0] ?? fallback.name, column: fallback }]
+    if (kept.length === 0) return refuseRewrite(`table ${Ast.relationName(range)}`)
+    const guard = named._tag === "Reference" ? [this.own.node({ _tag: "First" }, ["pg_catalog", "bool"])] : []
+    const conditions = [...guard, ...filters]
+    const shard = Tree.select({
+      targetList: kept.map(({ name }, index) => Tree.target(Tree.column(alias, name), `c${index}`)),
+      fromClause: [{ RangeVar: range }],
+      ...(conditions.length === 0 ? {} : { whereClause: Tree.all(conditions) })
+    })
+    const types = this.typesOf(shard)
+    this.gatheredTables.add(Ast.relationName(range))
+    return this.relation(
+      shard,
+      types,
+      kept.map(({ column, name }, index) => ({
+        name,
+        type: types[index] ?? refuseRewrite(`column ${name}`),
+        collation:
+          column.collation === null ? undefined : { name: column.collation, deterministic: column.deterministic }
+      })),
+      alias
+    )
+  }
+
+  private upperOf(context: Context, split: Split): Node {
+    const types = this.typesOf(split.shard)
+    const relation = this.relation(split.shard, types, shippedOf(context, split, types))
+    return split.upper(relation, types)
+  }
+
+  /** Reference tables are alike everywhere: the whole part is read on one shard. */
+  private once(study: Study): Node {
+    const { tree } = study
+    const collation = commonCollation({ ...this.context, study })
+    const types = this.typesOf(tree)
+    const names = types.map((_, index) => `c${index}`)
+    const first = this.own.node({ _tag: "First" }, ["pg_catalog", "bool"])
+    const guarded = Tree.select({
+      targetList: [Tree.target({ ColumnRef: { fields: [{ A_Star: {} }] } })],
+      fromClause: [Tree.derivedTable(tree, "part")],
+      whereClause: first
+    })
+    const columns = this.columnsOf(selectOf(tree))
+    const shipped = types.map((type, index) => ({ name: names[index] ?? "", type, collation }))
+    return Tree.select({
+      targetList: columns.map(({ name }, index) => Tree.target(Relation.reference(names[index] ?? ""), name)),
+      fromClause: [this.relation(guarded, types, shipped)]
+    })
+  }
+
+  private relation(
+    shard: Node,
+    types: ReadonlyArray<Types.TypeRef>,
+    shipped: ReadonlyArray<Relation.Shipped>,
+    alias: string = Relation.alias
+  ): Node {
+    const scan = this.scans.push({ shard, types }) - 1
+    return Relation.relation(shipped, scan, this.own, alias)
+  }
+
+  private typesOf(tree: Node): ReadonlyArray<Types.TypeRef> {
+    return this.columnsOf(selectOf(tree)).map(({ type }) => type)
+  }
+
+  private columnsOf(select: SelectStmt): Types.Described["columns"] {
+    const tree = StatementTime.fixed({ SelectStmt: select }, this.own)
+    return this.context.describe(fragmentOf(this.context, tree, this.own).sql).columns
+  }
+
+  finish(upper: Node): Merged {
+    const { context, own } = this
+    const statement = fragmentOf(context, StatementTime.fixed(allScans(this.scans), own), own)
+    return {
+      statement,
+      kinds: [],
+      outputs: [],
+      finish: {
+        ...checkedCombine(context, StatementTime.fixed(upper, own), own),
+        gathered: [...this.gatheredTables].sort()
+      }
+    }
+  }
+}
+
+/** Conditions on one table alone, in WHERE and where no outer join could have made the row: a shard applies them. */
+const filtersOf = (context: Context, study: Study): ReadonlyMap<RelationId, ReadonlyArray<Node>> => {
+  const nullable = new Set(
+    [...study.ranges.values()].flatMap((range) => (range._tag === "Table" && range.isNullable ? [range.relation] : []))
+  )
+  const filters = new Map<RelationId, Array<Node>>()
+  for (const level of study.levels.values()) {
+    if (level.select.whereClause === undefined) continue
+    for (const condition of Columns.conjuncts(level.select.whereClause)) {
+      const relation = Columns.onlyRelation({ ...context, study }, level, condition)
+      if (relation === undefined || nullable.has(relation)) continue
+      filters.set(relation, [...(filters.get(relation) ?? []), condition])
+    }
+  }
+  return filters
+}
+
+/** The names of all CTEs: a query that mentions one does not stand on its own. */
+const ctesIn = (tree: Node): ReadonlySet<string> => {
+  const names = new Set<string>()
+  Tree.visit(tree, (node) => {
+    const cte = Ast.as("CommonTableExpr", node)
+    if (cte !== undefined) names.add(cte.ctename ?? "")
+  })
+  return names
+}
+
+const mentionsAny = (tree: unknown, names: ReadonlySet<string>): boolean => {
+  let found = false
+  Tree.visit(tree, (node) => {
+    const range = Ast.as("RangeVar", node)
+    if (range !== undefined && range.schemaname === undefined && names.has(range.relname ?? "")) found = true
+  })
+  return found
+}
+
+const selectOf = (tree: Node): SelectStmt => {
+  const select = Ast.as("SelectStmt", tree)
+  if (select === undefined) throw new Error("a part is a SELECT")
+  return select
+}
+
+const castable = (type: Types.TypeRef): ReadonlyArray<string> =>
+  type.names.length > 0 ? type.names : refuse(draft("SL4018", { what: "a column of a set operation" }, undefined))
+
+const mergedWith = (around: WithClause | undefined, inner: WithClause | undefined): WithClause | undefined => {
+  if (around === undefined || inner === undefined) return inner ?? around
+  return { ...inner, recursive: around.recursive === true || inner.recursive === true, ctes: [...(around.ctes ?? []), ...(inner.ctes ?? [])] }
+}
+
+/** The rows of all scans as texts, the number of the scan in front, as many columns as the widest has. */
+const allScans = (scans: ReadonlyArray<Scan>): Node => {
+  const width = Math.max(...scans.map(({ types }) => types.length))
+  const parts = scans.map(({ shard, types }, scan): SelectStmt => {
+    const names = types.map((_, index) => `c${index}`)
+    const values = Array.from({ length: width }, (_, index) => {
+      const type = types[index]
+      return type === undefined ? Tree.cast(Tree.nullConstant, textType) : asText(Tree.column("part", `c${index}`), type)
+    })
+    const select = Tree.select({
+      targetList: [Tree.target(Tree.integer(scan), "scan"), ...values.map((value, index) => Tree.target(value, `c${index}`))],
+      fromClause: [Tree.derivedTable(shard, "part", names)]
+    })
+    return selectOf(select)
+  })
+  const [first, ...rest] = parts
+  if (first === undefined) return refuse(draft("SL4017", { what: "the statement" }, undefined))
+  const together = rest.reduce<SelectStmt>(
+    (larg, rarg) => ({ limitOption: "LIMIT_OPTION_DEFAULT", op: "SETOP_UNION", all: true, larg, rarg }),
+    first
+  )
+  return { SelectStmt: together }
+}
+
+const textType = ["pg_catalog", "text"]
+
+/** A cast of char(n) to text drops the blanks that its own output keeps. */
+const asText = (value: Node, type: Types.TypeRef): Node =>
+  Types.isChar(type)
+    ? {
+        CaseExpr: {
+          args: [
+            { CaseWhen: { expr: { NullTest: { arg: value, nulltesttype: "IS_NOT_NULL" } }, result: Tree.call("concat", [value]) } }
+          ]
+        }
+      }
+    : Tree.cast(value, textType)
