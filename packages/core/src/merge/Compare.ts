@@ -11,7 +11,6 @@ import type * as Order from "effect/Order"
 import * as Either from "effect/Either"
 import type { Ordering } from "effect/Ordering"
 import type { ValueKind } from "../plan/ValueKind.js"
-import * as KeyOrder from "../topology/KeyOrder.js"
 import * as Numeric from "../topology/Numeric.js"
 import * as Moment from "./Moment.js"
 
@@ -24,13 +23,14 @@ import * as Moment from "./Moment.js"
 export type SortValue = number | bigint | string | LongDecimal
 
 /**
- * A numeric of more digits than a number holds; `nearest` decides, and where it does not, the digits do.
+ * More digits than a number holds. `about` grows with the value, though not by every step; where it ties, the digits
+ * decide.
  *
  * @since 0.1.0
  * @category models
  */
 export interface LongDecimal {
-  readonly nearest: number
+  readonly about: number
   readonly text: string
 }
 
@@ -116,16 +116,39 @@ const unordered = (kind: ValueKind): never => {
 
 const unchanged = (text: string): string => text
 
-const decodeInteger = (text: string): number | bigint => {
-  const value = Number(text)
-  return Number.isSafeInteger(value) ? value : BigInt(text)
-}
-
-/** Decimals of 15 digits are as many different numbers, in the same order. The specials are short as well. */
+/** Decimals of 15 digits are as many different numbers, in the same order. The specials of numeric are short as well. */
 const digitsExact = 15
 
+/** The nearest number, because rounding keeps an order or makes it a tie. */
 const decodeNumeric = (text: string): number | LongDecimal =>
-  text.length <= digitsExact ? Number(text) : { nearest: Number(text), text }
+  text.length > digitsExact ? { about: Number(text), text } : shortDecimal(text, text.length)
+
+/** The first 15 digits will do, as there is no point and nothing else rounds: `Number` takes long for long texts. */
+const decodeInteger = (text: string): number | LongDecimal => {
+  const from = text.charCodeAt(0) === minus ? 1 : 0
+  const more = text.length - from - digitsExact
+  if (more <= 0) return shortDecimal(text, text.length)
+  return { about: shortDecimal(text, from + digitsExact) * 10 ** more, text }
+}
+
+/** By hand, as `Number` takes several times as long: the digits, divided once, are rounded once, as they have to be. */
+const shortDecimal = (text: string, to: number): number => {
+  const negative = text.charCodeAt(0) === minus
+  let value = 0
+  let divisor = 0
+  for (let at = negative ? 1 : 0; at < to; at++) {
+    const digit = text.charCodeAt(at) - zero
+    if (digit >= 0 && digit <= 9) {
+      value = value * 10 + digit
+      divisor *= 10
+    } else if (digit === point - zero) divisor = 1
+    else return Number(text)
+  }
+  if (divisor > 1) value /= divisor
+  return negative ? -value : value
+}
+
+const [minus, point, zero] = [45, 46, 48]
 
 /** NaN is above all numbers and equals itself. Zero has no sign. */
 const compareNumbers = (left: number, right: number): Ordering => {
@@ -135,23 +158,57 @@ const compareNumbers = (left: number, right: number): Ordering => {
   return Number.isNaN(left) ? (Number.isNaN(right) ? 0 : 1) : -1
 }
 
-/** Rounding to the nearest number keeps an order or makes it a tie, never turns it. */
 const compareDecimals = (left: SortValue, right: SortValue): Ordering => {
-  const nearest = compareNumbers(nearestOf(left), nearestOf(right))
-  if (nearest !== 0) return nearest
-  const [leftText, rightText] = [textOf(left), textOf(right)]
-  return leftText === rightText ? 0 : compareCanonical(canonical(leftText), canonical(rightText))
+  const roughly = compareNumbers(aboutOf(left), aboutOf(right))
+  if (roughly !== 0) return roughly
+  // A finite decimal can round to an infinity.
+  if (left === Infinity || right === -Infinity) return 1
+  if (right === Infinity || left === -Infinity) return -1
+  return compareTexts(textOf(left), textOf(right))
 }
 
-const nearestOf = (value: SortValue): number => (typeof value === "object" ? value.nearest : Number(value))
+/** Two finite decimals as printed: no zeros in front, no exponent, no sign on a zero. */
+const compareTexts = (left: string, right: string): Ordering => {
+  if (left === right) return 0
+  const negative = left.charCodeAt(0) === minus
+  if (negative !== (right.charCodeAt(0) === minus)) return negative ? -1 : 1
+  return negative ? compareMagnitudes(right, left, 1) : compareMagnitudes(left, right, 0)
+}
 
-/** A number of at most 15 digits prints as the decimal it was read from. */
-const textOf = (value: SortValue): string => (typeof value === "object" ? value.text : String(value))
+/** More digits before the point are more; else the first digit that differs decides, if one does not merely end. */
+const compareMagnitudes = (left: string, right: string, from: number): Ordering => {
+  const integerDigits = pointIn(left) - pointIn(right)
+  if (integerDigits !== 0) return integerDigits < 0 ? -1 : 1
+  const common = Math.min(left.length, right.length)
+  for (let at = from; at < common; at++) {
+    const difference = left.charCodeAt(at) - right.charCodeAt(at)
+    if (difference !== 0) return difference < 0 ? -1 : 1
+  }
+  if (hasDigit(left, common)) return 1
+  return hasDigit(right, common) ? -1 : 0
+}
 
-const compareCanonical = KeyOrder.compare("numeric")
+const pointIn = (text: string): number => {
+  const at = text.indexOf(".")
+  return at < 0 ? text.length : at
+}
 
-const canonical = (text: string): string =>
-  Either.getOrThrowWith(Numeric.canonical(text), (reason) => new Error(`a server printed it as numeric: ${reason}`))
+/** Other than zero. */
+const hasDigit = (text: string, from: number): boolean => {
+  for (let at = from; at < text.length; at++) if (text.charCodeAt(at) > zero) return true
+  return false
+}
+
+const aboutOf = (value: SortValue): number => (typeof value === "object" ? value.about : Number(value))
+
+/** A number of at most 15 digits prints as the decimal it was read from, a small one with an exponent. */
+const textOf = (value: SortValue): string =>
+  typeof value === "object"
+    ? value.text
+    : Either.getOrThrowWith(
+        Numeric.canonical(String(value)),
+        (reason) => new Error(`a number prints as none: ${reason}`)
+      )
 
 /** Most texts hold no unit from the surrogates on, and their order is already that of their bytes. */
 const highUnits = /[\uD800-\uFFFF]/

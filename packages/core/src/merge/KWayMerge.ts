@@ -180,10 +180,11 @@ class LoserTree {
 
   /** An input that is over loses to all. */
   private beats(left: number, right: number): boolean {
-    const [a, b] = [this.inputs[left]!, this.inputs[right]!]
-    if (a.head === undefined) return false
-    if (b.head === undefined) return true
-    const ordering = this.order.compare(a.key, b.key)
+    const leftInput = this.inputs[left]!
+    const rightInput = this.inputs[right]!
+    if (leftInput.head === undefined) return false
+    if (rightInput.head === undefined) return true
+    const ordering = this.order.compare(leftInput.key, rightInput.key)
     return ordering < 0 || (ordering === 0 && left < right)
   }
 }

@@ -49,10 +49,10 @@ export const micros = (text: string): number | bigint => {
 }
 
 const dayMicros = 86_400_000_000
-const [plus, minus, point, colon, zero] = [43, 45, 46, 58, 48]
+const [plus, minus, point, colon, zero, letterC, letterY] = [43, 45, 46, 58, 48, 67, 121]
 
-/** Digits begin every other text. */
-const isInfinite = (text: string): boolean => text.endsWith("infinity")
+/** No other text ends in a letter but those before Christ. */
+const isInfinite = (text: string): boolean => text.charCodeAt(text.length - 1) === letterY
 
 const infinite = (text: string): number => (text.charCodeAt(0) === minus ? -Infinity : Infinity)
 
@@ -74,7 +74,7 @@ const dayNumber = (text: string, yearEnd: number): number => {
   for (let at = 0; at < yearEnd; at++) written = written * 10 + digitAt(text, at)
   const month = twoDigits(text, yearEnd + 1)
   // Astronomers count 1 BC as year 0.
-  const year = text.endsWith("BC") ? 1 - written : written
+  const year = text.charCodeAt(text.length - 1) === letterC ? 1 - written : written
   const shifted = month > 2 ? year : year - 1
   const dayOfYear = Math.floor((153 * (month > 2 ? month - 3 : month + 9) + 2) / 5) + twoDigits(text, yearEnd + 4) - 1
   const leapDays = Math.floor(shifted / 4) - Math.floor(shifted / 100) + Math.floor(shifted / 400)
