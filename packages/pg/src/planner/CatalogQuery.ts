@@ -25,6 +25,13 @@ const callees = (catalog: string, object: string): string => `(
  */
 const expression = "pg_get_expr(ad.adbin, case when a.attgenerated <> '' then ad.adrelid else 0 end)"
 
+/** A user's collation may bear the name of a builtin one, which is known for its order. */
+const collation = `case
+  when co.collnamespace <> 'pg_catalog'::regnamespace and exists (
+    select from pg_collation builtin
+    where builtin.collname = co.collname and builtin.collnamespace = 'pg_catalog'::regnamespace)
+  then co.collnamespace::regnamespace || '.' || co.collname else co.collname end`
+
 const columns = `(
   select coalesce(json_agg(json_build_object(
     'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'base', b.base,
@@ -32,7 +39,7 @@ const columns = `(
     'userType', case when a.atttypid >= 16384 then (
       select en.nspname || '.' || e.typname from pg_type e join pg_namespace en on en.oid = e.typnamespace
       where e.oid = case when t.typcategory = 'A' and t.typelem <> 0 then t.typelem else t.oid end) end,
-    'collation', co.collname, 'deterministic', coalesce(co.collisdeterministic, true),
+    'collation', ${collation}, 'deterministic', coalesce(co.collisdeterministic, true),
     'notNull', a.attnotnull or t.typnotnull,
     'default', coalesce(${expression}, case when a.attidentity = '' then t.typdefault end),
     'sequence', a.attidentity <> '' or coalesce(${expression} ~ '\\mnextval\\(', false),

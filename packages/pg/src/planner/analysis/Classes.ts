@@ -12,6 +12,8 @@ import type { Claim, ColumnId } from "./Model.js"
 export interface Classes {
   readonly same: (left: ColumnId, right: ColumnId) => boolean
   readonly alike: (left: ColumnId, right: ColumnId) => boolean
+  /** It is compared with a column, so it is not NULL. */
+  readonly isJoined: (column: ColumnId) => boolean
   /** One column for all that are alike. */
   readonly representative: (column: ColumnId) => ColumnId
   /** The claims that made them. */
@@ -29,7 +31,9 @@ export const make = (claims: ReadonlyArray<Claim>): Classes => {
     if (link._tag !== "Alike") same.unite(left, right)
     alike.unite(left, right)
   }
+  const joined = new Set(links.flatMap((link) => (link._tag === "Link" ? [] : [alike.find(link.left)])))
   return {
+    isJoined: (column) => joined.has(alike.find(column)),
     same: (left, right) => same.find(left) === same.find(right),
     alike: (left, right) => alike.find(left) === alike.find(right),
     representative: alike.find,

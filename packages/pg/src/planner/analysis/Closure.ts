@@ -88,7 +88,7 @@ export const closure = (analyzed: Analyzed, viewpoint: Viewpoint): Closure => {
     }
   }
   const claims = active.flatMap(({ claim, guards: inside }) =>
-    guards.isSure(inside) ? [claim] : without(claim, ["NotDistinct"])
+    guards.isSure(inside) ? [claim] : without(claim, isLoose)
   )
   const classes = Classes.make(claims)
   return {
@@ -194,11 +194,14 @@ const realRelations = (analyzed: Analyzed, claim: Claim): ReadonlyArray<Relation
   }
 }
 
-/** The claim as far as it holds if nothing is believed that these kinds say: an alternative less is no alternative. */
-const without = (claim: Claim, kinds: ReadonlyArray<Claim["_tag"]>): ReadonlyArray<Claim> => {
-  if (kinds.includes(claim._tag)) return []
+/** A NULL-extended row may satisfy it. */
+const isLoose = (claim: Claim): boolean => claim._tag === "NotDistinct"
+
+/** What is left of a claim that is believed but for some kinds: an arm then says less, and is an arm still. */
+const without = (claim: Claim, isLeftOut: (claim: Claim) => boolean): ReadonlyArray<Claim> => {
+  if (isLeftOut(claim)) return []
   if (claim._tag !== "Either") return [claim]
-  return [{ _tag: "Either", arms: claim.arms.map((arm) => arm.flatMap((part) => without(part, kinds))) }]
+  return [{ _tag: "Either", arms: claim.arms.map((arm) => arm.flatMap((part) => without(part, isLeftOut))) }]
 }
 
 const choicesOf = (classes: Classes.Classes, claims: ReadonlyArray<Claim>, column: ColumnId): ReadonlyArray<Choice> =>
@@ -230,8 +233,10 @@ const choicesOf = (classes: Classes.Classes, claims: ReadonlyArray<Claim>, colum
   })
 
 /**
- * The keys that a tuple of columns can have under the closure. Of a row that comes out of a block, to be stored
- * elsewhere, only values count: a range may have keys in it that no shard owns.
+ * The keys that a tuple of columns can have under the closure.
+ *
+ * Of a row that comes out of a block, to be stored elsewhere, only values count: a range may have keys in it that no
+ * shard owns. And a column that is a parameter may be NULL, which is a key.
  *
  * @since 0.1.0
  * @category functions
@@ -242,8 +247,37 @@ export const constraintOf = (
   types: ReadonlyArray<KeyType>
 ): Constraint.Constraint => {
   if (closed.never) return Constraint.nothing
-  const claims = closed.isLeaf
-    ? closed.claims
-    : closed.claims.flatMap((claim) => without(claim, ["Compared", "NotDistinct"]))
-  return limits(closed.classes, claims, key, types)
+  if (closed.isLeaf) return limits(closed.classes, closed.claims, key, types)
+  return stored(
+    limits(
+      closed.classes,
+      closed.claims.flatMap((claim) => without(claim, isNoValue)),
+      key,
+      types
+    )
+  )
+}
+
+const isNoValue = (claim: Claim): boolean =>
+  claim._tag === "Compared" || claim._tag === "NotDistinct" || (claim._tag === "AnyOf" && claim.orNull)
+
+const stored = (constraint: Constraint.Constraint): Constraint.Constraint => {
+  switch (constraint._tag) {
+    case "Equals":
+      return Constraint.stored(constraint.operands)
+    case "Is":
+      return Constraint.notDistinct(constraint.column, constraint.operand)
+    case "And":
+      return Constraint.and(constraint.parts.map(stored))
+    case "Or":
+      return Constraint.or(constraint.parts.map(stored))
+    case "Unknown":
+    case "Nothing":
+    case "Stored":
+    case "AnyOf":
+    case "Compared":
+    case "NotDistinct":
+    case "Given":
+      return constraint
+  }
 }

@@ -332,7 +332,7 @@ const textTerms = (elements: ReadonlyArray<string | null>, cast: KeyType.KeyType
 const anyOf = (builder: Builder, subject: Subject, array: ParamTerm): ReadonlyArray<Claim> | undefined => {
   const { as, column, family } = subject
   const claim = (type: KeyType.KeyType | undefined): ReadonlyArray<Claim> => [
-    { _tag: "AnyOf", column, param: array.index, type }
+    { _tag: "AnyOf", column, param: array.index, type, orNull: false }
   ]
   if (isNumber(as)) {
     const found = numberType(builder, "array", as, array, true)
@@ -372,6 +372,37 @@ const arrayOf = (node: Node | undefined): ArrayTerm => {
     default:
       return { _tag: "Other" }
   }
+}
+
+/**
+ * What AnyOf needs of an array parameter.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ArrayParam {
+  readonly param: number
+  readonly type: KeyType.KeyType | undefined
+}
+
+/**
+ * An expression cast to an array of a key type: its elements' family, and the parameter if it is one of that type.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const castParam = (
+  builder: Builder,
+  node: Node
+): { readonly family: KeyType.Family; readonly param: ArrayParam | undefined } | undefined => {
+  const cast = Ast.as("TypeCast", node)
+  if (cast === undefined) return undefined
+  const array = arrayOf(node)
+  const family = array._tag === "Param" ? array.cast : undefined
+  if (array._tag !== "Param" || family === undefined) return undefined
+  const isKnown = builder.isParam("array", array, family, true)
+  const type = family === "numeric" ? "numeric" : undefined
+  return { family, param: isKnown ? { param: array.index, type } : undefined }
 }
 
 const castArray = (inner: ArrayTerm, type: TypeName | undefined): ArrayTerm => {

@@ -12,15 +12,15 @@ import * as Ast from "../Ast.js"
 import type * as Catalog from "../Catalog.js"
 import { draft } from "../Refusal.js"
 import { type Named, refuse } from "../SchemaView.js"
-import type { Place } from "./Builder.js"
+import type { Builder, Place } from "./Builder.js"
 import * as Comparison from "./Comparison.js"
 import * as Cte from "./Cte.js"
 import { checkType } from "./Expression.js"
-import type { ColumnId, GuardId } from "./Model.js"
+import type { Collation, ColumnId, GuardId } from "./Model.js"
 import { findCte, type NamedColumn, nothingVisible, type Scope, type Source, type Visible } from "./Scope.js"
 import * as Unnest from "./Unnest.js"
 import * as View from "./View.js"
-import type { FromContext, Shape, Walk } from "./Walk.js"
+import type { FromContext, Output, Shape, Walk } from "./Walk.js"
 
 /** @since 0.1.0 @category functions */
 export const from = (context: FromContext, items: ReadonlyArray<Node> | undefined, place: Place): Visible =>
@@ -171,7 +171,12 @@ export const derived = (walk: Walk, shape: Shape, relation: number, alias: Alias
   const names = Ast.names(alias?.colnames)
   const columns = shape.outputs.map((output, index) => {
     const name = names[index] ?? output.name ?? "?column?"
-    const column = builder.newColumn(relation, name, output.family, output.collation)
+    const column = builder.newColumn(
+      relation,
+      name,
+      output.family,
+      output.collation ?? commonCollation(builder, output)
+    )
     for (const link of output.links) {
       builder.claim(place, {
         _tag: "Link",
@@ -197,6 +202,12 @@ export const derived = (walk: Walk, shape: Shape, relation: number, alias: Alias
     isTable: false,
     reference: undefined
   }
+}
+
+/** A column that is handed on keeps its collation. */
+const commonCollation = (builder: Builder, output: Output): Collation | undefined => {
+  const [first, ...rest] = output.links.map((link) => builder.column(link.column).collation)
+  return rest.every((other) => other?.name === first?.name) ? first : undefined
 }
 
 const subselect = (context: FromContext, node: RangeSubselect, place: Place, left: Visible): Visible => {

@@ -50,6 +50,7 @@ const ofClaim = (
       return each(claim.column, (index, type) => Constraint.compared(index, claim.operator, bound(type, claim.operand)))
     case "NotDistinct":
       return each(claim.column, (index, type) => {
+        if (classes.isJoined(claim.column)) return equals(key.length, index, type, claim.operand)
         const operand = operandIn(type, claim.operand)
         return operand === undefined ? Constraint.nothing : Constraint.notDistinct(index, operand)
       })
@@ -93,7 +94,7 @@ const typeAt = (types: ReadonlyArray<KeyType.KeyType>, index: number): KeyType.K
 
 const equals = (width: number, index: number, type: KeyType.KeyType, operand: Operand): Constraint.Constraint => {
   const typed = operandIn(type, operand)
-  if (typed === undefined) return Constraint.nothing
+  if (typed === undefined || (typed._tag === "Constant" && typed.part === null)) return Constraint.nothing
   return width === 1 ? Constraint.equals([typed]) : Constraint.is(index, typed)
 }
 

@@ -92,7 +92,8 @@ export interface Guard {
  * - `Alike`: an integer and a numeric column are equal, and neither is NULL. They hash apart, so their rows may live on
  *   different shards.
  * - `Is`: a column equals one of the operands; none: never.
- * - `AnyOf`: a column equals one of the elements of an array parameter, which are numeric if `type` says so.
+ * - `AnyOf`: a column equals one of the elements of an array parameter, which are numeric if `type` says so. `orNull`:
+ *   the column is the elements, NULLs too.
  * - `Compared`: a column, whose order is known, lies on that side of the operand.
  * - `NotDistinct`: a column equals the operand, or both are NULL. The one claim that a NULL-extended row can satisfy.
  * - `Given`: a parameter is NULL, or is not.
@@ -121,6 +122,8 @@ export type Claim =
       readonly column: ColumnId
       readonly param: number
       readonly type: KeyType.KeyType | undefined
+      /** NULL where an element is, or where the array ends: a row that is compared with something has neither. */
+      readonly orNull: boolean
     }
   | {
       readonly _tag: "Compared"
