@@ -1,59 +1,80 @@
 /**
  * Runs bound plans: structured, bounded, first failure interrupts the siblings.
  *
- * Enters: a `BoundPlan`, the transaction of the fiber if there is one, text and params. Leaves: rows in the form the
- * operation asks for. Holds: inside a transaction only its one participant is touched; several shards are never
- * written.
+ * Enters: a `BoundPlan`, the transaction of the fiber if there is one, the policy in force, text and params. Leaves: rows
+ * in the form the operation asks for. Holds: inside a transaction only its one participant is touched; several shards
+ * are never written; what the policy says is said of each shard by itself.
  *
  * @since 0.1.0
  */
 import type { Row } from "@effect/sql/SqlConnection"
+import * as Array from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { Operation } from "./LightStatement.js"
 import type { BoundPlan } from "./plan/Bind.js"
 import type { Level } from "./LocalTransaction.js"
+import * as Partial from "./Partial.js"
+import type { Policy } from "./Policy.js"
 import * as ScatterMerge from "./ScatterMerge.js"
+import * as ShardCall from "./ShardCall.js"
 import type { RawResult, ShardConnection } from "./ShardConnection.js"
 import { CrossShardTransaction, type ShardError } from "./ShardError.js"
 import type { ShardManagerService } from "./ShardManager.js"
 import type { ShardId } from "./topology/ShardId.js"
 
+/**
+ * How a statement of this fiber runs.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Terms {
+  readonly transaction: Level | undefined
+  readonly policy: Policy
+}
+
 /** @since 0.1.0 @category models */
 export interface Executor {
   readonly run: (
     bound: BoundPlan,
-    transaction: Level | undefined,
+    terms: Terms,
     operation: Operation,
     sql: string,
     params: ReadonlyArray<unknown>
   ) => Effect.Effect<any, ShardError>
+  /** A text that was not planned, on the shard that it was given for. */
   readonly runOn: (
     shard: ShardId,
-    transaction: Level | undefined,
+    terms: Terms,
     operation: Operation,
     sql: string,
     params: ReadonlyArray<unknown>
   ) => Effect.Effect<any, ShardError>
   readonly stream: (
     bound: BoundPlan,
-    transaction: Level | undefined,
+    terms: Terms,
     sql: string,
     params: ReadonlyArray<unknown>
   ) => Stream.Stream<Row, ShardError>
   readonly streamOn: (
     shard: ShardId,
-    transaction: Level | undefined,
+    terms: Terms,
     sql: string,
     params: ReadonlyArray<unknown>
   ) => Stream.Stream<Row, ShardError>
+  /** A read that rows of some shards alone may answer (`Partial.refusal`), outside of transactions. */
+  readonly partial: (
+    bound: BoundPlan,
+    policy: Policy,
+    sql: string,
+    params: ReadonlyArray<unknown>
+  ) => Effect.Effect<Partial.PartialRows<any>, ShardError>
 }
 
 /** @since 0.1.0 @category models */
 export interface Options {
   readonly manager: ShardManagerService
-  /** Shards that one statement runs on at a time. */
-  readonly concurrency: number
   /** Groups, distinct rows, or rows to combine, that one statement may hold in memory. */
   readonly mergeRowsMax: number
 }
@@ -61,68 +82,111 @@ export interface Options {
 /** @since 0.1.0 @category constructors */
 export const make = (options: Options): Executor => new ShardExecutor(options)
 
+/** What is known of a statement beside its text. */
+type Known = Terms & Pick<ShardCall.Call, "access">
+
 class ShardExecutor implements Executor {
   private turn = 0
-  private readonly merging: ScatterMerge.Options
 
-  constructor(private readonly options: Options) {
-    const { concurrency, manager, mergeRowsMax } = options
-    this.merging = {
+  constructor(private readonly options: Options) {}
+
+  readonly run: Executor["run"] = (bound, terms, operation, sql, params) => {
+    const { policy, transaction } = terms
+    switch (bound._tag) {
+      case "OneShard":
+        return this.runOne(bound.shard, known(terms, bound.access), operation, sql, params)
+      case "AnyShard":
+        return this.runAnywhere(known(terms, bound.access), operation, sql, params)
+      case "Concatenated":
+        return transaction === undefined
+          ? this.runConcatenated(bound.shards, policy, operation, sql, params)
+          : Effect.fail(crossShard(transaction, bound.shards))
+      case "Merged":
+        return transaction === undefined
+          ? Effect.suspend(() => ScatterMerge.run(this.merging(policy), this.requestOf(bound, sql, params), operation))
+          : Effect.fail(crossShard(transaction, bound.shards))
+    }
+  }
+
+  readonly stream: Executor["stream"] = (bound, terms, sql, params) => {
+    const { policy, transaction } = terms
+    switch (bound._tag) {
+      case "OneShard":
+        return this.streamOne(bound.shard, known(terms, bound.access), sql, params)
+      case "AnyShard":
+        return this.streamAnywhere(known(terms, bound.access), sql, params)
+      case "Concatenated":
+        return transaction === undefined
+          ? this.streamConcatenated(bound.shards, policy, sql, params)
+          : Stream.fail(crossShard(transaction, bound.shards))
+      case "Merged":
+        return transaction === undefined
+          ? Stream.suspend(() => ScatterMerge.stream(this.merging(policy), this.requestOf(bound, sql, params)))
+          : Stream.fail(crossShard(transaction, bound.shards))
+    }
+  }
+
+  readonly runOn: Executor["runOn"] = (shard, terms, operation, sql, params) =>
+    this.runOne(shard, known(terms, "unknown"), operation, sql, params)
+
+  readonly streamOn: Executor["streamOn"] = (shard, terms, sql, params) =>
+    this.streamOne(shard, known(terms, "unknown"), sql, params)
+
+  readonly partial: Executor["partial"] = (bound, policy, sql, params) => {
+    const terms: Known = { transaction: undefined, policy, access: "read" }
+    switch (bound._tag) {
+      case "AnyShard":
+        return Effect.map(this.runAnywhere(terms, "execute", sql, params), (rows) => ({ rows, missing: [] }))
+      case "OneShard":
+        return this.partialOf([bound.shard], terms, sql, params)
+      case "Concatenated":
+        return this.partialOf(bound.shards, terms, sql, params)
+      case "Merged":
+        return Effect.suspend(() =>
+          ScatterMerge.runPartial(this.merging(policy), this.requestOf(bound, sql, params), "execute")
+        )
+    }
+  }
+
+  private merging(policy: Policy): ScatterMerge.Options {
+    const { manager, mergeRowsMax } = this.options
+    return {
       driver: (shard) => {
         const open = manager.driverNow(shard)
         return open === undefined ? manager.driver(shard) : Effect.succeed(open)
       },
-      concurrency,
+      policy,
       rowsMax: mergeRowsMax
     }
   }
 
-  readonly run: Executor["run"] = (bound, transaction, operation, sql, params) => {
-    switch (bound._tag) {
-      case "OneShard":
-        return this.runOn(bound.shard, transaction, operation, sql, params)
-      case "AnyShard":
-        return this.runAnywhere(transaction, operation, sql, params)
-      case "Concatenated":
-        return transaction === undefined
-          ? this.runConcatenated(bound.shards, operation, sql, params)
-          : Effect.fail(crossShard(transaction, bound.shards))
-      case "Merged":
-        return transaction === undefined
-          ? Effect.suspend(() => ScatterMerge.run(this.merging, this.requestOf(bound, sql, params), operation))
-          : Effect.fail(crossShard(transaction, bound.shards))
-    }
-  }
-
-  readonly stream: Executor["stream"] = (bound, transaction, sql, params) => {
-    switch (bound._tag) {
-      case "OneShard":
-        return this.streamOn(bound.shard, transaction, sql, params)
-      case "AnyShard":
-        return this.streamAnywhere(transaction, sql, params)
-      case "Concatenated":
-        return transaction === undefined
-          ? this.streamConcatenated(bound.shards, sql, params)
-          : Stream.fail(crossShard(transaction, bound.shards))
-      case "Merged":
-        return transaction === undefined
-          ? Stream.suspend(() => ScatterMerge.stream(this.merging, this.requestOf(bound, sql, params)))
-          : Stream.fail(crossShard(transaction, bound.shards))
-    }
-  }
-
-  readonly runOn: Executor["runOn"] = (shard, transaction, operation, sql, params) => {
+  private runOne(
+    shard: ShardId,
+    { access, policy, transaction }: Known,
+    operation: Operation,
+    sql: string,
+    params: ReadonlyArray<unknown>
+  ): Effect.Effect<any, ShardError> {
     const connection = this.connectionTo(shard, transaction)
-    return Effect.isEffect(connection)
+    const answer = Effect.isEffect(connection)
       ? Effect.flatMap(connection, (opened) => ScatterMerge.runAs(opened, operation, sql, params))
       : ScatterMerge.runAs(connection, operation, sql, params)
+    const call: ShardCall.Call = { shard, policy, access }
+    return transaction === undefined ? ShardCall.run(call, answer) : ShardCall.limited(call, answer)
   }
 
-  readonly streamOn: Executor["streamOn"] = (shard, transaction, sql, params) => {
+  private streamOne(
+    shard: ShardId,
+    { access, policy, transaction }: Known,
+    sql: string,
+    params: ReadonlyArray<unknown>
+  ): Stream.Stream<Row, ShardError> {
     const connection = this.connectionTo(shard, transaction)
-    return Effect.isEffect(connection)
+    const rows = Effect.isEffect(connection)
       ? Stream.unwrap(Effect.map(connection, (opened) => opened.executeStream(sql, params)))
       : connection.executeStream(sql, params)
+    const call: ShardCall.Call = { shard, policy, access }
+    return transaction === undefined ? ShardCall.stream(call, rows) : ShardCall.limitedStream(call, rows)
   }
 
   private connectionTo(
@@ -147,46 +211,52 @@ class ShardExecutor implements Executor {
   /** A read that any shard can answer asks the next one while nothing was sent. */
   private runAny(
     [shard, next, ...others]: ReadonlyArray<ShardId>,
+    terms: Known,
     operation: Operation,
     sql: string,
     params: ReadonlyArray<unknown>
   ): Effect.Effect<any, ShardError> {
     if (shard === undefined) throw new Error("no shard is left to ask")
-    const answer = this.runOn(shard, undefined, operation, sql, params)
+    const once: Known = { ...terms, policy: { ...terms.policy, retry: undefined } }
+    const answer = this.runOne(shard, once, operation, sql, params)
     if (next === undefined) return answer
     return Effect.catchTag(answer, "ShardUnavailable", (error) =>
-      error.sent ? Effect.fail(error) : this.runAny([next, ...others], operation, sql, params)
+      error.sent ? Effect.fail(error) : this.runAny([next, ...others], terms, operation, sql, params)
     )
   }
 
   /**
    * A transaction that has a shard reads there, and so sees its own snapshot. One that has none yet reads beside itself:
-   * reading a reference table must not decide which shard it can write to.
+   * reading a reference table must not decide which shard it can write to. Whoever tries anew begins at another shard.
    */
   private runAnywhere(
-    transaction: Level | undefined,
+    terms: Known,
     operation: Operation,
     sql: string,
     params: ReadonlyArray<unknown>
   ): Effect.Effect<any, ShardError> {
-    if (transaction === undefined) return this.runAny(this.inTurn(), operation, sql, params)
+    const { transaction } = terms
+    const beside: Known = { ...terms, transaction: undefined }
+    const anywhere = Effect.suspend(() => this.runAny(this.inTurn(), beside, operation, sql, params))
+    if (transaction === undefined) return ShardCall.repeated(terms, anywhere)
     return Effect.suspend(() => {
       const shard = transaction.shard()
       return shard === undefined
-        ? Effect.zipRight(transaction.stillOpen, this.runAny(this.inTurn(), operation, sql, params))
-        : this.runOn(shard, transaction, operation, sql, params)
+        ? Effect.zipRight(transaction.stillOpen, ShardCall.repeated(terms, anywhere))
+        : this.runOne(shard, terms, operation, sql, params)
     })
   }
 
-  private streamAnywhere(
-    transaction: Level | undefined,
-    sql: string,
-    params: ReadonlyArray<unknown>
-  ): Stream.Stream<Row, ShardError> {
+  private streamAnywhere(terms: Known, sql: string, params: ReadonlyArray<unknown>): Stream.Stream<Row, ShardError> {
+    const { policy, transaction } = terms
     return Stream.suspend(() => {
       const shard = transaction?.shard()
-      if (shard !== undefined) return this.streamOn(shard, transaction, sql, params)
-      const rows = this.streamOn(this.inTurn()[0], undefined, sql, params)
+      if (shard !== undefined) return this.streamOne(shard, terms, sql, params)
+      const once: Known = { ...terms, transaction: undefined, policy: { ...policy, retry: undefined } }
+      const rows = ShardCall.repeatedStream(
+        terms,
+        Stream.suspend(() => this.streamOne(this.inTurn()[0], once, sql, params))
+      )
       if (transaction === undefined) return rows
       return Stream.concat(Stream.drain(Stream.fromEffect(transaction.stillOpen)), rows)
     })
@@ -205,30 +275,53 @@ class ShardExecutor implements Executor {
 
   private runConcatenated(
     shards: ReadonlyArray<ShardId>,
+    policy: Policy,
     operation: Operation,
     sql: string,
     params: ReadonlyArray<unknown>
   ): Effect.Effect<any, ShardError> {
-    const { concurrency } = this.options
-    const parts = Effect.forEach(shards, (shard) => this.runOn(shard, undefined, operation, sql, params), {
-      concurrency
+    const terms: Known = { transaction: undefined, policy, access: "read" }
+    const parts = Effect.forEach(shards, (shard) => this.runOne(shard, terms, operation, sql, params), {
+      concurrency: policy.concurrency
     })
     return Effect.map(parts, (answers) => concatenated(operation, answers))
   }
 
+  /** Shards that cannot be reached are listed; any other failure interrupts the siblings as ever. */
+  private partialOf(
+    shards: ReadonlyArray<ShardId>,
+    terms: Known,
+    sql: string,
+    params: ReadonlyArray<unknown>
+  ): Effect.Effect<Partial.PartialRows<any>, ShardError> {
+    const parts = Effect.forEach(
+      shards,
+      (shard) => Partial.orMissing(shard, this.runOne(shard, terms, "execute", sql, params)),
+      { concurrency: terms.policy.concurrency }
+    )
+    return Effect.map(parts, (answers) => ({
+      rows: Array.getRights(answers).flat(),
+      missing: Array.getLefts(answers)
+    }))
+  }
+
   private streamConcatenated(
     shards: ReadonlyArray<ShardId>,
+    policy: Policy,
     sql: string,
     params: ReadonlyArray<unknown>
   ): Stream.Stream<Row, ShardError> {
+    const terms: Known = { transaction: undefined, policy, access: "read" }
     return Stream.flatMap(
       Stream.fromIterable(shards),
-      (shard) => this.streamOn(shard, undefined, sql, params),
+      (shard) => this.streamOne(shard, terms, sql, params),
       // Two chunks a shard: enough to keep it busy, and memory stays flat.
-      { concurrency: this.options.concurrency, bufferSize: 2 }
+      { concurrency: policy.concurrency, bufferSize: 2 }
     )
   }
 }
+
+const known = ({ policy, transaction }: Terms, access: Known["access"]): Known => ({ policy, transaction, access })
 
 const crossShard = (transaction: Level, needed: ReadonlyArray<ShardId>): CrossShardTransaction =>
   new CrossShardTransaction({ began: transaction.shard(), needed })

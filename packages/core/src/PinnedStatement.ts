@@ -17,9 +17,11 @@ import * as ScatterMerge from "./ScatterMerge.js"
 import { ownerOf, type Stages } from "./internal/stages.js"
 import type { Operation } from "./LightStatement.js"
 import * as LocalTransaction from "./LocalTransaction.js"
-import type { PinnedPlan, PinnedWrite } from "./plan/Plan.js"
+import type { Access, PinnedPlan, PinnedWrite } from "./plan/Plan.js"
 import * as Prune from "./plan/Prune.js"
 import * as PlanCache from "./PlanCache.js"
+import type { Policy } from "./Policy.js"
+import * as ShardCall from "./ShardCall.js"
 import type { RawResult, ShardDriver, ShardSession, StatementConnection } from "./ShardConnection.js"
 import { isShardError, KeyInvalid, RowBelongsElsewhere, type ShardError } from "./ShardError.js"
 import type { KeyTuple } from "./topology/KeyValue.js"
@@ -31,6 +33,7 @@ export interface Pinned {
   readonly shard: ShardId
   readonly unchecked: boolean
   readonly transaction: LocalTransaction.Level | undefined
+  readonly policy: Policy
 }
 
 /** @since 0.1.0 @category models */
@@ -43,10 +46,12 @@ export interface PinnedStatements {
   ) => Effect.Effect<any, ShardError>
   readonly stream: (pinned: Pinned, sql: string, params: ReadonlyArray<unknown>) => Stream.Stream<any, ShardError>
   /** A reserved connection whose statements are looked at in the same way. */
-  readonly onSession: (pinned: Omit<Pinned, "transaction">, session: ShardSession) => StatementConnection
+  readonly onSession: (place: Place, session: ShardSession) => StatementConnection
+  /** Would it leave schema, session and rows as they are, as far as its text shows? Fails where it may not run at all. */
+  readonly access: (place: Place, sql: string, params: ReadonlyArray<unknown>) => Effect.Effect<Access, ShardError>
 }
 
-type Place = Omit<Pinned, "transaction">
+type Place = Pick<Pinned, "shard" | "unchecked">
 type Check = Extract<PinnedPlan["verdict"], { readonly _tag: "Check" }>
 
 /** @since 0.1.0 @category constructors */
@@ -75,10 +80,15 @@ class Pins implements PinnedStatements {
             Stream.fromChunk(Chunk.unsafeFromArray(found))
           )
         }
+        const call = callOf(pinned, plan)
         if (pinned.transaction !== undefined) {
-          return Effect.succeed(pinned.transaction.connectionFor(pinned.shard).executeStream(sql, params))
+          const rows = pinned.transaction.connectionFor(pinned.shard).executeStream(sql, params)
+          return Effect.succeed(ShardCall.limitedStream(call, rows))
         }
-        return Effect.map(this.stages.manager.driver(pinned.shard), (driver) => driver.executeStream(sql, params))
+        const driver = this.stages.manager.driver(pinned.shard)
+        return Effect.succeed(
+          ShardCall.stream(call, Stream.unwrap(Effect.map(driver, (opened) => opened.executeStream(sql, params))))
+        )
       })
     )
 
@@ -87,7 +97,11 @@ class Pins implements PinnedStatements {
       Effect.flatMap(this.admitted(place, sql, params), (plan) => {
         if (plan.verdict._tag === "Check") return Effect.fail(uncheckable(plan.verdict.table))
         const tainted = plan.changesSession ? session.taint : Effect.void
-        return this.settled(plan, undefined, Effect.zipRight(tainted, ScatterMerge.runAs(session, operation, sql, params)))
+        return this.settled(
+          plan,
+          undefined,
+          Effect.zipRight(tainted, ScatterMerge.runAs(session, operation, sql, params))
+        )
       })
     return {
       execute: run("execute"),
@@ -97,6 +111,11 @@ class Pins implements PinnedStatements {
         Stream.unwrap(Effect.as(this.admitted(place, sql, params), session.executeStream(sql, params)))
     }
   }
+
+  readonly access: PinnedStatements["access"] = (place, sql, params) =>
+    Effect.map(this.admitted(place, sql, params), (plan) =>
+      plan.access === "read" && !plan.changesSchema && !plan.changesSession ? "read" : "write"
+    )
 
   private classified(sql: string): Effect.Effect<PinnedPlan, ShardError> {
     const { planner } = this.stages
@@ -152,13 +171,24 @@ class Pins implements PinnedStatements {
     params: ReadonlyArray<unknown>
   ): Effect.Effect<any, ShardError> {
     const { shard, transaction } = pinned
-    if (plan.verdict._tag === "Check") return this.runChecked(shard, plan.verdict, operation, params)
+    const call = callOf(pinned, plan)
+    if (plan.verdict._tag === "Check") {
+      return ShardCall.limited(call, this.runChecked(shard, plan.verdict, operation, params))
+    }
     if (transaction !== undefined) {
-      const answer = ScatterMerge.runAs(transaction.connectionFor(shard), operation, sql, params)
+      const answer = ShardCall.limited(
+        call,
+        ScatterMerge.runAs(transaction.connectionFor(shard), operation, sql, params)
+      )
       return plan.changesSession ? Effect.ensuring(answer, transaction.taint) : answer
     }
-    return Effect.flatMap(this.stages.manager.driver(shard), (driver) =>
-      plan.changesSession ? runOnce(driver, operation, sql, params) : ScatterMerge.runAs(driver, operation, sql, params)
+    return ShardCall.run(
+      call,
+      Effect.flatMap(this.stages.manager.driver(shard), (driver) =>
+        plan.changesSession
+          ? runOnce(driver, operation, sql, params)
+          : ScatterMerge.runAs(driver, operation, sql, params)
+      )
     )
   }
 
@@ -183,6 +213,13 @@ class Pins implements PinnedStatements {
     return Effect.mapError(withTransaction(checked), unwrapped)
   }
 }
+
+/** What functions in it do is the program's own business: only of a write it is known that it is one. */
+const callOf = ({ policy, shard }: Pinned, plan: PinnedPlan): ShardCall.Call => ({
+  shard,
+  policy,
+  access: plan.access === "write" ? "write" : "unknown"
+})
 
 /** On a session that nobody gets afterwards. */
 const runOnce = (

@@ -4,6 +4,7 @@
  *     pinned?   the fiber's context says "on shard X": classified (cached), then sent as it is
  *     cache     exact text + planner version → Plan; on a miss the planner makes it
  *     bind      Plan + params + topology → the shards
+ *     policy    may it run on several?
  *     execute   on one shard, or on several at once; first failure interrupts the siblings
  *     merge     rows of several shards one after another
  *
@@ -25,11 +26,13 @@ import type { Operation } from "./LightStatement.js"
 import * as PinnedStatement from "./PinnedStatement.js"
 import * as Bind from "./plan/Bind.js"
 import type { Plan } from "./plan/Plan.js"
+import * as Partial from "./Partial.js"
 import * as PlanCache from "./PlanCache.js"
+import * as Policy from "./Policy.js"
 import * as LocalTransaction from "./LocalTransaction.js"
 import * as ShardContext from "./ShardContext.js"
 import type { StatementConnection } from "./ShardConnection.js"
-import { type ShardError, ShardNotPinned } from "./ShardError.js"
+import { ScatterRefused, type ShardError, ShardNotPinned } from "./ShardError.js"
 import type { ShardId } from "./topology/ShardId.js"
 import type { Topology } from "./topology/Topology.js"
 
@@ -42,12 +45,20 @@ export interface QueryPipeline {
     fiber: Fiber.RuntimeFiber<any, any>
   ) => Effect.Effect<any, ShardError>
   readonly stream: (sql: string, params: ReadonlyArray<unknown>) => Stream.Stream<Row, ShardError>
+  /** The rows of the shards that can be reached, and which cannot. */
+  readonly partial: (
+    sql: string,
+    params: ReadonlyArray<unknown>,
+    fiber: Fiber.RuntimeFiber<any, any>
+  ) => Effect.Effect<Partial.PartialRows<any>, ShardError>
   /** Where a statement would run, without running it. */
   readonly route: (sql: string, params: ReadonlyArray<unknown>) => Effect.Effect<Routing, ShardError>
   /** One connection of the pinned shard, for the scope; what runs on it is classified as pinned. */
   readonly reserve: Effect.Effect<StatementConnection, ShardError, Scope.Scope>
   /** The shard that holds a key. */
   readonly locate: (keyspace: string, key: Bind.OnlyKey["key"]) => Effect.Effect<ShardId, ShardError>
+  /** In force for the statements of this fiber. */
+  readonly policyOf: (fiber: Fiber.RuntimeFiber<any, any>) => Policy.Policy
   readonly stats: () => { readonly plans: number; readonly hits: number; readonly misses: number }
 }
 
@@ -65,9 +76,8 @@ export interface Routing {
 /** @since 0.1.0 @category constructors */
 export const make = (stages: Stages): QueryPipeline => new Pipeline(stages)
 
-/** Where a statement of this fiber may go before anything is planned. */
-interface Place {
-  readonly transaction: LocalTransaction.Level | undefined
+/** Where a statement of this fiber may go before anything is planned, and how. */
+interface Place extends Executor.Terms {
   /** The only shard there is: everything passes as it is, there is nothing to route. */
   readonly alone: ShardId | undefined
   readonly pinned: PinnedStatement.Pinned | undefined
@@ -83,32 +93,78 @@ class Pipeline implements QueryPipeline {
   constructor(private readonly stages: Stages) {
     const { manager, options } = stages
     this.plans = PlanCache.make({ entriesMax: options.plansMax, textMax: options.planTextMax })
-    this.executor = Executor.make({ manager, concurrency: options.concurrency, mergeRowsMax: options.mergeRowsMax })
+    this.executor = Executor.make({ manager, mergeRowsMax: options.mergeRowsMax })
     this.pinned = PinnedStatement.make(stages)
     this.seen = manager.topology()
   }
 
   readonly run: QueryPipeline["run"] = (operation, sql, params, fiber) => {
-    const { alone, only, pinned, transaction } = this.placeOf(fiber)
-    if (alone !== undefined) return this.executor.runOn(alone, transaction, operation, sql, params)
+    const place = this.placeOf(fiber)
+    const { alone, only, pinned } = place
+    if (alone !== undefined) return this.executor.runOn(alone, place, operation, sql, params)
     if (pinned !== undefined) return this.pinned.run(pinned, operation, sql, params)
     const routing = this.routed(sql, params, only)
     return Effect.isEffect(routing)
-      ? Effect.flatMap(routing, ({ bound }) => this.executor.run(bound, transaction, operation, sql, params))
-      : this.executor.run(routing.bound, transaction, operation, sql, params)
+      ? Effect.flatMap(routing, (made) => this.runRouted(made, place, operation, sql, params))
+      : this.runRouted(routing, place, operation, sql, params)
+  }
+
+  private runRouted(
+    routing: Routing,
+    place: Place,
+    operation: Operation,
+    sql: string,
+    params: ReadonlyArray<unknown>
+  ): Effect.Effect<any, ShardError> {
+    const refusal = this.refusalOf(place.policy, routing, sql, params)
+    return refusal === undefined
+      ? this.executor.run(routing.bound, place, operation, sql, params)
+      : Effect.fail(refusal)
   }
 
   readonly stream: QueryPipeline["stream"] = (sql, params) =>
     Stream.unwrap(
       Effect.withFiberRuntime<Stream.Stream<Row, ShardError>, ShardError>((fiber) => {
-        const { alone, only, pinned, transaction } = this.placeOf(fiber)
-        if (alone !== undefined) return Effect.succeed(this.executor.streamOn(alone, transaction, sql, params))
+        const place = this.placeOf(fiber)
+        const { alone, only, pinned } = place
+        if (alone !== undefined) return Effect.succeed(this.executor.streamOn(alone, place, sql, params))
         if (pinned !== undefined) return Effect.succeed(this.pinned.stream(pinned, sql, params))
-        return Effect.map(toEffect(this.routed(sql, params, only)), ({ bound }) =>
-          this.executor.stream(bound, transaction, sql, params)
-        )
+        return Effect.flatMap(toEffect(this.routed(sql, params, only)), (routing) => {
+          const refusal = this.refusalOf(place.policy, routing, sql, params)
+          return refusal === undefined
+            ? Effect.succeed(this.executor.stream(routing.bound, place, sql, params))
+            : Effect.fail(refusal)
+        })
       })
     )
+
+  readonly partial: QueryPipeline["partial"] = (sql, params, fiber) => {
+    const { alone, only, pinned, policy, transaction } = this.placeOf(fiber)
+    if (transaction !== undefined) return Effect.fail(Partial.refused("a transaction holds to one shard, or fails"))
+    const shard = alone ?? pinned?.shard
+    if (shard !== undefined) {
+      return Effect.flatMap(this.pinned.access(pinned ?? { shard, unchecked: true }, sql, params), (access) =>
+        this.partialOf({ _tag: "OneShard", shard, access }, policy, sql, params)
+      )
+    }
+    return Effect.flatMap(toEffect(this.routed(sql, params, only)), (routing) => {
+      const refusal = this.refusalOf(policy, routing, sql, params)
+      return refusal === undefined ? this.partialOf(routing.bound, policy, sql, params) : Effect.fail(refusal)
+    })
+  }
+
+  private partialOf(
+    bound: Bind.BoundPlan,
+    policy: Policy.Policy,
+    sql: string,
+    params: ReadonlyArray<unknown>
+  ): Effect.Effect<Partial.PartialRows<any>, ShardError> {
+    const refusal = Partial.refusal(bound)
+    return refusal === undefined ? this.executor.partial(bound, policy, sql, params) : Effect.fail(refusal)
+  }
+
+  readonly policyOf: QueryPipeline["policyOf"] = (fiber) =>
+    Policy.within(this.stages.policy, ShardContext.of(fiber).policy)
 
   readonly route: QueryPipeline["route"] = (sql, params) =>
     Effect.withFiberRuntime((fiber) => {
@@ -135,15 +191,18 @@ class Pipeline implements QueryPipeline {
   })
 
   private placeOf(fiber: Fiber.RuntimeFiber<any, any>): Place {
-    const { pin, unchecked } = ShardContext.of(fiber)
+    const { pin, policy: said, unchecked } = ShardContext.of(fiber)
+    const policy = Policy.within(this.stages.policy, said)
     const transaction = LocalTransaction.find(fiber.currentContext, this.stages.owner)
     const { shards } = this.stages.manager.topology()
     // A pin may name a shard that stands by, outside of the topology.
     const alone = shards.length === 1 && (pin?._tag !== "Shard" || pin.shard === shards[0]) ? shards[0] : undefined
     return {
       transaction,
+      policy,
       alone,
-      pinned: alone === undefined && pin?._tag === "Shard" ? { shard: pin.shard, unchecked, transaction } : undefined,
+      pinned:
+        alone === undefined && pin?._tag === "Shard" ? { shard: pin.shard, unchecked, transaction, policy } : undefined,
       only: pin?._tag === "Key" ? pin : undefined
     }
   }
@@ -156,6 +215,22 @@ class Pipeline implements QueryPipeline {
       this.stages.resolver.invalidate()
     }
     return topology
+  }
+
+  /** What the policy does not let several shards do. */
+  private refusalOf(
+    { combine, scatter }: Policy.Policy,
+    { bound, plan }: Routing,
+    sql: string,
+    params: ReadonlyArray<unknown>
+  ): ScatterRefused | undefined {
+    if (bound._tag !== "Concatenated" && bound._tag !== "Merged") return undefined
+    const isCombined = bound._tag === "Merged" && bound.merge.finish._tag === "Combine"
+    const rule = scatter === "refuse" ? "scatter" : combine === "refuse" && isCombined ? "combine" : undefined
+    if (rule === undefined || plan === undefined) return undefined
+    const { manager, resolver } = this.stages
+    const reaches = Bind.reaches(plan, params, manager.topology(), resolver.resolveCached)
+    return new ScatterRefused({ rule, shards: bound.shards, tables: tablesToLimit(reaches), sql })
   }
 
   /** The plan from the cache, or made now. */
@@ -186,6 +261,15 @@ const notPinned = (only: Bind.OnlyKey | undefined): ShardNotPinned =>
   new ShardNotPinned({
     operation: only === undefined ? "sql.reserve" : "sql.reserve (forKey limits statements, not connections)"
   })
+
+/** The tables that spread over shards; where each has one, all of them, for they must have the same. */
+const tablesToLimit = (reaches: ReadonlyArray<Bind.Reach>): ScatterRefused["tables"] => {
+  const wide = reaches.filter(({ shards }) => shards.length !== 1)
+  const found = new Map(
+    (wide.length > 0 ? wide : reaches).map(({ reference: { columns, table } }) => [table, { table, columns }])
+  )
+  return [...found.values()]
+}
 
 /** Binds, asking directories first where need be. */
 const boundTo = (

@@ -15,6 +15,7 @@ import * as Stream from "effect/Stream"
 import type { DialectService } from "./Dialect.js"
 import type { Operation, TransformRows } from "./LightStatement.js"
 import * as LightStatement from "./LightStatement.js"
+import type * as Partial from "./Partial.js"
 import type { QueryPipeline } from "./QueryPipeline.js"
 import type { StatementConnection } from "./ShardConnection.js"
 import type { ShardError } from "./ShardError.js"
@@ -68,6 +69,36 @@ export const make = (options: Options): Effect.Effect<Client.SqlClient> =>
     )
     return Object.assign(client, { safe: client })
   })
+
+/** @since 0.1.0 @category models */
+export type PartialStatements = <A>(
+  sql: string,
+  params: ReadonlyArray<unknown>
+) => Effect.Effect<Partial.PartialRows<A>, SqlError>
+
+/**
+ * Statements that answer with the rows of the shards that can be reached: spans, transformers and transforms as ever.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const partialOf = (pipeline: QueryPipeline, dialect: DialectService): PartialStatements => {
+  const { compiler, spanAttributes, transformRows } = dialect
+  const executor = statementExecutor(pipeline)
+  const transform = (partial: Partial.PartialRows<any>): Partial.PartialRows<any> =>
+    transformRows === undefined ? partial : { ...partial, rows: transformRows(partial.rows) }
+  const statements = LightStatement.makeConstructor({
+    executor: {
+      ...executor,
+      run: (_operation, sql, params, fiber) =>
+        Effect.mapBoth(pipeline.partial(sql, params, fiber), { onSuccess: transform, onFailure: toSqlError })
+    },
+    compiler,
+    spanAttributes,
+    transformRows: undefined
+  })
+  return (sql, params) => statements.unsafe(sql, params) as unknown as Effect.Effect<Partial.PartialRows<any>, SqlError>
+}
 
 const statementExecutor = (pipeline: QueryPipeline): LightStatement.StatementExecutor => {
   const run: LightStatement.StatementExecutor["run"] = (operation, sql, params, fiber) =>

@@ -3,11 +3,13 @@
  *
  * Enters: a `Merge`, the shards it is bound to, the program's parameters. Leaves: rows in the form the operation asks
  * for, or a stream of them. Holds: what is kept in memory is bounded by `rowsMax`; a stream in order reads the shards
- * page by page, as fast as its rows are taken; the first failure interrupts the other shards.
+ * page by page, as fast as its rows are taken; the first failure interrupts the other shards. Each step on a shard is
+ * under the policy: limited by itself, and repeated by itself, for a merge only reads.
  *
  * @since 0.1.0
  */
 import type { Row } from "@effect/sql/SqlConnection"
+import * as Array from "effect/Array"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -21,8 +23,11 @@ import * as KWayMerge from "./merge/KWayMerge.js"
 import * as Limit from "./merge/Limit.js"
 import type { MergeProblem } from "./merge/MergeProblem.js"
 import * as RowOrder from "./merge/RowOrder.js"
+import * as Partial from "./Partial.js"
 import * as Page from "./plan/Page.js"
-import type { Finish, Fragment, Merge, TextRow } from "./plan/Merge.js"
+import type { Finish, Fragment, Merge, ParamSource, TextRow } from "./plan/Merge.js"
+import type { Policy } from "./Policy.js"
+import * as ShardCall from "./ShardCall.js"
 import type { Field, ShardConnection, ShardDriver, TextResult } from "./ShardConnection.js"
 import { MergeLimitExceeded, type ShardError, StatementFailed } from "./ShardError.js"
 import type { ShardId } from "./topology/ShardId.js"
@@ -30,8 +35,7 @@ import type { ShardId } from "./topology/ShardId.js"
 /** @since 0.1.0 @category models */
 export interface Options {
   readonly driver: (shard: ShardId) => Effect.Effect<ShardDriver, ShardError>
-  /** Shards that one statement runs on at a time. */
-  readonly concurrency: number
+  readonly policy: Policy
   /** Groups, distinct rows, or rows to combine, that one statement may hold in memory. */
   readonly rowsMax: number
 }
@@ -50,19 +54,49 @@ export interface Request {
 
 /** @since 0.1.0 @category functions */
 export const run = (options: Options, request: Request, operation: Operation): Effect.Effect<any, ShardError> =>
-  Effect.flatMap(bound(options, request), (page) => {
-    const { merge, shards } = request
-    const { finish } = merge
-    if (finish._tag === "Combine") return combined(options, request, finish.statement, page, operation)
-    const rowsMax = finish._tag === "Groups" ? options.rowsMax : Infinity
-    return Effect.flatMap(texts(options, request, page, rowsMax), (results) =>
-      Effect.flatMap(finished(options, merge, finish, page.amounts, results), (rows) =>
-        Effect.map(options.driver(first(shards)), (driver) =>
-          present(driver, fieldsOf(merge, results[0]), operation, projected(merge, rows))
-        )
-      )
+  Effect.flatMap(bound(options, request, moment(options, request)), (page) =>
+    Effect.flatMap(texts(options, request, page), (given) => answered(options, request, page, given, operation))
+  )
+
+/**
+ * The same over the shards that can be reached (`Partial`); without any there are no rows.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const runPartial = (
+  options: Options,
+  request: Request,
+  operation: Operation
+): Effect.Effect<Partial.PartialRows<any>, ShardError> =>
+  Effect.flatMap(bound(options, request, anyMoment(options, request)), (page) =>
+    Effect.flatMap(textsOrMissing(options, request, page), ({ given, missing }) =>
+      given.length === 0
+        ? Effect.succeed({ rows: [], missing })
+        : Effect.map(answered(options, request, page, given, operation), (rows) => ({ rows, missing }))
     )
-  })
+  )
+
+/** The answer out of what shards gave: at least one. */
+const answered = (
+  options: Options,
+  request: Request,
+  page: Bound,
+  given: ReadonlyArray<Given>,
+  operation: Operation
+): Effect.Effect<any, ShardError> => {
+  const { merge } = request
+  const { finish } = merge
+  if (finish._tag === "Combine") return combined(options, request, finish.statement, page, given, operation)
+  const [source] = given
+  if (source === undefined) throw new Error("a merge of nothing")
+  const results = given.map(({ result }) => result)
+  return Effect.flatMap(finished(options, merge, finish, page.amounts, results), (rows) =>
+    Effect.map(options.driver(source.shard), (driver) =>
+      present(driver, fieldsOf(merge, source.result), operation, projected(merge, rows))
+    )
+  )
+}
 
 /** @since 0.1.0 @category functions */
 export const stream = (options: Options, request: Request): Stream.Stream<Row, ShardError> => {
@@ -75,15 +109,13 @@ export const stream = (options: Options, request: Request): Stream.Stream<Row, S
   }
   return Stream.unwrapScoped(
     Effect.gen(function* () {
-      const page = yield* bound(options, request)
+      const page = yield* bound(options, request, moment(options, request))
       const pulls = yield* Effect.forEach(
         shards,
         (shard, index) =>
-          Effect.flatMap(options.driver(shard), (driver) =>
-            Stream.toPull(
-              // One page ahead of the one that is being merged.
-              Stream.bufferChunks(driver.streamText(merge.statement.sql, page.params(index)), { capacity: 1 })
-            )
+          // One page ahead of the one that is being merged.
+          Stream.toPull(
+            Stream.bufferChunks(pagesOf(options, shard, merge.statement.sql, page.params(index)), { capacity: 1 })
           ),
         { concurrency: "unbounded" }
       )
@@ -97,6 +129,25 @@ export const stream = (options: Options, request: Request): Stream.Stream<Row, S
   )
 }
 
+const pagesOf = (
+  { driver, policy }: Options,
+  shard: ShardId,
+  sql: string,
+  params: ReadonlyArray<unknown>
+): Stream.Stream<TextRow, ShardError> =>
+  ShardCall.stream(
+    { shard, policy, access: "read" },
+    Stream.unwrap(Effect.map(driver(shard), (opened) => opened.streamText(sql, params)))
+  )
+
+/** One step on one shard, under the policy. */
+const ask = <A>(
+  { driver, policy }: Options,
+  shard: ShardId,
+  use: (driver: ShardDriver) => Effect.Effect<A, ShardError>
+): Effect.Effect<A, ShardError> =>
+  ShardCall.run({ shard, policy, access: "read" }, Effect.flatMap(driver(shard), use))
+
 /** What a request's parameters come to. */
 interface Bound {
   readonly amounts: Page.Amounts
@@ -106,30 +157,48 @@ interface Bound {
   readonly params: (place: number) => ReadonlyArray<unknown>
 }
 
-const bound = (options: Options, request: Request): Effect.Effect<Bound, ShardError> => {
+const bound = (
+  options: Options,
+  request: Request,
+  now: Effect.Effect<string | null, ShardError>
+): Effect.Effect<Bound, ShardError> => {
   const { merge, params, shards, sql } = request
   const amounts = Page.amounts(merge.finish.page, params)
   if (amounts === undefined) {
     // No number of rows: PostgreSQL says so in its own words.
-    return Effect.flatMap(options.driver(first(shards)), (driver) =>
-      Effect.zipRight(
-        driver.execute(sql, params),
-        Effect.dieMessage("a page that PostgreSQL takes and the router does not understand")
-      )
+    return Effect.zipRight(
+      ask(options, first(shards), (driver) => driver.execute(sql, params)),
+      Effect.dieMessage("a page that PostgreSQL takes and the router does not understand")
     )
   }
-  return Effect.map(moment(options, request), (now) => ({
+  return Effect.map(now, (known) => ({
     amounts,
-    now,
-    params: (place) => paramsOf(merge.statement, { request, amounts, now, place, rows: [] })
+    now: known,
+    params: (place) => paramsOf(merge.statement, { request, amounts, now: known, place, rows: [] })
   }))
 }
 
 const moment = (options: Options, { merge, shards }: Request): Effect.Effect<string | null, ShardError> => {
   const { now } = merge
+  return now === undefined ? Effect.succeed(null) : momentOn(options, first(shards), now)
+}
+
+const momentOn = (options: Options, shard: ShardId, now: string): Effect.Effect<string | null, ShardError> =>
+  Effect.map(
+    ask(options, shard, (driver) => driver.executeText(now, [], 1)),
+    ({ rows }) => rows[0]?.[0] ?? null
+  )
+
+/** Of the first shard that answers. */
+const anyMoment = (options: Options, { merge, shards }: Request): Effect.Effect<string | null, ShardError> => {
+  const { now } = merge
   if (now === undefined) return Effect.succeed(null)
-  return Effect.flatMap(options.driver(first(shards)), (driver) =>
-    Effect.map(driver.executeText(now, [], 1), ({ rows }) => rows[0]?.[0] ?? null)
+  const [one, ...others] = shards.map((shard) => momentOn(options, shard, now))
+  if (one === undefined) throw new Error("a merge over no shards")
+  return others.reduce(
+    (before, next) =>
+      Effect.catchAll(before, (error) => (ShardCall.isUnavailable(error) ? next : Effect.fail(error))),
+    one
   )
 }
 
@@ -157,50 +226,94 @@ const paramsOf = (fragment: Fragment, { amounts, now, place, request, rows }: So
       case "First":
         return place === 0
       case "Column":
-        return rows.map((row) => row[source.column] ?? null)
+        return columnOf(rows, source)
     }
   })
 
-/** The rows of all shards, each in the form it came. */
+const columnOf = (
+  rows: ReadonlyArray<TextRow>,
+  { column, scan }: Extract<ParamSource, { readonly _tag: "Column" }>
+): TextRow => {
+  if (scan === undefined) return rows.map((row) => row[column] ?? null)
+  const tag = String(scan)
+  return rows.flatMap((row) => (row[0] === tag ? [row[column + 1] ?? null] : []))
+}
+
+/** The rows of one shard, in the form they came. */
+interface Given {
+  readonly shard: ShardId
+  readonly result: TextResult
+}
+
 const texts = (
   options: Options,
-  { merge, shards }: Request,
-  page: Bound,
-  rowsMax: number
-): Effect.Effect<ReadonlyArray<TextResult>, ShardError> =>
+  request: Request,
+  page: Bound
+): Effect.Effect<ReadonlyArray<Given>, ShardError> =>
+  Effect.flatMap(
+    Effect.forEach(request.shards, (shard, place) => textsOn(options, request, page, shard, place), {
+      concurrency: options.policy.concurrency
+    }),
+    (given) => Effect.as(checkWhole(options, request, given), given)
+  )
+
+const textsOrMissing = (options: Options, request: Request, page: Bound) =>
   Effect.flatMap(
     Effect.forEach(
-      shards,
-      (shard, place) =>
-        Effect.flatMap(options.driver(shard), (driver) =>
-          driver.executeText(merge.statement.sql, page.params(place), rowsMax)
-        ),
-      { concurrency: options.concurrency }
+      request.shards,
+      (shard, place) => Partial.orMissing(shard, textsOn(options, request, page, shard, place)),
+      { concurrency: options.policy.concurrency }
     ),
-    (results) =>
-      results.some(({ truncated }) => truncated)
-        ? Effect.fail(
-            new MergeLimitExceeded({ rowsMax, what: merge.finish._tag === "Groups" ? "groups" : "rows to combine" })
-          )
-        : Effect.succeed(results)
+    (answers) => {
+      const given = Array.getRights(answers)
+      return Effect.as(checkWhole(options, request, given), { given, missing: Array.getLefts(answers) })
+    }
   )
+
+const textsOn = (
+  options: Options,
+  { merge }: Request,
+  page: Bound,
+  shard: ShardId,
+  place: number
+): Effect.Effect<Given, ShardError> =>
+  Effect.map(
+    ask(options, shard, (driver) =>
+      // Rows as they are make up the answer, which the program asked for; what is held beside it is bounded.
+      driver.executeText(
+        merge.statement.sql,
+        page.params(place),
+        merge.finish._tag === "Rows" ? Infinity : options.rowsMax
+      )
+    ),
+    (result) => ({ shard, result })
+  )
+
+const checkWhole = (
+  { rowsMax }: Options,
+  { merge }: Request,
+  given: ReadonlyArray<Given>
+): Effect.Effect<void, MergeLimitExceeded> =>
+  given.some(({ result }) => result.truncated)
+    ? Effect.fail(
+        new MergeLimitExceeded({ rowsMax, what: merge.finish._tag === "Groups" ? "groups" : "rows to combine" })
+      )
+    : Effect.void
 
 const combined = (
   options: Options,
   request: Request,
   statement: Fragment,
   page: Bound,
+  given: ReadonlyArray<Given>,
   operation: Operation
-): Effect.Effect<any, ShardError> =>
-  Effect.flatMap(texts(options, request, page, options.rowsMax), (results) => {
-    const rows = results.flatMap((result) => result.rows)
-    const { rowsMax } = options
-    if (rows.length > rowsMax) return Effect.fail(new MergeLimitExceeded({ rowsMax, what: "rows to combine" }))
-    const params = paramsOf(statement, { request, amounts: page.amounts, now: page.now, place: 0, rows })
-    return Effect.flatMap(options.driver(request.coordinator), (driver) =>
-      runAs(driver, operation, statement.sql, params)
-    )
-  })
+): Effect.Effect<any, ShardError> => {
+  const rows = given.flatMap(({ result }) => result.rows)
+  const { rowsMax } = options
+  if (rows.length > rowsMax) return Effect.fail(new MergeLimitExceeded({ rowsMax, what: "rows to combine" }))
+  const params = paramsOf(statement, { request, amounts: page.amounts, now: page.now, place: 0, rows })
+  return ask(options, request.coordinator, (driver) => runAs(driver, operation, statement.sql, params))
+}
 
 /**
  * One statement on one connection, in the form that the operation asks for.

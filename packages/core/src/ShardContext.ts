@@ -1,5 +1,6 @@
 /**
- * Which shard the current fiber means. The one module that makes a `FiberRef`, so that a port to Effect 4 stays small.
+ * Which shard the current fiber means, and under which policy its statements run. The one module that makes a
+ * `FiberRef`, so that a port to Effect 4 stays small.
  *
  * Holds: children inherit the value at fork; it is restored after success, failure and interruption; a child's value
  * never flows back at `Fiber.join`, so two fibers never see each other's shard.
@@ -12,6 +13,8 @@ import * as FiberRef from "effect/FiberRef"
 import { globalValue } from "effect/GlobalValue"
 import * as Request from "effect/Request"
 import * as RequestResolver from "effect/RequestResolver"
+import * as Stream from "effect/Stream"
+import * as Policy from "./Policy.js"
 import { ShardLocked } from "./ShardError.js"
 import type { KeyTuple } from "./topology/KeyValue.js"
 import * as KeyValue from "./topology/KeyValue.js"
@@ -35,9 +38,11 @@ export interface ShardContext {
   readonly locked: boolean
   /** Pinned statements are sent without looking at whose rows they write. */
   readonly unchecked: boolean
+  /** What the scopes around say, together. */
+  readonly policy: Policy.Options | undefined
 }
 
-const unpinned: ShardContext = { pin: undefined, locked: false, unchecked: false }
+const unpinned: ShardContext = { pin: undefined, locked: false, unchecked: false, policy: undefined }
 
 const ref: FiberRef.FiberRef<ShardContext> = globalValue("@shardlayer/core/ShardContext", () =>
   FiberRef.unsafeMake<ShardContext>(unpinned, { join: (parent) => parent })
@@ -92,7 +97,27 @@ export const unchecked = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effec
   Effect.locallyWith(effect, ref, (context) => ({ ...context, unchecked: true }))
 
 /**
- * Runs `effect` without pin and lock: for the router's own work.
+ * Runs `effect` under a policy: what it leaves out is as around it.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const withPolicy = <A, E, R>(effect: Effect.Effect<A, E, R>, policy: Policy.Options): Effect.Effect<A, E, R> =>
+  Effect.locallyWith(effect, ref, (context) => ({ ...context, policy: Policy.nested(context.policy, policy) }))
+
+/**
+ * The same for a stream, and for that stream alone: what takes its rows runs in the same fiber, under its own policy.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const streamWithPolicy = <A, E, R>(
+  stream: Stream.Stream<A, E, R>,
+  policy: Policy.Options
+): Stream.Stream<A, E, R> => Stream.fromPull(Effect.map(Stream.toPull(stream), (pull) => withPolicy(pull, policy)))
+
+/**
+ * Runs `effect` without pin, lock and policy: for the router's own work.
  *
  * @since 0.1.0
  * @category combinators

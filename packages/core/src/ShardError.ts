@@ -428,6 +428,72 @@ export class MergeLimitExceeded extends Data.TaggedError("MergeLimitExceeded")<{
 }
 
 /**
+ * A shard took longer than the policy in force allows (`shardTimeout`). The statement was interrupted and cancelled
+ * there. `mayWrite`: it is no plain read, and could have ended in the very moment before the cancel came; outside of a
+ * transaction nobody knows whether it happened.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ShardTimeout extends Data.TaggedError("ShardTimeout")<{
+  readonly shard: ShardId | string
+  readonly timeoutMillis: number
+  readonly mayWrite: boolean
+}> {
+  override get message() {
+    const outcome = this.mayWrite ? "; it may have been carried out just before" : ""
+    return `shard ${this.shard} did not answer within ${this.timeoutMillis} ms, and the statement was cancelled${outcome}`
+  }
+  get isRetryable() {
+    return !this.mayWrite
+  }
+}
+
+/**
+ * The policy in force does not allow this statement on several shards (`scatter`), or not to be finished by a PostgreSQL
+ * over their rows (`combine`). No shard was touched. `tables` are those that are not limited to one shard, with the key
+ * columns that would limit them.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ScatterRefused extends Data.TaggedError("ScatterRefused")<{
+  readonly rule: "scatter" | "combine"
+  /** Where it would have run. */
+  readonly shards: ReadonlyArray<ShardId>
+  readonly tables: ReadonlyArray<{ readonly table: string; readonly columns: ReadonlyArray<string> }>
+  readonly sql: string
+}> {
+  override get message() {
+    const what =
+      this.rule === "scatter"
+        ? "statements on several shards"
+        : "statements over several shards that a PostgreSQL finishes over their rows"
+    const keys = this.tables.map(({ columns, table }) => `${table} (${columns.join(", ")})`).join(" and ")
+    const way = `limit ${keys} to one key, or say ShardRouter.withPolicy({ ${this.rule}: "allow" })`
+    return `the policy in force refuses ${what}, and this one needs ${this.shards.join(", ")}: ${way}`
+  }
+  readonly isRetryable = false
+}
+
+/**
+ * The router can answer this statement, but not in the way it was asked to (`router.queryPartial`, `router.explain` with
+ * `analyze`). Nothing was run.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class OperationRefused extends Data.TaggedError("OperationRefused")<{
+  readonly operation: string
+  readonly reason: string
+}> {
+  override get message() {
+    return `${this.operation} does not take this statement: ${this.reason}`
+  }
+  readonly isRetryable = false
+}
+
+/**
  * Every typed failure of the router.
  *
  * @since 0.1.0
@@ -456,6 +522,9 @@ export type ShardError =
   | StaleTopology
   | NotInstalled
   | MergeLimitExceeded
+  | ShardTimeout
+  | ScatterRefused
+  | OperationRefused
 
 /**
  * Is this one of ours? For the `cause` of a `SqlError`.
@@ -487,7 +556,10 @@ const kinds = [
   SchemaMismatch,
   StaleTopology,
   NotInstalled,
-  MergeLimitExceeded
+  MergeLimitExceeded,
+  ShardTimeout,
+  ScatterRefused,
+  OperationRefused
 ]
 
 /** `line 2, column 7` of a zero-based offset. */

@@ -22,7 +22,9 @@ import * as Stream from "effect/Stream"
 import { Dialect } from "./Dialect.js"
 import { KeyResolver } from "./KeyResolver.js"
 import * as LocalTransaction from "./LocalTransaction.js"
+import type * as Partial from "./Partial.js"
 import * as Explain from "./plan/Explain.js"
+import * as Policy from "./Policy.js"
 import { QueryPlanner } from "./QueryPlanner.js"
 import * as QueryPipeline from "./QueryPipeline.js"
 import * as RoutedClient from "./RoutedClient.js"
@@ -41,8 +43,8 @@ import type { Topology } from "./topology/Topology.js"
  * @category models
  */
 export interface Options {
-  /** Shards that one statement, or one `onAllShards`, runs on at a time. Default 16. */
-  readonly concurrency?: number | undefined
+  /** How statements run where no scope (`withPolicy`) and no statement says otherwise. */
+  readonly policy?: Policy.Options | undefined
   /** Texts whose plans are kept: at most twice this many. Default 2,000. */
   readonly plansMax?: number | undefined
   /** The longest text whose plan is kept, in UTF-16 code units. Default 32,768. */
@@ -59,9 +61,17 @@ export interface ShardRouterService {
   /** The routed client, as it also stands under the `SqlClient` tag. */
   readonly client: SqlClient
   /** Runs a statement on this router, with typed errors. */
-  readonly query: <A>(statement: Statement<A>) => Effect.Effect<ReadonlyArray<A>, ShardError>
+  readonly query: <A>(statement: Statement<A>, policy?: Policy.Options) => Effect.Effect<ReadonlyArray<A>, ShardError>
   /** The same, row by row, with back-pressure. */
-  readonly stream: <A>(statement: Statement<A>) => Stream.Stream<A, ShardError>
+  readonly stream: <A>(statement: Statement<A>, policy?: Policy.Options) => Stream.Stream<A, ShardError>
+  /**
+   * The rows of the shards that can be reached, and which cannot, and why. Only for reads whose rows need no other
+   * shard's: no LIMIT, no aggregate over several shards, no DISTINCT ON; else `OperationRefused`. Not in a transaction.
+   */
+  readonly queryPartial: <A>(
+    statement: Statement<A>,
+    policy?: Policy.Options
+  ) => Effect.Effect<Partial.PartialRows<A>, ShardError>
   /** The shard that holds the rows of this key. */
   readonly locate: <Id extends string, Types extends ReadonlyArray<KeyType>>(
     table: Table.Sharded<Id, Types>,
@@ -133,7 +143,6 @@ export const make = (
     const planner = yield* QueryPlanner
     const resolver = yield* KeyResolver
     const dialect = yield* Dialect
-    const concurrency = options.concurrency ?? 16
     const owner = {}
     const withTransaction = LocalTransaction.makeWithTransaction({
       owner,
@@ -148,8 +157,8 @@ export const make = (
       resolver,
       owner,
       withTransaction,
+      policy: Policy.within(Policy.defaults, options.policy),
       options: {
-        concurrency,
         plansMax: options.plansMax ?? 2000,
         planTextMax: options.planTextMax ?? 32_768,
         mergeRowsMax: options.mergeRowsMax ?? 500_000
@@ -158,8 +167,8 @@ export const make = (
     const client = yield* RoutedClient.make({ pipeline, dialect, withTransaction })
     return {
       client,
-      ...statementsOf(client, pipeline, manager),
-      ...pinsOf(pipeline, manager, concurrency),
+      ...statementsOf(client, RoutedClient.partialOf(pipeline, dialect), pipeline, manager),
+      ...pinsOf(pipeline, manager),
       topology: Effect.sync(manager.topology),
       install: dialect.install,
       check: planner.check,
@@ -168,10 +177,11 @@ export const make = (
     }
   })
 
-type Statements = Pick<ShardRouterService, "query" | "stream" | "locate" | "explain">
+type Statements = Pick<ShardRouterService, "query" | "stream" | "queryPartial" | "locate" | "explain">
 
 const statementsOf = (
   client: SqlClient,
+  partially: RoutedClient.PartialStatements,
   pipeline: QueryPipeline.QueryPipeline,
   manager: ShardManagerService
 ): Statements => {
@@ -181,8 +191,18 @@ const statementsOf = (
     return client.unsafe(sql, params) as unknown as Statement<A>
   }
   return {
-    query: (statement) => Effect.suspend(() => routed(statement)).pipe(Effect.mapError(unwrapped)),
-    stream: (statement) => Stream.suspend(() => routed(statement).stream).pipe(Stream.mapError(unwrapped)),
+    query: (statement, policy) => {
+      const rows = Effect.suspend(() => routed(statement)).pipe(Effect.mapError(unwrapped))
+      return policy === undefined ? rows : ShardContext.withPolicy(rows, policy)
+    },
+    stream: (statement, policy) => {
+      const rows = Stream.suspend(() => routed(statement).stream).pipe(Stream.mapError(unwrapped))
+      return policy === undefined ? rows : ShardContext.streamWithPolicy(rows, policy)
+    },
+    queryPartial: <A>(statement: Statement<A>, policy?: Policy.Options) => {
+      const rows = Effect.suspend(() => partially<A>(...statement.compile())).pipe(Effect.mapError(unwrapped))
+      return policy === undefined ? rows : ShardContext.withPolicy(rows, policy)
+    },
     locate: (table, key) => Effect.flatMap(decodeKey(table, key), (tuple) => pipeline.locate(table.keyspace, tuple)),
     explain: (statement) =>
       Effect.suspend(() => {
@@ -196,7 +216,7 @@ const statementsOf = (
 
 type Pins = Pick<ShardRouterService, "currentShard" | "onShard" | "forKey" | "onAllShards">
 
-const pinsOf = (pipeline: QueryPipeline.QueryPipeline, manager: ShardManagerService, concurrency: number): Pins => ({
+const pinsOf = (pipeline: QueryPipeline.QueryPipeline, manager: ShardManagerService): Pins => ({
   currentShard: Effect.flatMap(ShardContext.current, ({ pin }) => {
     switch (pin?._tag) {
       case undefined:
@@ -220,11 +240,12 @@ const pinsOf = (pipeline: QueryPipeline.QueryPipeline, manager: ShardManagerServ
       ShardContext.pinned(effect, { _tag: "Key", keyspace: table.keyspace, table: table.id, key: tuple })
     ),
   onAllShards: (effect, given) =>
-    Effect.suspend(() => {
+    Effect.withFiberRuntime((fiber) => {
+      const concurrency = given?.concurrency ?? pipeline.policyOf(fiber).concurrency
       const onOne = (shard: ShardId.ShardId) =>
         Effect.map(ShardContext.pinned(effect, { _tag: "Shard", shard }), (value) => [shard, value] as const)
       return Effect.map(
-        Effect.forEach(manager.topology().shards, onOne, { concurrency: given?.concurrency ?? concurrency }),
+        Effect.forEach(manager.topology().shards, onOne, { concurrency }),
         (entries) => new Map(entries)
       )
     })
@@ -319,6 +340,30 @@ export const lockShard: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effe
  * @category combinators
  */
 export const unchecked: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R> = ShardContext.unchecked
+
+/**
+ * Runs `effect` under a policy. What it leaves out is as in the scope around it, then as the router was made with; a
+ * policy given with a statement (`router.query`) is inside of all.
+ *
+ * @example
+ * ```ts
+ * import { ShardRouter } from "@shardlayer/core"
+ * import { SqlClient } from "@effect/sql"
+ * import { Effect, Schedule } from "effect"
+ *
+ * const program = Effect.gen(function* () {
+ *   const sql = yield* SqlClient.SqlClient
+ *   return yield* sql`SELECT name FROM users WHERE country = ${"de"}`
+ * }).pipe(ShardRouter.withPolicy({ shardTimeout: "2 seconds", retry: Schedule.recurs(2) }))
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const withPolicy: {
+  (policy: Policy.Options): <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  <A, E, R>(effect: Effect.Effect<A, E, R>, policy: Policy.Options): Effect.Effect<A, E, R>
+} = dual(2, ShardContext.withPolicy)
 
 /**
  * A resolver whose batches run under the pin of the fiber that calls this. A plain `RequestResolver` runs under the pin

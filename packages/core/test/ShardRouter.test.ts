@@ -255,7 +255,7 @@ describe("ShardRouter: the walk", () => {
       })
       const rows = Effect.zipRight(Effect.yieldNow(), Effect.succeed([1]))
       const two = yield* make({
-        router: { concurrency: 2 },
+        router: { policy: { concurrency: 2 } },
         drivers: { shard_1: counted(rows), shard_2: counted(rows), shard_3: counted(rows) }
       })
       expect(yield* two.sql`all users`).toEqual([1, 1, 1])

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { KeyResolverService } from "../KeyResolver.js"
 import type * as Bind from "../plan/Bind.js"
+import type { Policy } from "../Policy.js"
 import type { QueryPlannerService } from "../QueryPlanner.js"
 import { KeyUnassigned, type ShardError } from "../ShardError.js"
 import type { ShardManagerService } from "../ShardManager.js"
@@ -13,8 +14,6 @@ import * as Resolver from "../topology/Resolver.js"
 import type { ShardId } from "../topology/ShardId.js"
 
 export interface Options {
-  /** Shards that one statement runs on at a time. */
-  readonly concurrency: number
   /** Plans kept, in entries of one generation. */
   readonly plansMax: number
   /** The longest text whose plan is kept, in UTF-16 code units. */
@@ -28,6 +27,8 @@ export interface Stages {
   readonly planner: QueryPlannerService
   readonly resolver: KeyResolverService
   readonly options: Options
+  /** Where no scope and no statement says otherwise. */
+  readonly policy: Policy
   /** Whose transactions these are: the key of `LocalTransaction`. */
   readonly owner: object
   readonly withTransaction: SqlClient["withTransaction"]

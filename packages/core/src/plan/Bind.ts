@@ -127,6 +127,43 @@ const bindRouted = (
   }
 }
 
+/**
+ * The keys that one reference is limited to, and where they live: why a statement runs where it does.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Reach {
+  readonly reference: ShardedReference
+  readonly keys: Prune.KeySet
+  /** Without those that only a resolver knows which does not remember its answers. */
+  readonly shards: ReadonlyArray<ShardId>
+}
+
+/**
+ * The reach of every reference of a plan that was bound with the same parameters.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const reaches = (
+  plan: Plan,
+  params: ReadonlyArray<unknown>,
+  topology: Topology,
+  answers: Answers
+): ReadonlyArray<Reach> => {
+  if (plan._tag !== "Routed") return []
+  return plan.references.flatMap((reference): ReadonlyArray<Reach> => {
+    const type = topology.keyspaces[reference.keyspace]?.key
+    const keys = type === undefined ? undefined : Prune.keysOf(reference.constraint, type, params)
+    const shards = new Set<ShardId>()
+    const problem = collect(reference, params, topology, answers, undefined, shards, [])
+    return keys === undefined || Either.isLeft(keys) || problem !== undefined
+      ? []
+      : [{ reference, keys: keys.right, shards: topology.shards.filter((shard) => shards.has(shard)) }]
+  })
+}
+
 /** Adds the shards of one reference to `shards`, or what must be asked to `asks`. */
 const collect = (
   reference: ShardedReference,

@@ -1,6 +1,7 @@
 /** Three shards and one database that holds all their rows: what is planned is run on both sides and compared. */
 import * as Bind from "@shardlayer/core/plan/Bind"
 import type { Plan } from "@shardlayer/core/plan/Plan"
+import * as Policy from "@shardlayer/core/Policy"
 import type { QueryPlannerService } from "@shardlayer/core/QueryPlanner"
 import * as ScatterMerge from "@shardlayer/core/ScatterMerge"
 import type { ShardDriver } from "@shardlayer/core/ShardConnection"
@@ -135,7 +136,7 @@ export const run = (world: World, sql: string, params: Params): Effect.Effect<Ou
       const coordinator = shards[sql_turn++ % shards.length]!
       const request = { merge, shards, coordinator, sql, params }
       const rows = yield* Effect.either(
-        ScatterMerge.run({ driver: world.driver, concurrency: 16, rowsMax: 100_000 }, request, "executeValues")
+        ScatterMerge.run({ driver: world.driver, policy: Policy.defaults, rowsMax: 100_000 }, request, "executeValues")
       )
       return { _tag: "Ran" as const, answer: answerOf(rows), shards: shards.length, plan: planned.right }
     }
