@@ -20,12 +20,13 @@ import type { Parsed, Parser } from "./Parser.js"
 import { draft, type Draft, toError } from "./Refusal.js"
 import { refuse, type SchemaView, type Stop, Stopped } from "./SchemaView.js"
 import * as StatementKind from "./StatementKind.js"
-import { align, unshared } from "./strategies/Alignment.js"
+import { align, dependsOnOrder, unshared } from "./strategies/Alignment.js"
 import * as Concatenate from "./strategies/Concatenate.js"
 import type { Context } from "./strategies/Context.js"
 import { compose } from "./strategies/Compose.js"
 import { withNow } from "./strategies/Merged.js"
 import { merging } from "./strategies/Merging.js"
+import { mergeUnion } from "./strategies/MergeUnion.js"
 import type { Described } from "./Types.js"
 
 /**
@@ -193,7 +194,9 @@ const scatterOf = (subject: Subject, access: Access): Scatter => {
   const merge = stoppable(() => {
     const context = contextOf(subject)
     return withNow(
-      Either.isRight(drivers) ? merging(context, select, drivers.right) : compose(context, select, subject.params)
+      Either.isRight(drivers) && !dependsOnOrder(study.analyzed)
+        ? merging(context, select, drivers.right)
+        : (mergeUnion(context, select, subject.params) ?? compose(context, select, subject.params))
     )
   })
   if (Either.isRight(merge)) return { _tag: "Merge", merge: merge.right }

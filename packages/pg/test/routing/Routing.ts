@@ -145,7 +145,10 @@ const loggedConnection = (shard: string, connection: ShardConnection, log: Array
     Effect.suspend(() => (log.push({ shard, sql }), connection.executeValues(sql, params))),
   executeRaw: (sql, params) => Effect.suspend(() => (log.push({ shard, sql }), connection.executeRaw(sql, params))),
   executeStream: (sql, params) =>
-    Stream.suspend(() => (log.push({ shard, sql }), connection.executeStream(sql, params)))
+    Stream.suspend(() => (log.push({ shard, sql }), connection.executeStream(sql, params))),
+  executeText: (sql, params, rowsMax) =>
+    Effect.suspend(() => (log.push({ shard, sql }), connection.executeText(sql, params, rowsMax))),
+  streamText: (sql, params) => Stream.suspend(() => (log.push({ shard, sql }), connection.streamText(sql, params)))
 })
 
 /** Rows in an order of their own, for comparing answers whose order SQL leaves open. */

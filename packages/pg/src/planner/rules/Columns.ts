@@ -63,11 +63,15 @@ export const onlyRelation = (context: Context, level: Level, condition: Node): R
   const relations = new Set<RelationId | undefined>()
   Tree.visit(condition, (node) => {
     const opened = Ast.open(node)
-    if (opened._tag === "SubLink") relations.add(undefined)
-    if (opened._tag !== "ColumnRef") return
+    if (opened._tag === "SubLink") {
+      relations.add(undefined)
+      return false
+    }
+    if (opened._tag !== "ColumnRef") return true
     const found = columnOf(context, level, node)
     const isOwn = found !== undefined && found.block === level.block
     relations.add(isOwn ? context.study.builder.column(found.column).relation : undefined)
+    return false
   })
   const [first] = relations
   return relations.size === 1 ? first : undefined

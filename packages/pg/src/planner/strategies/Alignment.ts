@@ -33,6 +33,21 @@ export const unshared = (analyzed: Analyzed): Draft | undefined =>
   singleTable(analyzed) ?? locks(analyzed) ?? values(analyzed)
 
 /**
+ * Does the outermost level make of its rows something that depends on the order in which a query below gives them
+ * (`array_agg` over a sorted derived table)? SQL leaves that open, PostgreSQL keeps it, and programs rely on it.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const dependsOnOrder = (analyzed: Analyzed): boolean => {
+  const [outermost, ...others] = analyzed.blocks
+  const isSensitive = (outermost?.traits ?? []).some(
+    ({ kind, orderFree }) => kind === "window" || (kind === "aggregate" && !orderFree)
+  )
+  return isSensitive && others.some(({ traits }) => traits.some(({ kind }) => kind === "order"))
+}
+
+/**
  * Are all rows of this level on shards that its columns tell apart? Then groups, partitions and distinct rows of
  * different shards never meet: `columns` holds, whatever the row, the whole key of a driver.
  *

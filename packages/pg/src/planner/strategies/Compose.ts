@@ -24,7 +24,7 @@ import * as Relation from "../rules/Relation.js"
 import * as StatementTime from "../rules/StatementTime.js"
 import * as Types from "../Types.js"
 import * as Columns from "../rules/Columns.js"
-import { align, unshared } from "./Alignment.js"
+import { align, dependsOnOrder, unshared } from "./Alignment.js"
 import { commonCollation, type Context, fragmentOf, refuseRewrite } from "./Context.js"
 import type { Merged } from "./Merged.js"
 import { splitBy } from "./Merging.js"
@@ -107,7 +107,7 @@ class Composer {
     if (leaves.length === 0) return this.once(study)
     const drivers = align(study.analyzed)
     const level = study.levels.get(select)
-    if (Either.isLeft(drivers) || level === undefined) return undefined
+    if (Either.isLeft(drivers) || level === undefined || dependsOnOrder(study.analyzed)) return undefined
     const context: Context = { ...this.context, study, columns: this.columnsOf(select) }
     return this.upperOf(context, splitBy(context, level, drivers.right))
   }
@@ -118,6 +118,7 @@ class Composer {
    */
   private gathered(select: SelectStmt, study: Study): Node {
     if (study.usesWholeRows) return refuseRewrite("a whole row")
+    if (study.analyzed.functions.some(({ name }) => name === "pg_typeof")) return refuseRewrite("pg_typeof")
     const filters = filtersOf(this.context, study)
     const wanted = Columns.wantedIn(study.tree)
     const ctes = ctesIn(study.tree)

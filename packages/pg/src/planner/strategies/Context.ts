@@ -125,6 +125,16 @@ export const rulesOf = (context: Context, level: Level, node: Node | ColumnId | 
     const { deterministic, name } = collation
     return { bytewise: name === "default" ? context.view.bytewise : bytewiseNames.has(name), deterministic }
   }
+  return commonRules(context)
+}
+
+/**
+ * What holds for all texts that the statement could compare.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const commonRules = (context: Context): TextRules => {
   const all = collations(context)
   const isBytewise = ({ name }: Collation) => (name === "default" ? context.view.bytewise : bytewiseNames.has(name))
   return { bytewise: all.every(isBytewise), deterministic: all.every((one) => one.deterministic) }

@@ -61,12 +61,19 @@ export const isUndetermined = (sql: string): boolean =>
     sql
   ) || /'\s*(now|today|yesterday|tomorrow)\b/i.test(sql)
 
-/** Where the leading ORDER BY expressions stand in the answer; ends at the first that is no output column. */
-export const sortKeys = (parser: Parser, sql: string, columns: ReadonlyArray<Column>): ReadonlyArray<number> => {
+/**
+ * Where the leading ORDER BY expressions stand in the answer; ends at the first that is no output column. `whole`: all of
+ * them stand there.
+ */
+export const sortKeys = (
+  parser: Parser,
+  sql: string,
+  columns: ReadonlyArray<Column>
+): { readonly places: ReadonlyArray<number>; readonly whole: boolean } => {
   const sorts = Ast.as("SelectStmt", treeOf(parser, sql))?.sortClause ?? []
   const places = sorts.map((sort) => place(Ast.as("SortBy", sort)?.node, columns))
   const unknown = places.indexOf(-1)
-  return unknown < 0 ? places : places.slice(0, unknown)
+  return { places: unknown < 0 ? places : places.slice(0, unknown), whole: sorts.length > 0 && unknown < 0 }
 }
 
 const place = (node: Node | undefined, columns: ReadonlyArray<Column>): number => {
