@@ -374,7 +374,10 @@ const setOperation = (context: FromContext, select: SelectStmt, place: Place): S
   const side = (branch: SelectStmt | undefined): Shape => {
     if (branch === undefined) throw new Error("a set operation without its branches")
     const relation = builder.newRelation(place.block, place.guards)
-    return selectQuery(walk, branch, context.outer, context.ctes, { place: { ...place, sees: "all" }, relation })
+    const shape = selectQuery(walk, branch, context.outer, context.ctes, { place: { ...place, sees: "all" }, relation })
+    // A row of one branch need not satisfy what another demands.
+    builder.setExports(shape.block, false)
+    return shape
   }
   const [left, right] = [side(select.larg), side(select.rarg)]
   walkSetOrdering(context, select, left, place)
