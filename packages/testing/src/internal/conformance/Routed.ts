@@ -111,7 +111,9 @@ const fromError = (error: ShardError): Answer => {
     case "KeyInvalid":
     case "KeyNotPinned":
     case "KeyUnassigned":
+    case "OperationRefused":
     case "RowBelongsElsewhere":
+    case "ScatterRefused":
     case "SchemaMismatch":
     case "ShardNotPinned":
       return { _tag: "Refused", code: error._tag, message: error.message }
@@ -124,6 +126,7 @@ const fromError = (error: ShardError): Answer => {
     case "ResolveFailed":
     case "ShardInUse":
     case "ShardLocked":
+    case "ShardTimeout":
     case "ShardUnavailable":
     case "StaleTopology":
     case "TransactionEnded":
