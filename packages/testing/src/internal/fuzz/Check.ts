@@ -37,6 +37,8 @@ export interface Outcome {
   readonly verdict: Verdict | { readonly _tag: "Undetermined"; readonly reason: string }
   readonly strategy: string | undefined
   readonly actual: Answer
+  /** How long the router took for its first answer. */
+  readonly millis: number
 }
 
 export interface Checked {
@@ -57,7 +59,9 @@ export const check = (
     const outcomes: Array<Outcome> = []
     for (const [shards, router] of sides.routers) {
       if (options.shards?.includes(shards) === false) continue
+      const askedAt = performance.now()
       const actual = sides.named(yield* Routed.ask(router, sql, true, params))
+      const millis = performance.now() - askedAt
       let verdict: Outcome["verdict"] = yield* judge(question.rules, expected, actual, rankedAnswer)
       if (verdict._tag === "Exact" && options.ways && actual._tag === "Rows" && isRepeatable(question.rules)) {
         verdict = yield* judgeOtherWays(router, question, actual)
@@ -67,7 +71,7 @@ export const check = (
       }
       const answered = actual._tag === "Rows" || actual._tag === "Failed"
       const strategy = answered ? yield* Routed.strategy(router, sql, params) : undefined
-      outcomes.push({ shards, verdict, strategy, actual })
+      outcomes.push({ shards, verdict, strategy, actual, millis })
     }
     return { expected, outcomes }
   })

@@ -19,6 +19,8 @@ export interface Tally {
   undetermined: number
   readonly refusals: Record<string, number>
   readonly strategies: Record<string, number>
+  /** Of all statements of a strategy together. */
+  readonly millis: Record<string, number>
 }
 
 export interface Summary {
@@ -59,7 +61,8 @@ const tally = (): Tally => ({
   failed: 0,
   undetermined: 0,
   refusals: {},
-  strategies: {}
+  strategies: {},
+  millis: {}
 })
 
 export const add = (summary: Summary, query: Tree.Query, { expected, outcomes }: Checked): void => {
@@ -75,7 +78,9 @@ export const add = (summary: Summary, query: Tree.Query, { expected, outcomes }:
   for (const outcome of outcomes) {
     const into = (summary.shards[outcome.shards] ??= tally())
     count(into, outcome)
-    if (outcome.strategy !== undefined) increase(into.strategies, outcome.strategy)
+    if (outcome.strategy === undefined) continue
+    increase(into.strategies, outcome.strategy)
+    into.millis[outcome.strategy] = (into.millis[outcome.strategy] ?? 0) + outcome.millis
   }
 }
 
@@ -134,6 +139,11 @@ const histogram = (counts: Readonly<Record<string, number>>, most = 12): string 
     .map(([name, times]) => `${name} ${times}`)
     .join(", ")
 
+const means = ({ millis, strategies }: Tally): Record<string, number> =>
+  Object.fromEntries(
+    Object.entries(millis).map(([name, sum]) => [name, Math.round((10 * sum) / (strategies[name] ?? 1)) / 10])
+  )
+
 /** One line of progress. */
 export const line = (summary: Summary, seconds: number): string => {
   const tallies = Object.entries(summary.shards).map(
@@ -154,7 +164,8 @@ export const total = (title: string, summary: Summary): string =>
     ...Object.entries(summary.shards).flatMap(([shards, of]) => [
       `  @${shards}: answered ${of.answered} (${percent(of.answered, summary.statements)}), with rows ${percent(of.withRows, of.answered)}, failed alike ${of.failedAlike}, refused ${of.refused}, wrong ${of.wrong}, failed ${of.failed}, undetermined ${of.undetermined}`,
       `      refusals:   ${histogram(of.refusals)}`,
-      `      strategies: ${histogram(of.strategies)}`
+      `      strategies: ${histogram(of.strategies)}`,
+      `      ms each:    ${histogram(means(of))}`
     ]),
     "  clauses, in percent of all statements and of those answered:",
     ...frequencies(summary)

@@ -73,7 +73,7 @@ const fuzz = (given: Arguments) =>
       shared: false,
       locale: given.locale,
       maxConnections: 200,
-      settings: { autovacuum: false, jit: false }
+      settings: { jit: false }
     })
     const address = yield* server.node("shard_1")
     yield* print(`seed ${given.seed}`)

@@ -338,10 +338,12 @@ const grouped = (
   }).filter(({ kind }) => Kinds.isOrdered(kind))
   const groups = [...(free.length === 0 || random.chance(0.35) ? keys.map((one) => one.expression) : []), ...free]
   if (groups.length === 0) groups.push(random.pick(context.atoms))
-  const all = groupOutputs(state, context, groups, wanted)
-  const groupBy = groupClause(state, groups, all)
-  const isSets = groupBy.some(({ _tag }) => _tag === "GroupSets")
-  const having = wants(state, "HAVING", 0.2) ? havings(state, context, groups) : []
+  const sets = groupSets(state, groups)
+  const isSets = sets !== undefined
+  // Of what only some of the sets group by, a row of the others has many values.
+  const all = groupOutputs(state, context, groups, isSets ? [] : groups, wanted)
+  const groupBy = isSets ? [sets] : groupClause(state, groups, all)
+  const having = wants(state, "HAVING", 0.2) ? havings(state, context, isSets ? [] : groups) : []
   return {
     select: Tree.select({ targets: all.map(target), from: from.from, where, groupBy, having }),
     fields: fieldsOf(all),
@@ -364,6 +366,7 @@ const groupOutputs = (
   state: State,
   context: Context,
   groups: ReadonlyArray<Tree.Expression>,
+  single: ReadonlyArray<Tree.Expression>,
   wanted: Wanted
 ): ReadonlyArray<Output> => {
   const { random } = state
@@ -376,7 +379,7 @@ const groupOutputs = (
     return wanted.kinds.map((kind, index) => named(value(state, atoms, kind, 1), index))
   }
   const shown = groups.filter(() => random.chance(0.85))
-  const calls = Array.from({ length: random.between(1, 3) }, () => aggregateOutput(state, context, groups))
+  const calls = Array.from({ length: random.between(1, 3) }, () => aggregateOutput(state, context, single))
   return [...shown, ...calls].map((expression, index) => named(expression, index))
 }
 
@@ -385,8 +388,6 @@ const groupClause = (
   groups: ReadonlyArray<Tree.Expression>,
   all: ReadonlyArray<Output>
 ): ReadonlyArray<Tree.Group> => {
-  const sets = groupSets(state, groups)
-  if (sets !== undefined) return [sets]
   const byPosition = wants(state, "GROUP BY position", 0.15)
   return groups.map((expression): Tree.Group => {
     const position = all.findIndex((one) => one.expression === expression) + 1
