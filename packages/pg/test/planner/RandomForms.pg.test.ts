@@ -27,7 +27,7 @@ const topology: Topology.Topology = Topology.make({
 })
 
 const seed = Number(process.env["SEED"] ?? 1)
-const count = Number(process.env["COUNT"] ?? 300)
+const count = Number(process.env["COUNT"] ?? 150)
 
 const columns = "(k int8, x int4, y int8, f float8, n numeric, s text)"
 
