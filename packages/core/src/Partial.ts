@@ -34,25 +34,20 @@ export interface PartialRows<A> {
 }
 
 /**
- * Why rows of some shards alone would not do; undefined where they would.
+ * Why rows of some shards alone would not do for this read; undefined where they would.
  *
  * @since 0.1.0
  * @category functions
  */
 export const refusal = (bound: BoundPlan): OperationRefused | undefined => {
   const reason = reasonOf(bound)
-  return reason === undefined ? undefined : refused(reason)
+  return reason === undefined ? undefined : new OperationRefused({ operation: "router.queryPartial", reason })
 }
-
-/** @since 0.1.0 @category constructors */
-export const refused = (reason: string): OperationRefused =>
-  new OperationRefused({ operation: "router.queryPartial", reason })
 
 const reasonOf = (bound: BoundPlan): string | undefined => {
   switch (bound._tag) {
     case "AnyShard":
     case "OneShard":
-      return bound.access === "write" ? "it may write, and a write happens or fails" : undefined
     case "Concatenated":
       return undefined
     case "Merged":

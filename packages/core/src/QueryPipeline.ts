@@ -20,11 +20,13 @@ import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Analyze from "./Analyze.js"
 import * as Executor from "./Executor.js"
 import { ownerOf, type Stages, unassigned } from "./internal/stages.js"
 import type { Operation } from "./LightStatement.js"
 import * as PinnedStatement from "./PinnedStatement.js"
 import * as Bind from "./plan/Bind.js"
+import type { Analysis } from "./plan/Explain.js"
 import type { Plan } from "./plan/Plan.js"
 import * as Partial from "./Partial.js"
 import * as PlanCache from "./PlanCache.js"
@@ -32,7 +34,7 @@ import * as Policy from "./Policy.js"
 import * as LocalTransaction from "./LocalTransaction.js"
 import * as ShardContext from "./ShardContext.js"
 import type { StatementConnection } from "./ShardConnection.js"
-import { ScatterRefused, type ShardError, ShardNotPinned } from "./ShardError.js"
+import { OperationRefused, ScatterRefused, type ShardError, ShardNotPinned } from "./ShardError.js"
 import type { ShardId } from "./topology/ShardId.js"
 import type { Topology } from "./topology/Topology.js"
 
@@ -52,7 +54,13 @@ export interface QueryPipeline {
     fiber: Fiber.RuntimeFiber<any, any>
   ) => Effect.Effect<Partial.PartialRows<any>, ShardError>
   /** Where a statement would run, without running it. */
-  readonly route: (sql: string, params: ReadonlyArray<unknown>) => Effect.Effect<Routing, ShardError>
+  readonly route: (sql: string, params: ReadonlyArray<unknown>) => Effect.Effect<Route, ShardError>
+  /** Runs a read to tell where its time goes. */
+  readonly analyze: (
+    sql: string,
+    params: ReadonlyArray<unknown>,
+    options: Pick<Analyze.Options, "dialect" | "format">
+  ) => Effect.Effect<readonly [Route, Analysis], ShardError>
   /** One connection of the pinned shard, for the scope; what runs on it is classified as pinned. */
   readonly reserve: Effect.Effect<StatementConnection, ShardError, Scope.Scope>
   /** The shard that holds a key. */
@@ -71,6 +79,16 @@ export interface QueryPipeline {
 export interface Routing {
   readonly plan: Plan | undefined
   readonly bound: Bind.BoundPlan
+}
+
+/**
+ * With what the shards follow from.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Route extends Routing {
+  readonly reaches: ReadonlyArray<Bind.Reach>
 }
 
 /** @since 0.1.0 @category constructors */
@@ -139,28 +157,48 @@ class Pipeline implements QueryPipeline {
     )
 
   readonly partial: QueryPipeline["partial"] = (sql, params, fiber) => {
-    const { alone, only, pinned, policy, transaction } = this.placeOf(fiber)
-    if (transaction !== undefined) return Effect.fail(Partial.refused("a transaction holds to one shard, or fails"))
-    const shard = alone ?? pinned?.shard
-    if (shard !== undefined) {
-      return Effect.flatMap(this.pinned.access(pinned ?? { shard, unchecked: true }, sql, params), (access) =>
-        this.partialOf({ _tag: "OneShard", shard, access }, policy, sql, params)
-      )
-    }
-    return Effect.flatMap(toEffect(this.routed(sql, params, only)), (routing) => {
-      const refusal = this.refusalOf(policy, routing, sql, params)
-      return refusal === undefined ? this.partialOf(routing.bound, policy, sql, params) : Effect.fail(refusal)
+    const place = this.placeOf(fiber)
+    return Effect.flatMap(this.reading("router.queryPartial", place, sql, params), ({ bound }) => {
+      const refusal = Partial.refusal(bound)
+      return refusal === undefined ? this.executor.partial(bound, place.policy, sql, params) : Effect.fail(refusal)
     })
   }
 
-  private partialOf(
-    bound: Bind.BoundPlan,
-    policy: Policy.Policy,
+  readonly analyze: QueryPipeline["analyze"] = (sql, params, options) =>
+    Effect.withFiberRuntime((fiber) => {
+      const place = this.placeOf(fiber)
+      const { manager, options: limits } = this.stages
+      const run = { ...options, manager, mergeRowsMax: limits.mergeRowsMax, policy: place.policy }
+      return Effect.flatMap(this.reading("router.explain with analyze", place, sql, params), (routing) =>
+        Effect.map(
+          Analyze.run(run, routing.bound, sql, params),
+          (analysis) => [this.reached(routing, params), analysis] as const
+        )
+      )
+    })
+
+  /** The routing of a statement that is about to run in another way than it stands there: reads, by themselves. */
+  private reading(
+    operation: string,
+    { alone, only, pinned, policy, transaction }: Place,
     sql: string,
     params: ReadonlyArray<unknown>
-  ): Effect.Effect<Partial.PartialRows<any>, ShardError> {
-    const refusal = Partial.refusal(bound)
-    return refusal === undefined ? this.executor.partial(bound, policy, sql, params) : Effect.fail(refusal)
+  ): Effect.Effect<Routing, ShardError> {
+    const refused = (reason: string) => Effect.fail(new OperationRefused({ operation, reason }))
+    if (transaction !== undefined) return refused("it would run outside of the transaction that is open here")
+    const shard = alone ?? pinned?.shard
+    const routing: Effect.Effect<Routing, ShardError> =
+      shard === undefined
+        ? toEffect(this.routed(sql, params, only))
+        : Effect.map(this.pinned.access(pinned ?? { shard, unchecked: true }, sql, params), (access) => ({
+            plan: undefined,
+            bound: { _tag: "OneShard", shard, access }
+          }))
+    return Effect.flatMap(routing, (made): Effect.Effect<Routing, ShardError> => {
+      const refusal = this.refusalOf(policy, made, sql, params)
+      if (refusal !== undefined) return Effect.fail(refusal)
+      return isWrite(made.bound) ? refused("it may write") : Effect.succeed(made)
+    })
   }
 
   readonly policyOf: QueryPipeline["policyOf"] = (fiber) =>
@@ -170,9 +208,22 @@ class Pipeline implements QueryPipeline {
     Effect.withFiberRuntime((fiber) => {
       const { alone, only, pinned } = this.placeOf(fiber)
       const shard = alone ?? pinned?.shard
-      if (shard === undefined) return toEffect(this.routed(sql, params, only))
-      return Effect.succeed<Routing>({ plan: undefined, bound: { _tag: "OneShard", shard, access: "read" } })
+      if (shard === undefined) {
+        return Effect.map(toEffect(this.routed(sql, params, only)), (routing) => this.reached(routing, params))
+      }
+      return Effect.succeed<Route>({
+        plan: undefined,
+        bound: { _tag: "OneShard", shard, access: "read" },
+        reaches: []
+      })
     })
+
+  private reached(routing: Routing, params: ReadonlyArray<unknown>): Route {
+    const { manager, resolver } = this.stages
+    const { plan } = routing
+    const reaches = plan === undefined ? [] : Bind.reaches(plan, params, manager.topology(), resolver.resolveCached)
+    return { ...routing, reaches }
+  }
 
   readonly reserve: QueryPipeline["reserve"] = Effect.withFiberRuntime((fiber) => {
     const { alone, only, pinned } = this.placeOf(fiber)
@@ -228,8 +279,7 @@ class Pipeline implements QueryPipeline {
     const isCombined = bound._tag === "Merged" && bound.merge.finish._tag === "Combine"
     const rule = scatter === "refuse" ? "scatter" : combine === "refuse" && isCombined ? "combine" : undefined
     if (rule === undefined || plan === undefined) return undefined
-    const { manager, resolver } = this.stages
-    const reaches = Bind.reaches(plan, params, manager.topology(), resolver.resolveCached)
+    const { reaches } = this.reached({ bound, plan }, params)
     return new ScatterRefused({ rule, shards: bound.shards, tables: tablesToLimit(reaches), sql })
   }
 
@@ -254,6 +304,17 @@ class Pipeline implements QueryPipeline {
       return Effect.flatMap(plan, (made) => toEffect(boundTo(this.stages, made, params, topology, only)))
     }
     return boundTo(this.stages, plan, params, topology, only)
+  }
+}
+
+const isWrite = (bound: Bind.BoundPlan): boolean => {
+  switch (bound._tag) {
+    case "AnyShard":
+    case "OneShard":
+      return bound.access === "write"
+    case "Concatenated":
+    case "Merged":
+      return false
   }
 }
 

@@ -19,7 +19,7 @@ import type * as Option from "effect/Option"
 import type * as Request from "effect/Request"
 import type * as RequestResolver from "effect/RequestResolver"
 import * as Stream from "effect/Stream"
-import { Dialect } from "./Dialect.js"
+import { Dialect, type DialectService } from "./Dialect.js"
 import { KeyResolver } from "./KeyResolver.js"
 import * as LocalTransaction from "./LocalTransaction.js"
 import type * as Partial from "./Partial.js"
@@ -77,8 +77,21 @@ export interface ShardRouterService {
     table: Table.Sharded<Id, Types>,
     key: NoInfer<KeyInputs<Types>>
   ) => Effect.Effect<ShardId.ShardId, ShardError>
-  /** Where a statement would run and why, without running it. `Explain.format` prints it. */
-  readonly explain: (statement: Statement<any>) => Effect.Effect<Explain.Explanation, ShardError>
+  /**
+   * Where a statement would run and why, without running it: as a value, or written in a `format`. With `analyze` it is
+   * run, twice, and each shard tells what it did: rows, times, the server's own plan. Reads alone can be analyzed, outside
+   * of transactions.
+   */
+  readonly explain: {
+    (
+      statement: Statement<any>,
+      options: { readonly analyze?: boolean | undefined; readonly format: Explain.Format }
+    ): Effect.Effect<string, ShardError>
+    (
+      statement: Statement<any>,
+      options?: { readonly analyze?: boolean | undefined; readonly format?: undefined }
+    ): Effect.Effect<Explain.Explanation, ShardError>
+  }
   readonly topology: Effect.Effect<Topology>
   /** The shard this fiber is pinned to, or whose key it is pinned to. */
   readonly currentShard: Effect.Effect<Option.Option<ShardId.ShardId>, ShardError>
@@ -167,7 +180,7 @@ export const make = (
     const client = yield* RoutedClient.make({ pipeline, dialect, withTransaction })
     return {
       client,
-      ...statementsOf(client, RoutedClient.partialOf(pipeline, dialect), pipeline, manager),
+      ...statementsOf(client, pipeline, manager, dialect),
       ...pinsOf(pipeline, manager),
       topology: Effect.sync(manager.topology),
       install: dialect.install,
@@ -181,10 +194,11 @@ type Statements = Pick<ShardRouterService, "query" | "stream" | "queryPartial" |
 
 const statementsOf = (
   client: SqlClient,
-  partially: RoutedClient.PartialStatements,
   pipeline: QueryPipeline.QueryPipeline,
-  manager: ShardManagerService
+  manager: ShardManagerService,
+  dialect: DialectService
 ): Statements => {
+  const partially = RoutedClient.partialOf(pipeline, dialect)
   /** The statement on this client, whichever client it was written with. */
   const routed = <A>(statement: Statement<A>): Statement<A> => {
     const [sql, params] = statement.compile()
@@ -204,14 +218,43 @@ const statementsOf = (
       return policy === undefined ? rows : ShardContext.withPolicy(rows, policy)
     },
     locate: (table, key) => Effect.flatMap(decodeKey(table, key), (tuple) => pipeline.locate(table.keyspace, tuple)),
-    explain: (statement) =>
-      Effect.suspend(() => {
-        const [sql, params] = statement.compile()
-        return Effect.map(pipeline.route(sql, params), ({ bound, plan }) =>
-          Explain.explain(sql, plan, bound, manager.topology().shards)
-        )
-      })
+    explain: explaining(pipeline, manager, dialect)
   }
+}
+
+const explaining = (
+  pipeline: QueryPipeline.QueryPipeline,
+  manager: ShardManagerService,
+  dialect: DialectService
+): ShardRouterService["explain"] => {
+  const explanation = (sql: string, route: QueryPipeline.Route): Explain.Explanation =>
+    Explain.explain({ sql, ...route, shards: manager.topology().shards })
+  const explained = (
+    statement: Statement<any>,
+    analyze: boolean,
+    format: Explain.Format
+  ): Effect.Effect<Explain.Explanation, ShardError> =>
+    Effect.suspend(() => {
+      const [sql, params] = statement.compile()
+      return analyze
+        ? Effect.map(pipeline.analyze(sql, params, { dialect, format }), ([route, analysis]) => ({
+            ...explanation(sql, route),
+            analysis
+          }))
+        : Effect.map(pipeline.route(sql, params), (route) => explanation(sql, route))
+    })
+  const explain = (
+    statement: Statement<any>,
+    {
+      analyze = false,
+      format
+    }: { readonly analyze?: boolean | undefined; readonly format?: Explain.Format | undefined } = {}
+  ): Effect.Effect<any, ShardError> => {
+    const value = explained(statement, analyze, format ?? "text")
+    if (format === undefined) return value
+    return Effect.map(value, format === "json" ? Explain.formatJson : Explain.format)
+  }
+  return explain
 }
 
 type Pins = Pick<ShardRouterService, "currentShard" | "onShard" | "forKey" | "onAllShards">

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 export * as Aggregates from "./merge/Aggregates.js"
+export * as Analyze from "./Analyze.js"
 export * as Bind from "./plan/Bind.js"
 export * as Compare from "./merge/Compare.js"
 export * as Constraint from "./plan/Constraint.js"
@@ -32,6 +33,7 @@ export * as PlanCache from "./PlanCache.js"
 export * as Policy from "./Policy.js"
 export * as Prune from "./plan/Prune.js"
 export * as QueryPlanner from "./QueryPlanner.js"
+export * as Reasons from "./plan/Reasons.js"
 export * as Resolver from "./topology/Resolver.js"
 export * as RoutedClient from "./RoutedClient.js"
 export * as RowOrder from "./merge/RowOrder.js"

@@ -125,6 +125,7 @@ const make = (
         compiler: compiler(undefined),
         transformRows: undefined,
         spanAttributes: [],
+        analyzing: (text, format) => `analyze ${format} ${text}`,
         install: Effect.void,
         ...options.dialect
       })

@@ -220,6 +220,7 @@ const dialect = (config: Config, install: Effect.Effect<void, ShardError>): Dial
       ? undefined
       : Statement.defaultTransforms(config.transformResultNames, config.transformJson).array,
   spanAttributes: [...Object.entries(config.spanAttributes ?? {}), ["db.system.name", "postgresql"]],
+  analyzing: (sql, format) => `EXPLAIN (ANALYZE, FORMAT ${format.toUpperCase()}) ${sql}`,
   install
 })
 

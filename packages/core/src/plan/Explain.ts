@@ -1,13 +1,15 @@
 /**
- * A plan and its shards, as a value and as text.
+ * A plan and its shards, as a value, as text and as JSON: the strategy, why no cheaper one, where and why there, what runs
+ * and what is made of it; with an analysis, what came of it.
  *
  * @since 0.1.0
  */
 import type { ShardId } from "../topology/ShardId.js"
-import type { BoundPlan } from "./Bind.js"
+import type { BoundPlan, Reach } from "./Bind.js"
 import type { Constraint, Operand } from "./Constraint.js"
 import type { Aggregate, Amount, Finish, Fragment, Merge, Page, SortKey } from "./Merge.js"
 import type { Plan } from "./Plan.js"
+import * as Reasons from "./Reasons.js"
 
 /**
  * - `SingleShard`: the statement as it is, on the one shard that holds its rows.
@@ -21,7 +23,14 @@ import type { Plan } from "./Plan.js"
  * @since 0.1.0
  * @category models
  */
-export type Strategy = "SingleShard" | "AnyShard" | "CoLocatedScatter" | "ScatterMerge" | "ScatterCombine" | "Gather" | "Pinned"
+export type Strategy =
+  | "SingleShard"
+  | "AnyShard"
+  | "CoLocatedScatter"
+  | "ScatterMerge"
+  | "ScatterCombine"
+  | "Gather"
+  | "Pinned"
 
 /** @since 0.1.0 @category models */
 export interface Explanation {
@@ -34,17 +43,75 @@ export interface Explanation {
   readonly tables: ReadonlyArray<string>
   /** One line a sharded table reference: what its key is known to be. */
   readonly keys: ReadonlyArray<string>
+  /** One line a reference that is limited: the keys that this comes to with these parameters, and their shards. */
+  readonly pruned: ReadonlyArray<string>
   /** Why a cheaper strategy does not apply. */
   readonly notes: ReadonlyArray<string>
+  /** What runs there, and what is done with the rows. */
+  readonly runs: Runs
+  /** What came of it, where it was run. */
+  readonly analysis: Analysis | undefined
+}
+
+/**
+ * - `first`: asked of one shard ahead of the others.
+ * - `each`: the statement of each shard; parameters of the router's own are named by what they carry.
+ * - `then`: what is done with the shards' rows, step by step.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Runs {
+  readonly first: string | undefined
+  readonly each: string
+  readonly then: ReadonlyArray<string>
+}
+
+/**
+ * How plans of shards, and whole explanations, are written.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Format = "text" | "json"
+
+/** @since 0.1.0 @category models */
+export interface Analysis {
+  /** Of the answer. */
+  readonly rows: number
+  readonly millis: number
+  readonly statements: ReadonlyArray<Measured>
+}
+
+/**
+ * One statement on one shard: what it gave and how long that took, waiting for a connection and the way there included,
+ * and the shard's own plan, from a second run: text, or the value of its JSON.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Measured {
+  readonly shard: ShardId
+  readonly step: "each" | "then"
+  readonly rows: number
+  readonly millis: number
+  readonly plan: unknown
+}
+
+/** @since 0.1.0 @category models */
+export interface Subject {
+  readonly sql: string
+  /** Undefined: it is pinned. */
+  readonly plan: Plan | undefined
+  readonly bound: BoundPlan
+  /** Of the plan, as it is bound. */
+  readonly reaches: ReadonlyArray<Reach>
+  /** All there are. */
+  readonly shards: ReadonlyArray<ShardId>
 }
 
 /** @since 0.1.0 @category functions */
-export const explain = (
-  sql: string,
-  plan: Plan | undefined,
-  bound: BoundPlan,
-  shards: ReadonlyArray<ShardId>
-): Explanation => ({
+export const explain = ({ bound, plan, reaches, shards, sql }: Subject): Explanation => ({
   strategy: plan === undefined ? "Pinned" : strategyOf(bound),
   sql,
   shards: shardsOf(bound, shards),
@@ -53,12 +120,46 @@ export const explain = (
   keys:
     plan?._tag === "Routed"
       ? plan.references.map(
-          ({ alias, columns, constraint, table }) =>
-            `${alias === table ? table : `${table} ${alias}`}: ${formatConstraint(columns, constraint)}`
+          (reference) => `${Reasons.nameOf(reference)}: ${formatConstraint(reference.columns, reference.constraint)}`
         )
       : [],
-  notes: plan?._tag === "Routed" ? plan.notes : []
+  pruned: Reasons.pruned(reaches),
+  notes: plan?._tag === "Routed" ? notesOf(plan, bound, reaches) : [],
+  runs: runsOf(sql, bound),
+  analysis: undefined
 })
+
+/** On one shard, the plan's notes matter only if they say that it could not run on several. */
+const notesOf = (
+  plan: Extract<Plan, { readonly _tag: "Routed" }>,
+  bound: BoundPlan,
+  reaches: ReadonlyArray<Reach>
+): ReadonlyArray<string> => {
+  switch (bound._tag) {
+    case "AnyShard":
+    case "OneShard":
+      return plan.scatter._tag === "Refuse" ? plan.notes : []
+    case "Concatenated":
+    case "Merged":
+      return [Reasons.notSingleShard(reaches, plan.singles), ...plan.notes]
+  }
+}
+
+const runsOf = (sql: string, bound: BoundPlan): Runs => {
+  switch (bound._tag) {
+    case "AnyShard":
+    case "OneShard":
+      return { first: undefined, each: sql, then: [] }
+    case "Concatenated":
+      return { first: undefined, each: sql, then: ["rows one after another"] }
+    case "Merged":
+      return {
+        first: bound.merge.now,
+        each: formatFragment(bound.merge.statement),
+        then: formatFinish(bound.merge.finish)
+      }
+  }
+}
 
 const strategyOf = (bound: BoundPlan): Strategy => {
   switch (bound._tag) {
@@ -217,15 +318,43 @@ const formatOperand = (operand: Operand | undefined): string => {
  * @category functions
  */
 export const format = (explanation: Explanation): string => {
+  const { analysis, keys, notes, pruned, runs, shards, shardsTotal, sql, strategy, tables } = explanation
   const where =
-    explanation.strategy === "AnyShard"
-      ? `any one of ${explanation.shardsTotal}, in turn`
-      : `${explanation.shards.join(", ")} (${explanation.shards.length} of ${explanation.shardsTotal})`
+    strategy === "AnyShard"
+      ? `any one of ${shardsTotal}, in turn`
+      : `${shards.join(", ")} (${shards.length} of ${shardsTotal})`
+  const isMade = runs.each !== sql
   return [
-    `strategy: ${explanation.strategy}`,
+    `strategy: ${strategy}`,
     `shards:   ${where}`,
-    ...(explanation.tables.length > 0 ? [`tables:   ${explanation.tables.join(", ")}`] : []),
-    ...explanation.keys.map((key) => `key:      ${key}`),
-    ...explanation.notes.map((note) => `note:     ${note}`)
+    ...(tables.length > 0 ? [`tables:   ${tables.join(", ")}`] : []),
+    ...keys.map((key) => `key:      ${key}`),
+    ...pruned.map((reach) => `pruned:   ${reach}`),
+    ...notes.map((note) => `note:     ${note}`),
+    ...(runs.first === undefined ? [] : [`first:    ${runs.first}`]),
+    ...(isMade ? [`each:     ${runs.each}`] : runs.then.length > 0 ? ["each:     the statement as it is"] : []),
+    ...runs.then.map((step) => `then:     ${step}`),
+    ...(analysis === undefined ? [] : formatAnalysis(analysis))
   ].join("\n")
 }
+
+const formatAnalysis = ({ millis, rows, statements }: Analysis): ReadonlyArray<string> => [
+  `answer:   ${formatCost(rows, millis)}`,
+  ...statements.flatMap(({ plan, shard, step, ...cost }) => [
+    `${step === "each" ? "ran:      " : "finished: "}${shard}, ${formatCost(cost.rows, cost.millis)}`,
+    ...(typeof plan === "string" ? plan : JSON.stringify(plan, undefined, 2))
+      .split("\n")
+      .map((line) => `          ${line}`)
+  ])
+]
+
+const formatCost = (rows: number, millis: number): string =>
+  `${rows} ${rows === 1 ? "row" : "rows"} in ${millis.toFixed(3)} ms`
+
+/**
+ * The same as JSON, for programs.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const formatJson = (explanation: Explanation): string => JSON.stringify(explanation, undefined, 2)

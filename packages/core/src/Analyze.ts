@@ -1,0 +1,127 @@
+/**
+ * Runs a read and tells what each shard did for it.
+ *
+ * Enters: a bound plan of a read. Leaves: rows and times of the answer and of every statement on a shard, each with that
+ * shard's own plan. Holds: what runs is what always runs, by the same executor, on drivers that take notes; each noted
+ * statement then runs once more, with the same parameters, under the server's EXPLAIN ANALYZE. So everything runs twice,
+ * and the second time is not the snapshot of the first.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type { DialectService } from "./Dialect.js"
+import * as Executor from "./Executor.js"
+import type { BoundPlan } from "./plan/Bind.js"
+import type { Analysis, Format, Measured } from "./plan/Explain.js"
+import type { Policy } from "./Policy.js"
+import * as ShardCall from "./ShardCall.js"
+import type { ShardDriver } from "./ShardConnection.js"
+import type { ShardError } from "./ShardError.js"
+import type { ShardManagerService } from "./ShardManager.js"
+import type { ShardId } from "./topology/ShardId.js"
+
+/** @since 0.1.0 @category models */
+export interface Options {
+  readonly manager: ShardManagerService
+  readonly mergeRowsMax: number
+  readonly policy: Policy
+  readonly dialect: Pick<DialectService, "analyzing">
+  readonly format: Format
+}
+
+/** @since 0.1.0 @category functions */
+export const run = (
+  options: Options,
+  bound: BoundPlan,
+  sql: string,
+  params: ReadonlyArray<unknown>
+): Effect.Effect<Analysis, ShardError> =>
+  Effect.gen(function* () {
+    const { manager, mergeRowsMax, policy } = options
+    const notes: Array<Note> = []
+    const executor = Executor.make({ manager: noting(manager, notes), mergeRowsMax })
+    const terms = { transaction: undefined, policy }
+    const answer = yield* timed(executor.run(bound, terms, "executeValues", sql, params))
+    const steps = notes.flatMap((note) => {
+      const step = stepOf(bound, note)
+      return step === undefined ? [] : [{ note, step }]
+    })
+    const { shards } = manager.topology()
+    steps.sort((one, other) =>
+      one.step === other.step
+        ? shards.indexOf(one.note.shard) - shards.indexOf(other.note.shard)
+        : one.step < other.step
+          ? -1
+          : 1
+    )
+    const statements = yield* Effect.forEach(steps, ({ note, step }) => measured(options, note, step), {
+      concurrency: policy.concurrency
+    })
+    const rows: ReadonlyArray<unknown> = answer.value
+    return { rows: rows.length, millis: answer.millis, statements }
+  })
+
+/** A statement that ran on a shard. */
+interface Note {
+  readonly shard: ShardId
+  readonly sql: string
+  readonly params: ReadonlyArray<unknown>
+  readonly rows: number
+  readonly millis: number
+}
+
+/** The moment of the statement, which a shard is asked ahead, is no part of it. */
+const stepOf = (bound: BoundPlan, { sql }: Note): Measured["step"] | undefined => {
+  if (bound._tag !== "Merged" || sql === bound.merge.statement.sql) return "each"
+  const { finish } = bound.merge
+  return finish._tag === "Combine" && sql === finish.statement.sql ? "then" : undefined
+}
+
+const noting = (manager: ShardManagerService, notes: Array<Note>): ShardManagerService => ({
+  ...manager,
+  driverNow: () => undefined,
+  driver: (shard) => Effect.map(manager.driver(shard), (driver) => notingDriver(driver, shard, notes))
+})
+
+const notingDriver = (driver: ShardDriver, shard: ShardId, notes: Array<Note>): ShardDriver => {
+  const noted = <A>(
+    sql: string,
+    params: ReadonlyArray<unknown>,
+    answer: Effect.Effect<A, ShardError>,
+    rowsOf: (value: A) => ReadonlyArray<unknown>
+  ): Effect.Effect<A, ShardError> =>
+    Effect.map(timed(answer), ({ millis, value }) => {
+      notes.push({ shard, sql, params, rows: rowsOf(value).length, millis })
+      return value
+    })
+  return {
+    ...driver,
+    executeValues: (sql, params) => noted(sql, params, driver.executeValues(sql, params), (rows) => rows),
+    executeText: (sql, params, rowsMax) =>
+      noted(sql, params, driver.executeText(sql, params, rowsMax), ({ rows }) => rows)
+  }
+}
+
+const measured = (
+  { dialect, format, manager, policy }: Options,
+  { millis, params, rows, shard, sql }: Note,
+  step: Measured["step"]
+): Effect.Effect<Measured, ShardError> => {
+  const explained = Effect.flatMap(manager.driver(shard), (driver) =>
+    driver.executeText(dialect.analyzing(sql, format), params, Infinity)
+  )
+  return Effect.map(ShardCall.run({ shard, policy, access: "read" }, explained), (result) => {
+    const text = result.rows.map(([line]) => line ?? "").join("\n")
+    const plan: unknown = format === "json" ? JSON.parse(text) : text
+    return { shard, step, rows, millis, plan }
+  })
+}
+
+const timed = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<{ readonly value: A; readonly millis: number }, E> =>
+  Effect.gen(function* () {
+    const from = yield* Clock.currentTimeNanos
+    const value = yield* effect
+    const to = yield* Clock.currentTimeNanos
+    return { value, millis: Number(to - from) / 1_000_000 }
+  })
