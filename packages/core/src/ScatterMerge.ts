@@ -311,8 +311,25 @@ const combined = (
   const rows = given.flatMap(({ result }) => result.rows)
   const { rowsMax } = options
   if (rows.length > rowsMax) return Effect.fail(new MergeLimitExceeded({ rowsMax, what: "rows to combine" }))
+  const pairsMax = rowsMax * pairsPerRow
+  if (isCrossed(request.merge) && pairsIn(rows) > pairsMax) {
+    return Effect.fail(new MergeLimitExceeded({ rowsMax: pairsMax, what: "pairs of rows to compare" }))
+  }
   const params = paramsOf(statement, { request, amounts: page.amounts, now: page.now, place: 0, rows })
   return ask(options, request.coordinator, (driver) => runAs(driver, operation, statement.sql, params))
+}
+
+/** Rows to compare pair by pair, a row that may be held: a few seconds of one PostgreSQL at the default. */
+const pairsPerRow = 50
+
+const isCrossed = ({ finish }: Merge): boolean => finish._tag === "Combine" && finish.crossed
+
+/** Of the two largest scans. */
+const pairsIn = (rows: ReadonlyArray<TextRow>): number => {
+  const counts = new Map<string, number>()
+  for (const [scan] of rows) counts.set(scan ?? "", (counts.get(scan ?? "") ?? 0) + 1)
+  const [first = 0, second = 0] = [...counts.values()].sort((one, other) => other - one)
+  return first * second
 }
 
 /**

@@ -419,7 +419,7 @@ export class NotInstalled extends Data.TaggedError("NotInstalled")<{
  */
 export class MergeLimitExceeded extends Data.TaggedError("MergeLimitExceeded")<{
   readonly rowsMax: number
-  readonly what: "groups" | "distinct rows" | "rows to combine"
+  readonly what: "groups" | "distinct rows" | "rows to combine" | "pairs of rows to compare"
 }> {
   override get message() {
     return `the shards give more than ${this.rowsMax} ${this.what}: narrow the statement (a filter, a LIMIT, a group of the shard key), or raise mergeRowsMax`

@@ -149,6 +149,8 @@ export type Finish =
       readonly page: Page | undefined
       /** The tables whose rows are brought together as they are. */
       readonly gathered: ReadonlyArray<string>
+      /** Rows of different scans are compared pair by pair: how many pairs there are is bounded. */
+      readonly crossed: boolean
     }
 
 /** @since 0.1.0 @category models */

@@ -369,6 +369,12 @@ export const entries = {
     hint: "Compute it in a statement of its own",
     example: "select count(*), (select count(*) from countries) from users"
   },
+  SL4022: {
+    title: "Subqueries that take some rows, no matter which",
+    reason: "a subquery over rows of several shards has {clause} without ORDER BY",
+    hint: "Say ORDER BY, so that it is determined which rows it takes",
+    example: "select * from users u where u.age > (select o.id from orders o limit 1)"
+  },
   SL5001: {
     title: "User functions",
     reason: "function {function} is not PostgreSQL's own, and what it reads or writes is not known",

@@ -76,3 +76,46 @@ export const onlyRelation = (context: Context, level: Level, condition: Node): R
   const [first] = relations
   return relations.size === 1 ? first : undefined
 }
+
+/**
+ * Must rows be compared pair by pair? So it is where relations meet without an equality between them, and where a
+ * subquery is asked anew for each row: without indexes, the time grows with the product of both.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isCrossed = (context: Context): boolean => {
+  const { analyzed, levels } = context.study
+  if (analyzed.blocks.some(({ correlated }) => correlated)) return true
+  return [...levels.values()].some((level) => !isConnected(context, level))
+}
+
+const isConnected = (context: Context, level: Level): boolean => {
+  const relations = level.scope.sources.map(({ relation }) => relation)
+  const groups = new Map(relations.map((relation) => [relation, relation] as const))
+  const unite = (left: RelationId, right: RelationId) => {
+    const [one, other] = [groups.get(left), groups.get(right)]
+    for (const [relation, group] of groups) if (group === other && one !== undefined) groups.set(relation, one)
+  }
+  const join = (condition: Node | undefined) => {
+    for (const part of condition === undefined ? [] : conjuncts(condition)) {
+      const equality = Ast.as("A_Expr", part)
+      if (equality?.kind !== "AEXPR_OP" || Ast.names(equality.name).at(-1) !== "=") continue
+      const [left, right] = [equality.lexpr, equality.rexpr].map((side) =>
+        side === undefined ? undefined : onlyRelation(context, level, side)
+      )
+      if (left !== undefined && right !== undefined) unite(left, right)
+    }
+  }
+  join(level.select.whereClause)
+  let merged = false
+  Tree.visit(level.select.fromClause, (node) => {
+    if (Ast.as("RangeSubselect", node) !== undefined) return false
+    const both = Ast.as("JoinExpr", node)
+    // USING joins all that it stands between by equality.
+    if (both?.isNatural === true || (both?.usingClause ?? []).length > 0) merged = true
+    join(both?.quals)
+    return true
+  })
+  return merged || new Set(groups.values()).size <= 1
+}

@@ -14,9 +14,9 @@ import * as Either from "effect/Either"
 import * as Ast from "../Ast.js"
 import { analyze, type Study } from "../analysis/Analyze.js"
 import type { ParamTypes } from "../analysis/Builder.js"
-import type { RelationId } from "../analysis/Model.js"
+import type { Analyzed, RelationId } from "../analysis/Model.js"
 import type { Range } from "../analysis/Walk.js"
-import { draft } from "../Refusal.js"
+import { draft, type Draft } from "../Refusal.js"
 import { refuse, Stopped } from "../SchemaView.js"
 import * as Fragments from "../rewrite/Fragments.js"
 import * as Tree from "../rewrite/Tree.js"
@@ -48,6 +48,7 @@ class Composer {
   private readonly scans: Array<Scan> = []
   private readonly own = Fragments.ownParams()
   private readonly gatheredTables = new Set<string>()
+  private crossed = false
 
   constructor(
     private readonly context: Context,
@@ -117,7 +118,10 @@ class Composer {
    * as that part's rows, every other table as its own.
    */
   private gathered(select: SelectStmt, study: Study): Node {
+    const loose = looseLimit(study.analyzed)
+    if (loose !== undefined) return refuse(loose)
     if (study.usesWholeRows) return refuseRewrite("a whole row")
+    this.crossed ||= Columns.isCrossed({ ...this.context, study })
     if (study.analyzed.functions.some(({ name }) => name === "pg_typeof")) return refuseRewrite("pg_typeof")
     const filters = filtersOf(this.context, study)
     const wanted = Columns.wantedIn(study.tree)
@@ -267,10 +271,22 @@ class Composer {
       outputs: [],
       finish: {
         ...checkedCombine(context, StatementTime.fixed(upper, own), own),
-        gathered: [...this.gatheredTables].sort()
+        gathered: [...this.gatheredTables].sort(),
+        crossed: this.crossed
       }
     }
   }
+}
+
+/** Which rows a LIMIT without ORDER BY lets through is open: where shards' rows meet, it would not be those of before. */
+const looseLimit = (analyzed: Analyzed): Draft | undefined => {
+  for (const { traits } of analyzed.blocks.slice(1)) {
+    const limit = traits.find(({ kind }) => kind === "limit")
+    if (limit !== undefined && !traits.some(({ kind }) => kind === "order")) {
+      return draft("SL4022", { clause: limit.clause }, limit.location)
+    }
+  }
+  return undefined
 }
 
 /** Conditions on one table alone, in WHERE and where no outer join could have made the row: a shard applies them. */

@@ -111,6 +111,7 @@ const fromError = (error: ShardError): Answer => {
     case "KeyInvalid":
     case "KeyNotPinned":
     case "KeyUnassigned":
+    case "MergeLimitExceeded":
     case "OperationRefused":
     case "RowBelongsElsewhere":
     case "ScatterRefused":
@@ -121,7 +122,6 @@ const fromError = (error: ShardError): Answer => {
       return { _tag: "Rows", command: "ROLLBACK", count: null, columns: [], rows: [] }
     case "AcquireTimeout":
     case "CommitUnknown":
-    case "MergeLimitExceeded":
     case "NotInstalled":
     case "ResolveFailed":
     case "ShardInUse":
