@@ -40,6 +40,8 @@ const ascending: ReadonlyArray<readonly [name: string, ValueKind, ReadonlyArray<
       ["9007199254740992"],
       ["9007199254740992.5"],
       ["9007199254740993", "9007199254740993.0"],
+      ["9999999999999999.9"],
+      ["10000000000000000"],
       ["9".repeat(400)],
       ["Infinity"],
       ["NaN"]

@@ -141,6 +141,24 @@ const time = seldom(
   "12:00:00.09"
 )
 
+/** Days next to each other where eras change and leap days are or are not. */
+const date = fc.oneof(
+  { weight: 4, arbitrary: KeyArbitrary.spelled("date") },
+  {
+    weight: 1,
+    arbitrary: fc
+      .tuple(
+        fc.constantFrom("0001", "0002", "0004", "0005", "0100", "0101", "0401", "1900", "2000", "10000"),
+        fc.constantFrom("01-01", "02-28", "02-29", "03-01", "12-31"),
+        fc.constantFrom("", " BC")
+      )
+      .map((parts) => `${parts[0]}-${parts[1]}${parts[2]}`)
+      .filter((text) => !/^10000.*BC/.test(text) && (!text.includes("02-29") || leapDays.includes(text)))
+  }
+)
+
+const leapDays = ["0001-02-29 BC", "0005-02-29 BC", "0401-02-29 BC", "0004-02-29", "2000-02-29", "10000-02-29"]
+
 /** The clock of a timestamptz text, without its offset. */
 const timestamp = KeyArbitrary.spelled("timestamptz")
   .map((text) => text.trim().replace(/(Z|[+-]\d\d(:?\d\d)?(:\d\d)?)(?= BC$|$)/i, ""))
@@ -232,7 +250,7 @@ export const subjects: ReadonlyArray<Subject> = [
   { name: "float8", kind: { _tag: "Float", bits: 64 }, type: "float8", collate: "", values: float8 },
   { name: "float4", kind: { _tag: "Float", bits: 32 }, type: "float4", collate: "", values: float4 },
   ofKey("bool", { _tag: "Bool" }),
-  ofKey("date", { _tag: "Date" }),
+  { ...ofKey("date", { _tag: "Date" }), values: date },
   { name: "time", kind: { _tag: "Time" }, type: "time", collate: "", values: time },
   { name: "timestamp", kind: { _tag: "Timestamp" }, type: "timestamp", collate: "", values: timestamp },
   { ...ofKey("timestamptz", { _tag: "TimestampTz" }), values: timestamptz },
