@@ -9,7 +9,7 @@
 import type { Node } from "libpg-query"
 import * as Either from "effect/Either"
 import * as Constraint from "@shardlayer/core/plan/Constraint"
-import type { Access, Plan, Scatter, ShardedReference } from "@shardlayer/core/plan/Plan"
+import type { Access, Plan, ShardedReference } from "@shardlayer/core/plan/Plan"
 import type { ShardId } from "@shardlayer/core/topology/ShardId"
 import * as Ast from "./Ast.js"
 import { analyze, stoppable, type Study } from "./analysis/Analyze.js"
@@ -24,7 +24,7 @@ import { align, dependsOnOrder, unshared } from "./strategies/Alignment.js"
 import * as Concatenate from "./strategies/Concatenate.js"
 import type { Context } from "./strategies/Context.js"
 import { compose } from "./strategies/Compose.js"
-import { withNow } from "./strategies/Merged.js"
+import { type Merged, withNow } from "./strategies/Merged.js"
 import { merging } from "./strategies/Merging.js"
 import { mergeUnion } from "./strategies/MergeUnion.js"
 import type { Described } from "./Types.js"
@@ -114,8 +114,7 @@ const planOf = (subject: Subject): Plan => {
     ...analyzed.leaves.map((leaf) => leafReference(analyzed, leaf)),
     ...analyzed.writes.map((write) => writeReference(analyzed, write))
   ]
-  const scatter = scatterOf(subject, access)
-  return { _tag: "Routed", access, references, singles, scatter, tables, notes: notesOf(scatter) }
+  return { _tag: "Routed", access, references, singles, ...scatterOf(subject, access), tables }
 }
 
 const isWriting = (analyzed: Analyzed): boolean => analyzed.isWrite || analyzed.locks.length > 0
@@ -181,27 +180,44 @@ const branchConstraint = (
   return mixed.every((part) => part !== undefined) ? Constraint.stored(mixed) : Constraint.unknown
 }
 
-const scatterOf = (subject: Subject, access: Access): Scatter => {
+/** What may run on several shards, and why nothing cheaper. */
+type Scattered = Pick<Extract<Plan, { readonly _tag: "Routed" }>, "scatter" | "notes">
+
+const scatterOf = (subject: Subject, access: Access): Scattered => {
   const { sql, study } = subject
-  const refused = (refusal: Draft): Scatter => ({ _tag: "Refuse", refusal: toError(refusal, sql) })
+  const refused = (refusal: Draft): Scattered => ({
+    scatter: { _tag: "Refuse", refusal: toError(refusal, sql) },
+    notes: [`on several shards: ${refusal.code}, ${refusal.reason}`]
+  })
   if (access === "write") return refused(writeRefusal(study.analyzed))
   const select = Ast.as("SelectStmt", study.tree)
   if (select === undefined) throw new Error("a read is a SELECT")
   const drivers = align(study.analyzed)
-  if (Either.isRight(drivers) && Concatenate.refusal(study.analyzed) === undefined) return { _tag: "Concatenate" }
+  const whole = Either.isLeft(drivers) ? drivers.left : Concatenate.refusal(study.analyzed)
+  if (whole === undefined) return { scatter: { _tag: "Concatenate" }, notes: [] }
   const problem = unshared(study.analyzed)
   if (problem !== undefined) return refused(problem)
-  const merge = stoppable(() => {
+  const merged = stoppable(() => {
     const context = contextOf(subject)
-    return withNow(
-      Either.isRight(drivers) && !dependsOnOrder(study.analyzed)
-        ? merging(context, select, drivers.right)
-        : (mergeUnion(context, select, subject.params) ?? compose(context, select, subject.params))
-    )
+    return Either.isRight(drivers) && !dependsOnOrder(study.analyzed)
+      ? merging(context, select, drivers.right)
+      : (mergeUnion(context, select, subject.params) ?? compose(context, select, subject.params))
   })
-  if (Either.isRight(merge)) return { _tag: "Merge", merge: merge.right }
-  if (merge.left._tag === "Refused" && !merge.left.unknownName) return refused(merge.left.refusal)
-  throw new Stopped(merge.left)
+  if (Either.isRight(merged)) {
+    return {
+      scatter: { _tag: "Merge", merge: withNow(merged.right) },
+      notes: [`not CoLocatedScatter: ${whole.reason}`, ...notMerged(merged.right)]
+    }
+  }
+  if (merged.left._tag === "Refused" && !merged.left.unknownName) return refused(merged.left.refusal)
+  throw new Stopped(merged.left)
+}
+
+/** Why a PostgreSQL finishes. */
+const notMerged = ({ finish, why }: Merged): ReadonlyArray<string> => {
+  if (finish._tag !== "Combine") return []
+  if (finish.gathered.length > 0) return [`not ScatterMerge: a PostgreSQL joins the rows of ${finish.gathered.join(", ")}`]
+  return [`not ScatterMerge: ${why ?? "a PostgreSQL puts the parts of the statement together"}`]
 }
 
 const contextOf = ({ describe, parser, sql, study, view }: Subject): Context => {
@@ -226,9 +242,6 @@ const writeRefusal = (analyzed: Analyzed): Draft => {
   const target = analyzed.writes[0] ?? analyzed.leaves[0]
   return draft("SL6001", { table: target?.table.id ?? "" }, target?.location)
 }
-
-const notesOf = (scatter: Scatter): ReadonlyArray<string> =>
-  scatter._tag !== "Refuse" ? [] : [`on several shards: ${scatter.refusal.code}, ${scatter.refusal.reason}`]
 
 /**
  * Tables that the topology does not list live on one shard, and so do statements about them: CREATE TABLE and LOCK

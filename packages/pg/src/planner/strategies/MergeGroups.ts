@@ -43,7 +43,9 @@ export const mergeGroups = (context: Context, level: Level): Merged | undefined 
     const types = context.describe(statement.sql).columns.map(({ type }) => type)
     const kinds = kindsOf(context, split, types)
     const merged = inSteps(context, level.select, upper, parts, types, kinds)
-    return merged === undefined ? combined(context, split, Fragments.ownParams()) : { statement, kinds, ...merged }
+    return typeof merged === "string"
+      ? { ...combined(context, split, Fragments.ownParams()), why: merged }
+      : { statement, kinds, ...merged }
   })
 
 /**
@@ -367,7 +369,7 @@ const combinedMarker = (upper: Upper, marker: Marker | undefined, types: Readonl
   throw new Error("an aggregate without its partial value")
 }
 
-/** The answer as steps of `merge/`, where its columns are keys and aggregates, and nothing else is asked of them. */
+/** The answer as steps of `merge/`, where its columns are keys and aggregates, and nothing else is asked of them; or why not. */
 const inSteps = (
   context: Context,
   select: SelectStmt,
@@ -375,13 +377,15 @@ const inSteps = (
   parts: Parts,
   types: ReadonlyArray<Types.TypeRef>,
   kinds: ReadonlyArray<ValueKind.ValueKind>
-): { readonly finish: Finish; readonly outputs: ReadonlyArray<OutputColumn> } | undefined => {
-  if (parts.having !== undefined || parts.distinct !== undefined || parts.windows.length > 0) return undefined
-  if (parts.group.some((node) => keyAt(node) === undefined)) return undefined
+): { readonly finish: Finish; readonly outputs: ReadonlyArray<OutputColumn> } | string => {
+  if (parts.having !== undefined) return "HAVING is a PostgreSQL's to decide"
+  if (parts.distinct !== undefined) return "DISTINCT comes after the groups"
+  if (parts.windows.length > 0) return "window functions come after the groups"
+  if (parts.group.some((node) => keyAt(node) === undefined)) return "there are several grouping sets"
   const paging = Pages.pagingOf(select)
-  if (paging._tag === "Computed") return undefined
+  if (paging._tag === "Computed") return "LIMIT or OFFSET is computed"
   const keys = upper.keys.flatMap((key, index) => (key.role === "argument" ? [] : [index]))
-  if (!keys.every((key) => hasIdentity(kinds[key]))) return undefined
+  if (!keys.every((key) => hasIdentity(kinds[key]))) return "which keys of GROUP BY are equal is PostgreSQL's own, by their type"
   const aggregates: Array<Aggregate> = []
   const found = new Map<number, number>()
   const placeOf = (node: Node): number | undefined => {
@@ -401,7 +405,7 @@ const inSteps = (
   for (const [index, node] of parts.targets.entries()) {
     const column = placeOf(node)
     const output = context.columns[index]
-    if (column === undefined || output === undefined) return undefined
+    if (column === undefined || output === undefined) return `column ${index + 1} is more than a key or an aggregate that is added up here`
     const key = keyAt(node)
     if (key !== undefined && !isSameType(types[key] ?? output.type, output.type)) return refuseRewrite(output.name)
     const shard = key ?? aggregates[column - keys.length]?.column ?? 0
@@ -413,9 +417,9 @@ const inSteps = (
     const node = output === undefined ? item?.node : parts.targets[output]
     const direction = item === undefined ? undefined : SortKeys.directionOf(item)
     const column = node === undefined ? undefined : placeOf(node)
-    if (column === undefined || direction === undefined) return undefined
+    if (column === undefined || direction === undefined) return "ORDER BY is more than a key or an aggregate that is added up here"
     const kind = resultKinds(keys, aggregates, kinds)[column]
-    if (kind === undefined || !ValueKind.isOrdered(kind)) return undefined
+    if (kind === undefined || !ValueKind.isOrdered(kind)) return "the order of ORDER BY is PostgreSQL's own, by its type or collation"
     order.push({ column, ...direction })
   }
   const page = paging._tag === "Page" ? paging.page : undefined

@@ -32,19 +32,31 @@ import { combined, kindsOf, type Split } from "./Split.js"
 export const mergeRows = (context: Context, level: Level, distinct: boolean): Merged => {
   const own = Fragments.ownParams()
   const parts = partsOf(context, level, distinct, Pages.pushed(Pages.pagingOf(level.select), own))
-  const { page, paging, split, unique } = parts
+  const { page, split, unique } = parts
   const statement = fragmentOf(context, StatementTime.fixed(split.shard, own), own)
   const types = context.describe(statement.sql).columns.map(({ type }) => type)
   const kinds = kindsOf(context, split, types)
   const order = parts.sorts.flatMap((item) => sortKey(item.sort, item.place))
-  const isMergeable =
-    paging._tag !== "Computed" &&
-    order.length === parts.sorts.length &&
-    order.every(({ column }) => isKind(kinds[column], ValueKind.isOrdered)) &&
-    (unique ?? []).every((column) => isKind(kinds[column], ValueKind.hasIdentity))
-  if (!isMergeable) return combined(context, split, own)
+  const why = notMerged(context, parts, order, kinds)
+  if (why !== undefined) return { ...combined(context, split, own), why }
   const outputs = outputsOf(context, types)
   return { statement, kinds, outputs, finish: { _tag: "Rows", order, distinct: unique, page, probe: undefined } }
+}
+
+/** What JavaScript cannot do with the shards' rows; undefined: nothing. */
+const notMerged = (
+  context: Context,
+  { paging, sorts, unique }: Parts,
+  order: ReadonlyArray<SortKey>,
+  kinds: Merged["kinds"]
+): string | undefined => {
+  if (paging._tag === "Computed") return "LIMIT or OFFSET is computed"
+  if (order.length < sorts.length) return "ORDER BY uses an operator"
+  const named = (column: number) => context.columns[column]?.name ?? "an expression of ORDER BY"
+  const unordered = order.find(({ column }) => !isKind(kinds[column], ValueKind.isOrdered))
+  if (unordered !== undefined) return `the order of ${named(unordered.column)} is PostgreSQL's own, by its type or collation`
+  const unknown = unique?.find((column) => !isKind(kinds[column], ValueKind.hasIdentity))
+  return unknown === undefined ? undefined : `which values of ${named(unknown)} are equal is PostgreSQL's own, by their type`
 }
 
 /**

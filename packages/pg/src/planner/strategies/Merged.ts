@@ -6,10 +6,13 @@
 import type { Merge, ParamSource } from "@shardlayer/core/plan/Merge"
 
 /** @since 0.1.0 @category models */
-export type Merged = Omit<Merge, "now">
+export type Merged = Omit<Merge, "now"> & {
+  /** Why a PostgreSQL finishes, where one does: for `Explain`. */
+  readonly why?: string
+}
 
 /** @since 0.1.0 @category conversions */
-export const withNow = (merged: Merged): Merge => {
+export const withNow = ({ why: _why, ...merged }: Merged): Merge => {
   const { finish, statement } = merged
   const sources: ReadonlyArray<ParamSource> =
     finish._tag === "Combine" ? [...statement.params, ...finish.statement.params] : statement.params

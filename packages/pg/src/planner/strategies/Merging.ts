@@ -31,9 +31,17 @@ export const merging = (context: Context, select: SelectStmt, drivers: ReadonlyA
   const step = firstStep(context, level, drivers)
   switch (step._tag) {
     case "Groups":
-      return mergeGroups(context, level) ?? combined(context, rowsOf(context, level, false), Fragments.ownParams())
+      return (
+        mergeGroups(context, level) ?? {
+          ...combined(context, rowsOf(context, level, false), Fragments.ownParams()),
+          why: "an aggregate needs all rows of its group"
+        }
+      )
     case "Windows":
-      return combined(context, rowsOf(context, level, step.groupsPushed), Fragments.ownParams())
+      return {
+        ...combined(context, rowsOf(context, level, step.groupsPushed), Fragments.ownParams()),
+        why: "the partitions of a window span shards"
+      }
     case "Rows":
       return mergeRows(context, level, step.distinct)
   }
