@@ -6,7 +6,7 @@
  *
  * @since 0.1.0
  */
-import type { Node } from "libpg-query"
+import type { Node, SelectStmt } from "libpg-query"
 import * as Either from "effect/Either"
 import * as Constraint from "@shardlayer/core/plan/Constraint"
 import type { Access, Plan, ShardedReference } from "@shardlayer/core/plan/Plan"
@@ -67,9 +67,7 @@ export const planStatement = (
   if (kind === "query") {
     return Either.flatMap(analyze(first.tree, view, params), (study) =>
       Either.map(
-        stoppable(() =>
-          planOf({ parser, view, params, sql: parsed.sql, study, describe: describing(descriptions) })
-        ),
+        stoppable(() => planOf({ parser, view, params, sql: parsed.sql, study, describe: describing(descriptions) })),
         (plan) => ({ plan, paramsNeeded: study.analyzed.paramsNeeded })
       )
     )
@@ -193,7 +191,9 @@ const scatterOf = (subject: Subject, access: Access): Scattered => {
   const select = Ast.as("SelectStmt", study.tree)
   if (select === undefined) throw new Error("a read is a SELECT")
   const drivers = align(study.analyzed)
-  const whole = Either.isLeft(drivers) ? drivers.left : Concatenate.refusal(study.analyzed)
+  // Branches of a set operation are not aligned with each other; that it is one is what there is to say.
+  const level = Either.isRight(drivers) || isSetOperation(select) ? Concatenate.refusal(study.analyzed) : undefined
+  const whole = level ?? (Either.isLeft(drivers) ? drivers.left : undefined)
   if (whole === undefined) return { scatter: { _tag: "Concatenate" }, notes: [] }
   const problem = unshared(study.analyzed)
   if (problem !== undefined) return refused(problem)
@@ -213,10 +213,13 @@ const scatterOf = (subject: Subject, access: Access): Scattered => {
   throw new Stopped(merged.left)
 }
 
+const isSetOperation = ({ op }: SelectStmt): boolean => op !== undefined && op !== "SETOP_NONE"
+
 /** Why a PostgreSQL finishes. */
 const notMerged = ({ finish, why }: Merged): ReadonlyArray<string> => {
   if (finish._tag !== "Combine") return []
-  if (finish.gathered.length > 0) return [`not ScatterMerge: a PostgreSQL joins the rows of ${finish.gathered.join(", ")}`]
+  if (finish.gathered.length > 0)
+    return [`not ScatterMerge: a PostgreSQL joins the rows of ${finish.gathered.join(", ")}`]
   return [`not ScatterMerge: ${why ?? "a PostgreSQL puts the parts of the statement together"}`]
 }
 
