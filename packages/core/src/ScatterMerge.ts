@@ -23,9 +23,10 @@ import * as KWayMerge from "./merge/KWayMerge.js"
 import * as Limit from "./merge/Limit.js"
 import type { MergeProblem } from "./merge/MergeProblem.js"
 import * as RowOrder from "./merge/RowOrder.js"
-import * as Partial from "./Partial.js"
+import * as PartialRows from "./Partial.js"
+import * as DeepPage from "./DeepPage.js"
 import * as Page from "./plan/Page.js"
-import type { Finish, Fragment, Merge, ParamSource, TextRow } from "./plan/Merge.js"
+import type { DeepStatements, Finish, Fragment, Merge, ParamSource, TextRow } from "./plan/Merge.js"
 import type { Policy } from "./Policy.js"
 import * as ShardCall from "./ShardCall.js"
 import type { Field, ShardConnection, ShardDriver, TextResult } from "./ShardConnection.js"
@@ -54,9 +55,56 @@ export interface Request {
 
 /** @since 0.1.0 @category functions */
 export const run = (options: Options, request: Request, operation: Operation): Effect.Effect<any, ShardError> =>
-  Effect.flatMap(bound(options, request, moment(options, request)), (page) =>
-    Effect.flatMap(texts(options, request, page), (given) => answered(options, request, page, given, operation))
+  Effect.flatMap(bound(options, request, moment(options, request)), (page) => {
+    const deep = deepOf(request.merge, page.amounts)
+    return deep === undefined
+      ? Effect.flatMap(texts(options, request, page), (given) => answered(options, request, page, given, operation))
+      : Effect.flatMap(deepTexts(options, request, page, deep), ({ amounts, given }) =>
+          answered(options, request, { ...page, amounts }, given, operation)
+        )
+  })
+
+/** A page so far down that it is worth knowing first where it begins on each shard. */
+const deepOf = ({ finish }: Merge, { limit, offset }: Page.Amounts): DeepStatements | undefined =>
+  finish._tag === "Rows" && offset >= DeepPage.offsetMin && limit !== 0 ? finish.deep : undefined
+
+const deepTexts = (
+  options: Options,
+  request: Request,
+  page: Bound,
+  { page: pageStatement, probe }: DeepStatements
+): Effect.Effect<{ readonly given: ReadonlyArray<Given>; readonly amounts: Page.Amounts }, ShardError> => {
+  const { merge, shards } = request
+  const { policy } = options
+  const keys = merge.finish._tag === "Rows" ? merge.finish.order : []
+  const statement = (fragment: Fragment, place: number, amounts: Page.Amounts, more: Partial<Sources>) => ({
+    sql: fragment.sql,
+    params: paramsOf(fragment, { request, amounts, now: page.now, place, rows: [], ...more })
+  })
+  const answer = Effect.scoped(
+    Effect.gen(function* () {
+      // One after another: whoever has a shard's session waits for sessions of later shards only.
+      const sessions = yield* Effect.forEach(shards, (shard) =>
+        Effect.flatMap(options.driver(shard), (driver) => driver.reserve)
+      )
+      return yield* DeepPage.run({
+        sessions,
+        order: RowOrder.make(
+          keys.map((key, column) => ({ ...key, column })),
+          keys.map(({ column }) => merge.kinds[column] ?? { _tag: "Opaque" })
+        ),
+        amounts: page.amounts,
+        probe: (place, amounts, step) => statement(probe, place, amounts, { step }),
+        page: (place, amounts, skip) => statement(pageStatement, place, amounts, { skip })
+      })
+    })
   )
+  const call: ShardCall.Call = { shard: first(shards), policy, access: "read" }
+  return Effect.map(ShardCall.run(call, answer), ({ amounts, results }) => ({
+    amounts,
+    given: results.map((result, place) => ({ shard: shards[place] ?? first(shards), result }))
+  }))
+}
 
 /**
  * The same over the shards that can be reached (`Partial`); without any there are no rows.
@@ -68,7 +116,7 @@ export const runPartial = (
   options: Options,
   request: Request,
   operation: Operation
-): Effect.Effect<Partial.PartialRows<any>, ShardError> =>
+): Effect.Effect<PartialRows.PartialRows<any>, ShardError> =>
   Effect.flatMap(bound(options, request, anyMoment(options, request)), (page) =>
     Effect.flatMap(textsOrMissing(options, request, page), ({ given, missing }) =>
       given.length === 0
@@ -102,7 +150,7 @@ const answered = (
 export const stream = (options: Options, request: Request): Stream.Stream<Row, ShardError> => {
   const { merge, shards } = request
   const { finish } = merge
-  if (finish._tag !== "Rows") {
+  if (finish._tag !== "Rows" || isDeepPage(request)) {
     return Stream.unwrap(
       Effect.map(run(options, request, "execute"), (rows: ReadonlyArray<Row>) => Stream.fromIterable(rows))
     )
@@ -127,6 +175,12 @@ export const stream = (options: Options, request: Request): Stream.Stream<Row, S
       )
     })
   )
+}
+
+/** Without a limit what follows the page may be all there is: that is read page by page. */
+const isDeepPage = ({ merge, params }: Request): boolean => {
+  const amounts = Page.amounts(merge.finish.page, params)
+  return amounts?.limit !== undefined && deepOf(merge, amounts) !== undefined
 }
 
 const pagesOf = (
@@ -208,9 +262,11 @@ interface Sources {
   readonly now: string | null
   readonly place: number
   readonly rows: ReadonlyArray<TextRow>
+  readonly skip?: number
+  readonly step?: number
 }
 
-const paramsOf = (fragment: Fragment, { amounts, now, place, request, rows }: Sources): ReadonlyArray<unknown> =>
+const paramsOf = (fragment: Fragment, { amounts, now, place, request, rows, skip, step }: Sources): ReadonlyArray<unknown> =>
   fragment.params.map((source) => {
     switch (source._tag) {
       case "Given":
@@ -218,9 +274,9 @@ const paramsOf = (fragment: Fragment, { amounts, now, place, request, rows }: So
       case "Depth":
         return Page.depth(amounts)
       case "Skip":
-        return 0
+        return skip ?? 0
       case "Step":
-        return 1
+        return step ?? 1
       case "Now":
         return now
       case "First":
@@ -261,7 +317,7 @@ const textsOrMissing = (options: Options, request: Request, page: Bound) =>
   Effect.flatMap(
     Effect.forEach(
       request.shards,
-      (shard, place) => Partial.orMissing(shard, textsOn(options, request, page, shard, place)),
+      (shard, place) => PartialRows.orMissing(shard, textsOn(options, request, page, shard, place)),
       { concurrency: options.policy.concurrency }
     ),
     (answers) => {

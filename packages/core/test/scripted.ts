@@ -25,7 +25,7 @@ const rowsFinish: Extract<Finish, { _tag: "Rows" }> = {
   order: [{ column: 0, descending: false, nullsFirst: false }],
   distinct: undefined,
   page: undefined,
-  probe: undefined
+  deep: undefined
 }
 
 const merge = (finish: Finish, now?: string): Merge => ({

@@ -116,6 +116,18 @@ export type Aggregate =
   | { readonly _tag: "Distinct"; readonly column: number }
 
 /**
+ * For pages far down. `probe` gives the sort keys of every `Step`-th row, in the order of the sort keys; `page` is the
+ * shards' statement that leaves out `Skip` rows in front.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface DeepStatements {
+  readonly probe: Fragment
+  readonly page: Fragment
+}
+
+/**
  * - `Rows`: the shards' rows, merged in `order` (each shard's rows come in it), each tuple of `distinct` columns once.
  * - `Groups`: rows equal in `keys` become one row: the keys, then the aggregates, in this order. `order` and `outputs`
  *   number those. Without keys there is one row, whatever the shards give.
@@ -130,8 +142,7 @@ export type Finish =
       readonly order: ReadonlyArray<SortKey>
       readonly distinct: ReadonlyArray<number> | undefined
       readonly page: Page | undefined
-      /** Samples the sort keys of a shard's rows, for pages far down. Its columns are those of `order`. */
-      readonly probe: Fragment | undefined
+      readonly deep: DeepStatements | undefined
     }
   | {
       readonly _tag: "Groups"

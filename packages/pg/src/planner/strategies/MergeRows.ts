@@ -8,9 +8,10 @@
  * @since 0.1.0
  */
 import type { Node, SelectStmt, SortBy } from "libpg-query"
-import type { Page, SortKey } from "@shardlayer/core/plan/Merge"
+import type { DeepStatements, Page, SortKey } from "@shardlayer/core/plan/Merge"
 import * as ValueKind from "@shardlayer/core/plan/ValueKind"
 import type { Level } from "../analysis/Walk.js"
+import * as Ast from "../Ast.js"
 import * as Fragments from "../rewrite/Fragments.js"
 import * as Tree from "../rewrite/Tree.js"
 import * as Pages from "../rules/Pages.js"
@@ -40,7 +41,8 @@ export const mergeRows = (context: Context, level: Level, distinct: boolean): Me
   const why = notMerged(context, parts, order, kinds)
   if (why !== undefined) return { ...combined(context, split, own), why }
   const outputs = outputsOf(context, types)
-  return { statement, kinds, outputs, finish: { _tag: "Rows", order, distinct: unique, page, probe: undefined } }
+  const deep = page?.offset === undefined || unique !== undefined ? undefined : deepStatements(context, split, order)
+  return { statement, kinds, outputs, finish: { _tag: "Rows", order, distinct: unique, page, deep } }
 }
 
 /** What JavaScript cannot do with the shards' rows; undefined: nothing. */
@@ -58,6 +60,55 @@ const notMerged = (
   const unknown = unique?.find((column) => !isKind(kinds[column], ValueKind.hasIdentity))
   return unknown === undefined ? undefined : `which values of ${named(unknown)} are equal is PostgreSQL's own, by their type`
 }
+
+/**
+ * The keys of every n-th row, and the rows behind a number of them. PostgreSQL computes of the sorted rows only what the
+ * probe asks for. Without an order there is nothing to probe: any rows may be skipped.
+ */
+const deepStatements = (
+  context: Context,
+  split: Split,
+  order: ReadonlyArray<SortKey>
+): DeepStatements | undefined => {
+  const shard = Ast.as("SelectStmt", split.shard)
+  if (shard === undefined || order.length === 0) return undefined
+  const own = Fragments.ownParams()
+  const depth = own.node({ _tag: "Depth" }, ["pg_catalog", "int8"])
+  const limited: Limited = {
+    limitCount: depth,
+    limitOption: shard.limitOption === "LIMIT_OPTION_WITH_TIES" ? shard.limitOption : "LIMIT_OPTION_COUNT"
+  }
+  const numbered = Tree.select({
+    targetList: [
+      ...order.map(({ column }, index) => Tree.target(Tree.column("sorted", `c${column}`), `k${index}`)),
+      Tree.target(Tree.call("row_number", [], { over: { frameOptions: defaultFrame } }), "place")
+    ],
+    fromClause: [
+      Tree.derivedTable(
+        { SelectStmt: { ...shard, limitCount: depth, limitOption: "LIMIT_OPTION_COUNT" } },
+        "sorted",
+        split.names
+      )
+    ]
+  })
+  const place = Tree.column("numbered", "place")
+  const step = own.node({ _tag: "Step" }, ["pg_catalog", "int8"])
+  const probe = Tree.select({
+    targetList: order.map((_, index) => Tree.target(Tree.column("numbered", `k${index}`), `k${index}`)),
+    fromClause: [Tree.derivedTable(numbered, "numbered")],
+    whereClause: Tree.operator("=", Tree.operator("%", place, step), Tree.integer(0)),
+    sortClause: [{ SortBy: { node: place, sortby_dir: "SORTBY_DEFAULT", sortby_nulls: "SORTBY_NULLS_DEFAULT" } }]
+  })
+  const skip = own.node({ _tag: "Skip" }, ["pg_catalog", "int8"])
+  const page: SelectStmt = { ...shard, ...limited, limitOffset: skip }
+  return {
+    probe: fragmentOf(context, StatementTime.fixed(probe, own), own),
+    page: fragmentOf(context, StatementTime.fixed({ SelectStmt: page }, own), own)
+  }
+}
+
+/** What the parser says of OVER (): RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW. */
+const defaultFrame = 1058
 
 /**
  * The same for a level that stands inside of another statement: its LIMIT is pushed only as it is.

@@ -70,7 +70,7 @@ export const mergeUnion = (context: Context, select: SelectStmt, params: ParamTy
       order: sorted,
       distinct: all ? undefined : columns,
       page: paging._tag === "Page" ? paging.page : undefined,
-      probe: undefined
+      deep: undefined
     }
   }
 }
