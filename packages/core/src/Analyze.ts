@@ -16,7 +16,7 @@ import type { BoundPlan } from "./plan/Bind.js"
 import type { Analysis, Format, Measured } from "./plan/Explain.js"
 import type { Policy } from "./Policy.js"
 import * as ShardCall from "./ShardCall.js"
-import type { ShardDriver } from "./ShardConnection.js"
+import type { ShardConnection, ShardDriver } from "./ShardConnection.js"
 import type { ShardError } from "./ShardError.js"
 import type { ShardManagerService } from "./ShardManager.js"
 import type { ShardId } from "./topology/ShardId.js"
@@ -48,13 +48,9 @@ export const run = (
       return step === undefined ? [] : [{ note, step }]
     })
     const { shards } = manager.topology()
-    steps.sort((one, other) =>
-      one.step === other.step
-        ? shards.indexOf(one.note.shard) - shards.indexOf(other.note.shard)
-        : one.step < other.step
-          ? -1
-          : 1
-    )
+    const rank = ({ note, step }: (typeof steps)[number]) =>
+      stepOrder.indexOf(step) * shards.length + shards.indexOf(note.shard)
+    steps.sort((one, other) => rank(one) - rank(other))
     const statements = yield* Effect.forEach(steps, ({ note, step }) => measured(options, note, step), {
       concurrency: policy.concurrency
     })
@@ -75,8 +71,17 @@ interface Note {
 const stepOf = (bound: BoundPlan, { sql }: Note): Measured["step"] | undefined => {
   if (bound._tag !== "Merged" || sql === bound.merge.statement.sql) return "each"
   const { finish } = bound.merge
-  return finish._tag === "Combine" && sql === finish.statement.sql ? "then" : undefined
+  switch (finish._tag) {
+    case "Rows":
+      return sql === finish.deep?.probe.sql ? "probe" : sql === finish.deep?.page.sql ? "each" : undefined
+    case "Combine":
+      return sql === finish.statement.sql ? "then" : undefined
+    case "Groups":
+      return undefined
+  }
 }
+
+const stepOrder: ReadonlyArray<Measured["step"]> = ["probe", "each", "then"]
 
 const noting = (manager: ShardManagerService, notes: Array<Note>): ShardManagerService => ({
   ...manager,
@@ -95,11 +100,15 @@ const notingDriver = (driver: ShardDriver, shard: ShardId, notes: Array<Note>): 
       notes.push({ shard, sql, params, rows: rowsOf(value).length, millis })
       return value
     })
+  const notingConnection = (connection: ShardConnection): Pick<ShardConnection, "executeValues" | "executeText"> => ({
+    executeValues: (sql, params) => noted(sql, params, connection.executeValues(sql, params), (rows) => rows),
+    executeText: (sql, params, rowsMax) =>
+      noted(sql, params, connection.executeText(sql, params, rowsMax), ({ rows }) => rows)
+  })
   return {
     ...driver,
-    executeValues: (sql, params) => noted(sql, params, driver.executeValues(sql, params), (rows) => rows),
-    executeText: (sql, params, rowsMax) =>
-      noted(sql, params, driver.executeText(sql, params, rowsMax), ({ rows }) => rows)
+    ...notingConnection(driver),
+    reserve: Effect.map(driver.reserve, (session) => ({ ...session, ...notingConnection(session) }))
   }
 }
 

@@ -32,6 +32,10 @@ export interface Request {
   readonly amounts: Amounts
   readonly probe: (place: number, amounts: Amounts, step: number) => Statement
   readonly page: (place: number, amounts: Amounts, skip: number) => Statement
+  /** A step on the shard of this place, in the time that it may take. */
+  readonly limited: <A>(place: number, step: Effect.Effect<A, ShardError>) => Effect.Effect<A, ShardError>
+  /** Shards that run a step at a time. */
+  readonly concurrency: number
 }
 
 /** @since 0.1.0 @category models */
@@ -48,11 +52,11 @@ export interface Answer {
 
 /** @since 0.1.0 @category functions */
 export const run = (request: Request): Effect.Effect<Answer, ShardError> => {
-  const { amounts, order, page, probe, sessions } = request
+  const { amounts, concurrency, limited, order, page, probe, sessions } = request
   const { limit, offset } = amounts
   const step = Skips.stepFor(offset, sessions.length)
   const onAll = <A>(use: (session: ShardSession, place: number) => Effect.Effect<A, ShardError>) =>
-    Effect.forEach(sessions, use, { concurrency: "unbounded" })
+    Effect.forEach(sessions, (session, place) => limited(place, use(session, place)), { concurrency })
   return Effect.gen(function* () {
     yield* onAll((session) => session.control("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"))
     const samples = yield* onAll((session, place) => text(session, probe(place, { offset: 0, limit: offset }, step)))

@@ -60,7 +60,7 @@ const reasonOfFinish = (merge: Merge, finish: Finish): string | undefined => {
     case "Groups":
       return "an aggregate over the rows of some shards is not that of all"
     case "Combine":
-      return "its rows are finished by a PostgreSQL, which needs those of all shards"
+      return finish.rowwise ? undefined : "its rows are finished by a PostgreSQL, which needs those of all shards"
     case "Rows":
       if (finish.page !== undefined) return "which rows LIMIT and OFFSET leave depends on the rows of all shards"
       return isDistinctOn(merge, finish.distinct)

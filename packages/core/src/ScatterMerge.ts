@@ -81,11 +81,15 @@ const deepTexts = (
     sql: fragment.sql,
     params: paramsOf(fragment, { request, amounts, now: page.now, place, rows: [], ...more })
   })
+  const callOf = (shard: ShardId): ShardCall.Call => ({ shard, policy, access: "read" })
   const answer = Effect.scoped(
     Effect.gen(function* () {
       // One after another: whoever has a shard's session waits for sessions of later shards only.
       const sessions = yield* Effect.forEach(shards, (shard) =>
-        Effect.flatMap(options.driver(shard), (driver) => driver.reserve)
+        ShardCall.limited(
+          callOf(shard),
+          Effect.flatMap(options.driver(shard), (driver) => driver.reserve)
+        )
       )
       return yield* DeepPage.run({
         sessions,
@@ -95,12 +99,14 @@ const deepTexts = (
         ),
         amounts: page.amounts,
         probe: (place, amounts, step) => statement(probe, place, amounts, { step }),
-        page: (place, amounts, skip) => statement(pageStatement, place, amounts, { skip })
+        page: (place, amounts, skip) => statement(pageStatement, place, amounts, { skip }),
+        limited: (place, step) => ShardCall.limited(callOf(shards[place] ?? first(shards)), step),
+        concurrency: policy.concurrency
       })
     })
   )
-  const call: ShardCall.Call = { shard: first(shards), policy, access: "read" }
-  return Effect.map(ShardCall.run(call, answer), ({ amounts, results }) => ({
+  // What one shard's page is, the samples of all decide: they are taken anew together.
+  return Effect.map(ShardCall.repeated({ policy, access: "read" }, answer), ({ amounts, results }) => ({
     amounts,
     given: results.map((result, place) => ({ shard: shards[place] ?? first(shards), result }))
   }))
@@ -121,9 +127,15 @@ export const runPartial = (
     Effect.flatMap(textsOrMissing(options, request, page), ({ given, missing }) =>
       given.length === 0
         ? Effect.succeed({ rows: [], missing })
-        : Effect.map(answered(options, request, page, given, operation), (rows) => ({ rows, missing }))
+        : Effect.map(answered(options, reachable(request, given), page, given, operation), (rows) => ({ rows, missing }))
     )
   )
+
+/** A coordinator that is among the shards that answered. */
+const reachable = (request: Request, given: ReadonlyArray<Given>): Request => {
+  const shards = given.map(({ shard }) => shard)
+  return { ...request, coordinator: shards.find((shard) => shard === request.coordinator) ?? first(shards) }
+}
 
 /** The answer out of what shards gave: at least one. */
 const answered = (

@@ -73,7 +73,7 @@ export const run = <A>(call: Call, answer: Effect.Effect<A, ShardError>): Effect
   repeated(call, limited(call, answer))
 
 /** @since 0.1.0 @category functions */
-export const limited = <A>(call: Call, answer: Effect.Effect<A, ShardError>): Effect.Effect<A, ShardError> => {
+export const limited = <A, R>(call: Call, answer: Effect.Effect<A, ShardError, R>): Effect.Effect<A, ShardError, R> => {
   const { shardTimeout } = call.policy
   return shardTimeout === undefined ? answer : Deadline.within(answer, shardTimeout, () => timedOut(call, shardTimeout))
 }

@@ -38,7 +38,7 @@ describe("explain with analyze", () => {
 
   it.scoped("what each shard gave and its own account, then what finished it", () =>
     Effect.gen(function* () {
-      const told = (shard: string, step: "each" | "then", text: string, rows = 1) => ({
+      const told = (shard: string, step: "probe" | "each" | "then", text: string, rows = 1) => ({
         shard,
         step,
         rows,
@@ -52,6 +52,9 @@ describe("explain with analyze", () => {
       expect(yield* analyzed("all")).toEqual({ rows: 3, millis: 0, statements: each("all") })
       expect(yield* analyzed("sorted")).toEqual({ rows: 3, millis: 0, statements: each("part") })
       expect(yield* analyzed("limited")).toMatchObject({ rows: 1, statements: each("part") })
+      expect(yield* analyzed("deep")).toMatchObject({
+        statements: [...[shard1, shard2, shard3].map((shard) => told(shard, "probe", "probe")), ...each("behind")]
+      })
       // What a shard is asked ahead, the moment of the statement, is no part of it.
       expect(yield* analyzed("dated")).toMatchObject({ rows: 3, statements: each("part") })
       expect(yield* analyzed("by id $1", [on2])).toMatchObject({

@@ -158,6 +158,22 @@ describe("shardTimeout", () => {
     })
   )
 
+  it.scoped("of a page far down, each step on each shard", () =>
+    Effect.gen(function* () {
+      for (const step of ["probe", "behind"]) {
+        const interrupted: Array<string> = []
+        const behave: Behaviour = (shard, sql, before) =>
+          sql === step ? slow({ [shard2]: 60_000 }, interrupted)(shard, sql, before) : well(shard, sql, before)
+        const { log, router, sql } = yield* make(behave, { shardTimeout: "1 second", retry: Schedule.recurs(1) })
+        const exit = yield* clocked(router.query(sql`deep`), "1 second", "1 second")
+        expect(exit).toMatchObject(Exit.fail({ _tag: "ShardTimeout", shard: shard2, timeoutMillis: 1_000 }))
+        expect(interrupted).toEqual([shard2, shard2])
+        // The samples of all decide on each page: they are taken anew together.
+        expect(log.filter((line) => line.endsWith("probe"))).toHaveLength(6)
+      }
+    })
+  )
+
   it.scoped("of one shard: reads and writes, pinned and in a transaction", () =>
     Effect.gen(function* () {
       const { router, sql } = yield* make(slow({ [shard2]: 1_000 }), { shardTimeout: "1 second" })
@@ -230,6 +246,7 @@ describe("concurrency", () => {
         all: router.query(sql`all`, { concurrency }),
         stream: Stream.runCollect(router.stream(sql`all`, { concurrency })),
         sorted: router.query(sql`sorted`, { concurrency }),
+        deep: router.query(sql`deep`, { concurrency }),
         partial: router.queryPartial(sql`sorted`, { concurrency }),
         combined: router.query(sql`combined`, { concurrency }),
         onAllShards: ShardRouter.withPolicy(router.onAllShards(sql`read`), { concurrency })
@@ -410,6 +427,22 @@ describe("queryPartial", () => {
       })
       for (let read = 0; read < 3; read++) {
         expect(yield* router.queryPartial(sql`countries`)).toMatchObject({ rows: [{}], missing: [] })
+      }
+    })
+  )
+
+  it.scoped("what a PostgreSQL only sorts is sorted by one that answers", () =>
+    Effect.gen(function* () {
+      for (let turn = 0; turn < 3; turn++) {
+        const { log, router, sql } = yield* make(down)
+        for (let before = 0; before < turn; before++) yield* Effect.ignore(router.query(sql`sorted elsewhere`))
+        log.length = 0
+        expect(yield* router.queryPartial(sql`sorted elsewhere`)).toMatchObject({
+          rows: [{ transformed: true }],
+          missing
+        })
+        expect(log.filter((line) => line.endsWith("whole"))).toHaveLength(1)
+        expect(log).not.toContain("shard_2 whole")
       }
     })
   )

@@ -50,7 +50,8 @@ const combine: Finish = {
   statement: { sql: "whole", params: [] },
   page: undefined,
   gathered: [],
-  crossed: false
+  crossed: false,
+  rowwise: false
 }
 
 export const plans: Record<string, Plan> = {
@@ -68,6 +69,12 @@ export const plans: Record<string, Plan> = {
   "distinct on": merged({ ...rowsFinish, distinct: [0] }),
   counted: merged({ _tag: "Groups", keys: [], aggregates: [], kinds: [], order: [], page: undefined }),
   combined: merged(combine),
+  "sorted elsewhere": merged({ ...combine, rowwise: true }),
+  deep: merged({
+    ...rowsFinish,
+    page: { ...page, offset: { _tag: "Constant", rows: 5_000 } },
+    deep: { probe: { sql: "probe", params: [] }, page: { sql: "behind", params: [] } }
+  }),
   countries: { _tag: "AnyShard", tables: ["countries"] }
 }
 

@@ -41,7 +41,7 @@ const [on2] = idsOn("shard_2")
 
 /** `brake(id)` gives id, after the seconds that `braking` says of its shard; below zero it fails. */
 const schema = [
-  'create table users (id int8 primary key, name text collate "C", visits int not null default 0)',
+  'create table users (id int8 primary key, name text collate "C", title text collate "unicode", visits int not null default 0)',
   "create table braking (seconds float8 not null)",
   "insert into braking values (0)",
   `create function brake(id int8) returns int8 language plpgsql volatile as $$
@@ -237,6 +237,7 @@ describe("policies", () => {
           "select id from users",
           "select id from users order by id desc",
           "select distinct id from users order by id",
+          "select id from users order by title, id",
           "select id, row_number() over (partition by id) from users where now() > '2020-01-01'",
           "select u.id from users u where not exists (select from users v where v.id = u.id and v.visits > 0)"
         ]) {
@@ -247,6 +248,7 @@ describe("policies", () => {
         for (const text of [
           "select count(*) from users",
           "select id from users order by id limit 3",
+          "select id from users order by title, id limit 3",
           "select distinct on (name) id from users order by name",
           `update users set visits = 1 where id = ${on2}`
         ]) {

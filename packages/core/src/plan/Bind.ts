@@ -122,6 +122,8 @@ const bindRouted = (
       return Either.right({ _tag: "Concatenated", shards: several })
     case "Merge":
       return Either.right({ _tag: "Merged", shards: several, merge: scatter.merge })
+    case "OneKey":
+      throw new Error("a statement of one key came to several shards")
     case "Refuse":
       return Either.left(scatter.refusal)
   }

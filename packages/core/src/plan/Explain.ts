@@ -92,7 +92,7 @@ export interface Analysis {
  */
 export interface Measured {
   readonly shard: ShardId
-  readonly step: "each" | "then"
+  readonly step: "probe" | "each" | "then"
   readonly rows: number
   readonly millis: number
   readonly plan: unknown
@@ -341,12 +341,18 @@ export const format = (explanation: Explanation): string => {
 const formatAnalysis = ({ millis, rows, statements }: Analysis): ReadonlyArray<string> => [
   `answer:   ${formatCost(rows, millis)}`,
   ...statements.flatMap(({ plan, shard, step, ...cost }) => [
-    `${step === "each" ? "ran:      " : "finished: "}${shard}, ${formatCost(cost.rows, cost.millis)}`,
+    `${stepNames[step]}${shard}, ${formatCost(cost.rows, cost.millis)}`,
     ...(typeof plan === "string" ? plan : JSON.stringify(plan, undefined, 2))
       .split("\n")
       .map((line) => `          ${line}`)
   ])
 ]
+
+const stepNames: Readonly<Record<Measured["step"], string>> = {
+  probe: "probed:   ",
+  each: "ran:      ",
+  then: "finished: "
+}
 
 const formatCost = (rows: number, millis: number): string =>
   `${rows} ${rows === 1 ? "row" : "rows"} in ${millis.toFixed(3)} ms`

@@ -162,6 +162,8 @@ export type Finish =
       readonly gathered: ReadonlyArray<string>
       /** Rows of different scans are compared pair by pair: how many pairs there are is bounded. */
       readonly crossed: boolean
+      /** Each row of the answer is one that a shard gave, whatever the others give: only their order is made here. */
+      readonly rowwise: boolean
     }
 
 /** @since 0.1.0 @category models */

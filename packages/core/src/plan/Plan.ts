@@ -40,6 +40,7 @@ export type Access = "read" | "write"
  *
  * - `Concatenate`: the same text on each shard; the answer is the rows of all, in no order.
  * - `Merge`: a statement made for the shards on each of them, and their rows made one answer.
+ * - `OneKey`: all references are limited to one and the same key, so there is never more than one shard.
  * - `Refuse`: the statement is exact on one shard only; on more it is refused, for this reason.
  *
  * @since 0.1.0
@@ -47,6 +48,7 @@ export type Access = "read" | "write"
  */
 export type Scatter =
   | { readonly _tag: "Concatenate" }
+  | { readonly _tag: "OneKey" }
   | { readonly _tag: "Merge"; readonly merge: Merge }
   | { readonly _tag: "Refuse"; readonly refusal: UnsupportedQuery }
 

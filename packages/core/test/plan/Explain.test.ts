@@ -178,7 +178,8 @@ describe("Explain", () => {
         },
         page: undefined,
         gathered: [],
-        crossed: false
+        crossed: false,
+        rowwise: false
       }
     }
     expect(explained({ ...plan, scatter: { _tag: "Merge", merge: combined } } as Plan, [250, 10])).toMatch(

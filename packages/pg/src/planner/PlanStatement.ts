@@ -112,7 +112,7 @@ const planOf = (subject: Subject): Plan => {
     ...analyzed.leaves.map((leaf) => leafReference(analyzed, leaf)),
     ...analyzed.writes.map((write) => writeReference(analyzed, write))
   ]
-  return { _tag: "Routed", access, references, singles, ...scatterOf(subject, access), tables }
+  return { _tag: "Routed", access, references, singles, ...scatterOf(subject, access, references), tables }
 }
 
 const isWriting = (analyzed: Analyzed): boolean => analyzed.isWrite || analyzed.locks.length > 0
@@ -181,7 +181,11 @@ const branchConstraint = (
 /** What may run on several shards, and why nothing cheaper. */
 type Scattered = Pick<Extract<Plan, { readonly _tag: "Routed" }>, "scatter" | "notes">
 
-const scatterOf = (subject: Subject, access: Access): Scattered => {
+const scatterOf = (
+  subject: Subject,
+  access: Access,
+  references: ReadonlyArray<ShardedReference>
+): Scattered => {
   const { sql, study } = subject
   const refused = (refusal: Draft): Scattered => ({
     scatter: { _tag: "Refuse", refusal: toError(refusal, sql) },
@@ -192,11 +196,13 @@ const scatterOf = (subject: Subject, access: Access): Scattered => {
   if (select === undefined) throw new Error("a read is a SELECT")
   const drivers = align(study.analyzed)
   // Branches of a set operation are not aligned with each other; that it is one is what there is to say.
-  const level = Either.isRight(drivers) || isSetOperation(select) ? Concatenate.refusal(study.analyzed) : undefined
+  const level = Either.isRight(drivers) || isSetOperation(select) ? Concatenate.obstacle(study.analyzed) : undefined
   const whole = level ?? (Either.isLeft(drivers) ? drivers.left : undefined)
   if (whole === undefined) return { scatter: { _tag: "Concatenate" }, notes: [] }
   const problem = unshared(study.analyzed)
   if (problem !== undefined) return refused(problem)
+  // The usual case: nothing is to be merged, so no shard is asked for types.
+  if (isOneKey(references)) return { scatter: { _tag: "OneKey" }, notes: [] }
   const merged = stoppable(() => {
     const context = contextOf(subject)
     return Either.isRight(drivers) && !dependsOnOrder(study.analyzed)
@@ -206,12 +212,24 @@ const scatterOf = (subject: Subject, access: Access): Scattered => {
   if (Either.isRight(merged)) {
     return {
       scatter: { _tag: "Merge", merge: withNow(merged.right) },
-      notes: [`not CoLocatedScatter: ${whole.reason}`, ...notMerged(merged.right)]
+      notes: [`not CoLocatedScatter: ${whole}`, ...notMerged(merged.right)]
     }
   }
   if (merged.left._tag === "Refused" && !merged.left.unknownName) return refused(merged.left.refusal)
   throw new Stopped(merged.left)
 }
+
+/** Whatever the parameters, all references are limited to the same key. */
+const isOneKey = (references: ReadonlyArray<ShardedReference>): boolean => {
+  const [first, ...others] = references.map(({ constraint, keyspace }) =>
+    constraintsOf(constraint).flatMap((part) => (part._tag === "Equals" ? [JSON.stringify([keyspace, part.operands])] : []))
+  )
+  return (first ?? []).some((key) => others.every((keys) => keys.includes(key)))
+}
+
+/** What all must hold. */
+const constraintsOf = (constraint: Constraint.Constraint): ReadonlyArray<Constraint.Constraint> =>
+  constraint._tag === "And" ? constraint.parts : [constraint]
 
 const isSetOperation = ({ op }: SelectStmt): boolean => op !== undefined && op !== "SETOP_NONE"
 

@@ -249,60 +249,6 @@ export const entries = {
     hint: "Limit the selected key column with equality to constants or parameters",
     example: "insert into orders (user_id, id) select u.id + 1, 1 from users u where u.id = 1"
   },
-  SL4001: {
-    title: "ORDER BY over several shards",
-    reason: "ORDER BY needs the rows of all shards merged",
-    hint: narrow,
-    example: "select * from users order by name"
-  },
-  SL4002: {
-    title: "LIMIT and OFFSET over several shards",
-    reason: "{clause} needs the rows of all shards merged",
-    hint: narrow,
-    example: "select * from users limit 10"
-  },
-  SL4003: {
-    title: "Aggregates over several shards",
-    reason: "{clause} needs the rows of all shards merged",
-    hint: narrow,
-    example: "select count(*) from users"
-  },
-  SL4004: {
-    title: "DISTINCT over several shards",
-    reason: "DISTINCT needs the rows of all shards merged",
-    hint: narrow,
-    example: "select distinct name from users"
-  },
-  SL4005: {
-    title: "Window functions over several shards",
-    reason: "window functions need the rows of all shards merged",
-    hint: narrow,
-    example: "select row_number() over () from users"
-  },
-  SL4006: {
-    title: "Set operations over several shards",
-    reason: "{clause} needs the rows of all shards merged",
-    hint: narrow,
-    example: "select id from users union all select user_id from orders"
-  },
-  SL4007: {
-    title: "Sharded tables that are not joined on their key",
-    reason: "{table} is not joined on the shard key with {driver}, so rows of different shards could meet",
-    hint: "Join the tables on their whole key, or limit each of them to one key",
-    example: "select * from users u join orders o on o.id = u.id"
-  },
-  SL4008: {
-    title: "Rows that would repeat on every shard",
-    reason: "the statement also returns rows that do not come from a sharded table: each shard would return them",
-    hint: narrow,
-    example: "select * from countries c left join users u on u.country = c.code"
-  },
-  SL4009: {
-    title: "Tables of different keyspaces",
-    reason: "{table} (keyspace {keyspace}) and {driver} (keyspace {other}) do not share their shards",
-    hint: "Limit each of them to one key of the same shard, or query them one after another",
-    example: "select * from users u, regions r"
-  },
   SL4010: {
     title: "Row locks on several shards",
     reason: "row locks would be taken on several shards",
@@ -321,23 +267,11 @@ export const entries = {
     hint: narrow,
     example: "select * from users, settings"
   },
-  SL4014: {
-    title: "Subqueries whose answer may differ from shard to shard",
-    reason: "a subquery over reference tables uses {clause}, whose answer may differ from shard to shard",
-    hint: "Run the subquery first and pass its answer as a parameter",
-    example: "select * from users where country in (select code from countries limit 1)"
-  },
   SL4015: {
     title: "Moving dates as text",
     reason: "{literal} means another moment on each shard if it is read as a date or time",
     hint: "Pass the date as a parameter",
     example: "select * from users where created_at < 'now'"
-  },
-  SL4016: {
-    title: "Recursive queries over several shards",
-    reason: "a recursive query needs the rows of all shards",
-    hint: narrow,
-    example: "with recursive t as (select id from users union all select id + 1 from t where id < 3) select * from t"
   },
   SL4017: {
     title: "Output columns that cannot be told apart",

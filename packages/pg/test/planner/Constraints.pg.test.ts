@@ -139,6 +139,13 @@ const compare = (world: Cluster.World, { params, sql }: Predicates.Statement, se
     )
   })
 
+const statement = (r: Generator.Random, keyspace: string): Predicates.Statement =>
+  keyspace === "pair"
+    ? Predicates.pair(r)
+    : r.chance(0.4)
+      ? Predicates.joined(r, keyspace)
+      : Predicates.select(r, keyspace)
+
 const none = (): Seen => ({ ran: 0, narrow: 0, one: 0, refused: 0, failed: 0 })
 
 describe("random conditions on keys", () => {
@@ -152,7 +159,7 @@ describe("random conditions on keys", () => {
           const seen = none()
           for (let i = 0; i < count; i++) {
             const r = Generator.random(seed * 1_000_003 + i)
-            yield* compare(world, keyspace === "pair" ? Predicates.pair(r) : Predicates.select(r, keyspace), seen)
+            yield* compare(world, statement(r, keyspace), seen)
           }
           if (process.env["COUNT"] !== undefined) process.stderr.write(`${keyspace} ${JSON.stringify(seen)}\n`)
           expect(seen.ran, keyspace).toBeGreaterThan(count / 2)

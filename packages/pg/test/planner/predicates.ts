@@ -316,6 +316,61 @@ export const select = (r: Random, keyspace: string): Statement => {
   }
 }
 
+/**
+ * Outer joins, on the key or on anything else, with short conditions on few keys on either side of them: what holds
+ * where a row may be NULL-extended.
+ */
+export const joined = (r: Random, keyspace: string): Statement => {
+  const state: State = { r, params: [] }
+  const tables = keyspaces[keyspace] ?? []
+  const source = (alias: string): string => {
+    const name = r.pick(tables).name
+    return r.chance(0.75)
+      ? `${name} ${alias}`
+      : `(select * from ${name} i where ${short(state, tables, ["i"], 1)}) ${alias}`
+  }
+  const on = (one: string, other: string) => {
+    const key = `${one}.k = ${other}.k`
+    const rest = short(state, tables, r.chance(0.5) ? [other] : [one, other], 1)
+    return r.pick([() => key, () => `${key} and ${rest}`, () => rest])()
+  }
+  const kind = () => r.pick(["left", "left", "right", "join"]).replace("join", "inner")
+  const two = () => `${source("a")} ${kind()} join ${source("b")} on ${on("a", "b")}`
+  const joins = r.pick([
+    two,
+    two,
+    () => `${two()} ${kind()} join ${source("c")} on ${on(r.pick(["a", "b"]), "c")}`,
+    () => `${source("c")} ${kind()} join (${two()}) on ${on("c", r.pick(["a", "b"]))}`,
+    () => `${source("a")} full join ${source("b")} on a.k = b.k`
+  ])()
+  const visible = / c on | c left | c right | c inner /.test(joins) ? ["a", "b", "c"] : ["a", "b"]
+  const shown = visible.map((alias) => `${alias}.k, ${alias}.x`).join(", ")
+  return done(state, `select ${shown} from ${joins} where ${short(state, tables, visible, 2)}`)
+}
+
+const short = (state: State, tables: ReadonlyArray<Table>, aliases: ReadonlyArray<string>, depth: number): string => {
+  const { r } = state
+  const kind = tables[0]?.key ?? "integer"
+  const part = () => short(state, tables, aliases, depth - 1)
+  if (depth > 0 && r.chance(0.6)) {
+    return r.pick([() => `(${part()} or ${part()})`, () => `(${part()} and ${part()})`, () => `not (${part()})`])()
+  }
+  const alias = r.pick(aliases)
+  const few = kind === "bool" ? domains.bool : domains[kind].slice(2, 6)
+  const one = () =>
+    r.chance(0.15) ? `${param(state, r.pick(few))}::${arrayTypes[kind][0]}` : literal(kind, r.pick(few))
+  return r.pick([
+    () => `${alias}.k = ${one()}`,
+    () => `${alias}.k = ${one()}`,
+    () => `${alias}.k in (${one()}, ${one()})`,
+    () => `${alias}.k ${r.pick(orders)} ${one()}`,
+    () => `${alias}.k is ${r.pick(["", "", "not "])}null`,
+    () => `${alias}.k is not distinct from ${one()}`,
+    () => `${alias}.x is ${r.pick(["", "not "])}null`,
+    () => `${alias}.x ${r.pick(orders)} ${r.int(12)}`
+  ])()
+}
+
 const done = ({ params }: State, sql: string): Statement => ({ sql, params })
 
 /** Keys of two columns. */

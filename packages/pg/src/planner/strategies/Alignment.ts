@@ -18,9 +18,9 @@ import * as StatementTime from "../rules/StatementTime.js"
 const top: BlockId = 0
 
 /** @since 0.1.0 @category functions */
-export const align = (analyzed: Analyzed): Either.Either<ReadonlyArray<Driver>, Draft> => {
-  const refusal = unshared(analyzed) ?? subqueries(analyzed)
-  return refusal === undefined ? alignment(analyzed) : Either.left(refusal)
+export const align = (analyzed: Analyzed): Either.Either<ReadonlyArray<Driver>, string> => {
+  const obstacle = unshared(analyzed)?.reason ?? subqueries(analyzed)
+  return obstacle === undefined ? alignment(analyzed) : Either.left(obstacle)
 }
 
 /**
@@ -87,12 +87,12 @@ const values = (analyzed: Analyzed): Draft | undefined => {
  * A subquery over copies alone is computed once on one PostgreSQL, but once a shard here: if rows may come in any order,
  * it must not depend on it. (Correlated ones are computed anew for each row anyway.)
  */
-const subqueries = (analyzed: Analyzed): Draft | undefined => {
+const subqueries = (analyzed: Analyzed): string | undefined => {
   const sharded = new Set(analyzed.leaves.flatMap((leaf) => blocksAround(analyzed, leaf.block)))
   for (const [block, info] of analyzed.blocks.entries()) {
     if (block === top || sharded.has(block) || info.correlated) continue
     const loose = info.traits.find(isOrderDependent)
-    if (loose !== undefined) return draft("SL4014", { clause: loose.clause }, loose.location)
+    if (loose !== undefined) return `a subquery over reference tables uses ${loose.clause}, whose answer may differ from shard to shard`
   }
   return undefined
 }
@@ -132,7 +132,7 @@ export interface Driver {
   readonly key: ReadonlyArray<ColumnId>
 }
 
-const alignment = (analyzed: Analyzed): Either.Either<ReadonlyArray<Driver>, Draft> => {
+const alignment = (analyzed: Analyzed): Either.Either<ReadonlyArray<Driver>, string> => {
   const drivers = analyzed.leaves.flatMap((leaf) => driverOf(analyzed, leaf) ?? [])
   const row = closure(analyzed, { block: top })
   // Real at every level on the way out: a NULL-extended row inside a derived table would come out on each shard.
@@ -145,19 +145,11 @@ const alignment = (analyzed: Analyzed): Either.Either<ReadonlyArray<Driver>, Dra
       (guard, id) => row.isGuardActive(id) || around.every((relation) => !guard.relations.has(relation))
     )
   })
-  const refusals = real.map((driver) => misaligned(analyzed, driver))
-  const found = real.filter((_, index) => refusals[index] === undefined)
+  const obstacles = real.map((driver) => misaligned(analyzed, driver))
+  const found = real.filter((_, index) => obstacles[index] === undefined)
   return found.length > 0
     ? Either.right(found)
-    : Either.left(recursion(analyzed) ?? refusals[0] ?? draft("SL4008", {}, analyzed.leaves[0]?.location))
-}
-
-/** The better word for it, where rows are looked for again and again. */
-const recursion = (analyzed: Analyzed): Draft | undefined => {
-  const blocks = analyzed.leaves.flatMap((leaf) => blocksAround(analyzed, leaf.block))
-  const traits = blocks.flatMap((block) => analyzed.blocks[block]?.traits ?? [])
-  const found = traits.find((trait) => trait.kind === "recursive")
-  return found === undefined ? undefined : draft("SL4016", {}, found.location)
+    : Either.left(obstacles[0] ?? "it also returns rows that do not come from a sharded table")
 }
 
 /** Follows the leaf's key outwards, through derived tables that hand it on, to the outermost FROM list. */
@@ -186,19 +178,10 @@ const outwards = (analyzed: Analyzed, key: ReadonlyArray<ColumnId>) => {
   return undefined
 }
 
-const misaligned = (analyzed: Analyzed, driver: Driver): Draft | undefined => {
+const misaligned = (analyzed: Analyzed, driver: Driver): string | undefined => {
   for (const leaf of analyzed.leaves) {
     if (leaf.table.keyspace !== driver.leaf.table.keyspace) {
-      return draft(
-        "SL4009",
-        {
-          table: leaf.alias,
-          keyspace: leaf.table.keyspace,
-          driver: driver.leaf.alias,
-          other: driver.leaf.table.keyspace
-        },
-        leaf.location
-      )
+      return `${leaf.alias} (keyspace ${leaf.table.keyspace}) and ${driver.leaf.alias} (keyspace ${driver.leaf.table.keyspace}) do not share their shards`
     }
     const closed = closure(analyzed, { block: leaf.block, relation: leaf.relation })
     const isAligned =
@@ -207,7 +190,7 @@ const misaligned = (analyzed: Analyzed, driver: Driver): Draft | undefined => {
         const other = driver.key[index]
         return other !== undefined && closed.same(column, other)
       })
-    if (!isAligned) return draft("SL4007", { table: leaf.alias, driver: driver.leaf.alias }, leaf.location)
+    if (!isAligned) return `${leaf.alias} is not joined on the shard key with ${driver.leaf.alias}`
   }
   return undefined
 }

@@ -113,7 +113,8 @@ const groupingOf = (level: Level, shipping: Shipping, targets: ReadonlyArray<Nod
   const { select } = level
   const item = (node: Node): Node => {
     const set = Ast.as("GroupingSet", node)
-    if (set !== undefined) return { GroupingSet: { ...set, content: (set.content ?? []).map(item) } }
+    if (set?.content !== undefined) return { GroupingSet: { ...set, content: set.content.map(item) } }
+    if (set !== undefined) return node
     const row = Ast.as("RowExpr", node)
     if (row?.row_format === "COERCE_IMPLICIT_CAST") return { RowExpr: { ...row, args: (row.args ?? []).map(item) } }
     const meant = groupItem(select, level.scope, node)

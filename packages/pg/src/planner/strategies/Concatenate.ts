@@ -7,43 +7,42 @@
  * @since 0.1.0
  */
 import type { Analyzed, Trait } from "../analysis/Model.js"
-import { type Draft, draft } from "../Refusal.js"
 
 /**
- * What the outermost level does with its rows, as the refusal that it would be.
+ * What the outermost level does with its rows that needs those of other shards, in words.
  *
  * @since 0.1.0
  * @category functions
  */
-export const refusal = (analyzed: Analyzed): Draft | undefined => {
+export const obstacle = (analyzed: Analyzed): string | undefined => {
   for (const trait of analyzed.blocks[0]?.traits ?? []) {
-    const found = traitRefusal(trait)
+    const found = traitObstacle(trait)
     if (found !== undefined) return found
   }
   const time = analyzed.functions.find((use) => use.stability === "shard")
-  return time === undefined ? undefined : draft("SL4011", { function: time.name }, time.location)
+  return time === undefined ? undefined : `${time.name} must be the same on all shards`
 }
 
-const traitRefusal = ({ clause, kind, location }: Trait): Draft | undefined => {
+const traitObstacle = ({ clause, kind }: Trait): string | undefined => {
   switch (kind) {
     case "order":
-      return draft("SL4001", {}, location)
+      return needsRows("ORDER BY")
     case "limit":
-      return draft("SL4002", { clause }, location)
     case "aggregate":
-      return draft("SL4003", { clause }, location)
+    case "setOperation":
+      return needsRows(clause)
     case "distinct":
     case "distinctOn":
-      return draft("SL4004", {}, location)
+      return needsRows("DISTINCT")
     case "window":
-      return draft("SL4005", {}, location)
-    case "setOperation":
-      return draft("SL4006", { clause }, location)
+      return "window functions need the rows of all shards"
     case "lock":
-      return draft("SL4010", {}, location)
+      return "row locks would be taken on several shards"
     case "recursive":
-      return draft("SL4016", {}, location)
+      return needsRows("a recursive query")
     case "array":
       return undefined
   }
 }
+
+const needsRows = (clause: string): string => `${clause} needs the rows of all shards`

@@ -287,9 +287,10 @@ const partsOf = (context: Context, level: Level, upper: Upper, targets: Readonly
 
 const groupNode = (upper: Upper, level: Level, node: Node): Node => {
   const set = Ast.as("GroupingSet", node)
-  if (set !== undefined) {
-    return { GroupingSet: { ...set, content: (set.content ?? []).map((child) => groupNode(upper, level, child)) } }
+  if (set?.content !== undefined) {
+    return { GroupingSet: { ...set, content: set.content.map((child) => groupNode(upper, level, child)) } }
   }
+  if (set !== undefined) return node
   const row = Ast.as("RowExpr", node)
   if (row?.row_format === "COERCE_IMPLICIT_CAST") {
     return { RowExpr: { ...row, args: (row.args ?? []).map((child) => groupNode(upper, level, child)) } }

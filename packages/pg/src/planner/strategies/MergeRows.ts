@@ -39,10 +39,18 @@ export const mergeRows = (context: Context, level: Level, distinct: boolean): Me
   const kinds = kindsOf(context, split, types)
   const order = parts.sorts.flatMap((item) => sortKey(item.sort, item.place))
   const why = notMerged(context, parts, order, kinds)
-  if (why !== undefined) return { ...combined(context, split, own), why }
+  if (why !== undefined) return { ...rowwise(combined(context, split, own), parts), why }
   const outputs = outputsOf(context, types)
   const deep = page?.offset === undefined || unique !== undefined ? undefined : deepStatements(context, split, order)
   return { statement, kinds, outputs, finish: { _tag: "Rows", order, distinct: unique, page, deep } }
+}
+
+/** Without a page, and where whole rows alone come once, PostgreSQL does nothing but sort the shards' rows. */
+const rowwise = (merged: Merged, { paging, split, unique }: Parts): Merged => {
+  const { finish } = merged
+  if (finish._tag !== "Combine" || paging._tag !== "None") return merged
+  const isWhole = unique === undefined || split.names.every((_, index) => unique.includes(index))
+  return isWhole ? { ...merged, finish: { ...finish, rowwise: true } } : merged
 }
 
 /** What JavaScript cannot do with the shards' rows; undefined: nothing. */

@@ -93,7 +93,7 @@ const branchOf = (
   const { analyzed } = study.right
   if (unshared(analyzed) !== undefined) return undefined
   if (analyzed.leaves.length === 0) return once(side, own)
-  return Either.isRight(align(analyzed)) && Concatenate.refusal(analyzed) === undefined ? side : undefined
+  return Either.isRight(align(analyzed)) && Concatenate.obstacle(analyzed) === undefined ? side : undefined
 }
 
 /** On one shard only: what is read is alike everywhere, or nothing is. */

@@ -11,14 +11,12 @@ import type { Node, SelectStmt, WindowDef } from "libpg-query"
 import * as Ast from "../Ast.js"
 import type { ColumnId } from "../analysis/Model.js"
 import type { Level } from "../analysis/Walk.js"
-import { draft } from "../Refusal.js"
-import { refuse } from "../SchemaView.js"
 import { targetsOf } from "../rules/Targets.js"
 import * as Fragments from "../rewrite/Fragments.js"
 import * as Tree from "../rewrite/Tree.js"
 import { coversKey, type Driver } from "./Alignment.js"
 import { rowsOf } from "./CombineRows.js"
-import { columnOf, type Context } from "./Context.js"
+import { columnOf, type Context, refuseRewrite } from "./Context.js"
 import type { Merged } from "./Merged.js"
 import { groupsSplit, mergeGroups } from "./MergeGroups.js"
 import { mergeRows, rowsSplit } from "./MergeRows.js"
@@ -27,7 +25,7 @@ import { combined, type Split } from "./Split.js"
 /** @since 0.1.0 @category functions */
 export const merging = (context: Context, select: SelectStmt, drivers: ReadonlyArray<Driver>): Merged => {
   const level = context.study.levels.get(select)
-  if (level === undefined) return refuse(draft("SL4006", { clause: "a set operation" }, undefined))
+  if (level === undefined) return refuseRewrite("a set operation")
   const step = firstStep(context, level, drivers)
   switch (step._tag) {
     case "Groups":
