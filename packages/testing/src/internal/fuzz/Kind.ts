@@ -90,6 +90,8 @@ const table: { readonly [K in Kind]: Definition } = {
   approximate: { sql: "float8", values: ["0.1", "0.2", "1.1", "2.7"] }
 }
 
+export const all = Object.keys(table) as ReadonlyArray<Kind>
+
 export const sql = (kind: Kind): string => table[kind].sql
 
 export const values = (kind: Kind): ReadonlyArray<string> => table[kind].values

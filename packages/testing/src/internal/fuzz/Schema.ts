@@ -51,21 +51,32 @@ export interface Schema {
   readonly keyspaces: ReadonlyArray<Keyspace>
   readonly tables: ReadonlyArray<Table>
   readonly views: ReadonlyArray<View>
+  /** The values of each kind that rows have, and most constants. */
+  readonly values: Values
   /** How unevenly slots are spread: 0 is evenly, 1 gives the last shard almost nothing. */
   readonly skew: number
 }
 
+export type Values = { readonly [K in Kind.Kind]: ReadonlyArray<string> }
+
+/** Few of each, so that conditions hit and joins meet. */
+const someValues = (random: Random.Random): Values => {
+  const chosen = Kind.all.map((kind) => [kind, random.some(Kind.values(kind), random.between(3, 6))] as const)
+  return Object.fromEntries(chosen) as Record<Kind.Kind, ReadonlyArray<string>>
+}
+
 export const generate = (seed: number): Schema => {
   const random = Random.make(seed)
+  const values = someValues(random)
   const keyspaces = keyspacesOf(random)
   const tables = [
     ...keyspaces.flatMap((keyspace, index) =>
       Array.from({ length: keyspaces.length === 1 ? 4 : index === 0 ? 3 : random.between(1, 2) }, (_, nth) =>
-        shardedTable(random, keyspace, `${keyspace.name}_${nth}`)
+        shardedTable(random, values, keyspace, `${keyspace.name}_${nth}`)
       )
     ),
-    ...Array.from({ length: random.between(1, 2) }, (_, nth) => otherTable(random, `ref_${nth}`, "Reference")),
-    ...Array.from({ length: random.between(1, 2) }, (_, nth) => otherTable(random, `lone_${nth}`, "Single"))
+    ...Array.from({ length: random.between(1, 2) }, (_, nth) => otherTable(random, values, `ref_${nth}`, "Reference")),
+    ...Array.from({ length: random.between(1, 2) }, (_, nth) => otherTable(random, values, `lone_${nth}`, "Single"))
   ]
   return {
     seed,
@@ -77,6 +88,7 @@ export const generate = (seed: number): Schema => {
     ]),
     keyspaces,
     tables,
+    values,
     views: tables.flatMap((table) => (random.chance(0.5) ? [viewOf(random, table)] : [])).slice(0, 4),
     skew: random.weighted([
       [5, 0],
@@ -125,7 +137,7 @@ const keyKind = (random: Random.Random, kind: Kind.Kind): Kind.Kind => {
   }
 }
 
-const shardedTable = (random: Random.Random, keyspace: Keyspace, name: string): Table => {
+const shardedTable = (random: Random.Random, values: Values, keyspace: Keyspace, name: string): Table => {
   const names = keyspace.types.map((_, index) => `k${index === 0 ? "" : index}`)
   const hasPrimaryKey = random.chance(0.7)
   const keyIsNullable = !hasPrimaryKey && random.chance(0.6)
@@ -137,7 +149,7 @@ const shardedTable = (random: Random.Random, keyspace: Keyspace, name: string): 
   const hasId = hasPrimaryKey || random.chance(0.5)
   const id: ReadonlyArray<Column> = hasId ? [{ name: "id", kind: "int4", nullable: false }] : []
   const columns = shuffled(random, [...key, ...id, ...attributes(random)])
-  return withRows(random, {
+  return withRows(random, values, {
     name,
     columns,
     placement: { _tag: "Sharded", keyspace: keyspace.name, key: names },
@@ -146,10 +158,10 @@ const shardedTable = (random: Random.Random, keyspace: Keyspace, name: string): 
   })
 }
 
-const otherTable = (random: Random.Random, name: string, placed: "Reference" | "Single"): Table => {
+const otherTable = (random: Random.Random, values: Values, name: string, placed: "Reference" | "Single"): Table => {
   const hasId = random.chance(0.7)
   const id: ReadonlyArray<Column> = hasId ? [{ name: "id", kind: "int4", nullable: false }] : []
-  return withRows(random, {
+  return withRows(random, values, {
     name,
     columns: [...id, ...attributes(random)],
     placement: placed === "Reference" ? { _tag: "Reference" } : { _tag: "Single", shard: random.int(5) },
@@ -171,24 +183,27 @@ const attributes = (random: Random.Random): ReadonlyArray<Column> => {
   ]
 }
 
-const withRows = (random: Random.Random, table: Omit<Table, "rows">): Table => {
+const withRows = (random: Random.Random, values: Values, table: Omit<Table, "rows">): Table => {
   const count =
     table.placement._tag === "Sharded"
       ? random.weighted([
-          [1, 0],
+          [0.6, 0],
           [1, random.between(1, 4)],
-          [4, random.between(10, 25)],
-          [4, random.between(25, 60)]
+          [4, random.between(8, 18)],
+          [4, random.between(18, 36)]
         ])
       : random.weighted([
-          [1, 0],
+          [0.6, 0],
           [6, random.between(3, 9)],
-          [2, random.between(10, 20)]
+          [2, random.between(10, 16)]
         ])
+  const isKey = (name: string) => table.placement._tag === "Sharded" && table.placement.key.includes(name)
+  // Keys of some tables are many, so that every shard has some.
+  const keyValues = random.chance(0.6) ? Kind.values : (kind: Kind.Kind) => values[kind]
   const nullShare = random.pick([0, 0.1, 0.25])
   // Skew: one value in many rows, in tables where it is so.
   const favouriteShare = random.pick([0, 0, 0.3, 0.8])
-  const favourites = table.columns.map(({ kind }) => random.pick(Kind.values(kind)))
+  const favourites = table.columns.map(({ kind }) => random.pick(values[kind]))
   const rows: Array<Row> = []
   for (let nth = 0; nth < count; nth++) {
     const twin = rows.length > 0 && table.unique.length === 0 && random.chance(0.15)
@@ -199,7 +214,7 @@ const withRows = (random: Random.Random, table: Omit<Table, "rows">): Table => {
             if (column.name === "id") return String(nth + 1)
             if (column.nullable && random.chance(nullShare)) return null
             if (random.chance(favouriteShare)) return favourites[place] ?? null
-            return random.pick(Kind.values(column.kind))
+            return random.pick(isKey(column.name) ? keyValues(column.kind) : values[column.kind])
           })
     )
   }

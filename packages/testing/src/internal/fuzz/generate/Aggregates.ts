@@ -271,7 +271,7 @@ const frames = [
   "rows between 1 preceding and current row",
   "rows between 2 preceding and 1 following",
   "rows between unbounded preceding and unbounded following",
-  "rows between current row and unbounded following exclude current row"
+  "rows between current row and 3 following exclude current row"
 ]
 
 /** An aggregate whose value over any rows is exact. */

@@ -84,12 +84,12 @@ export const condition = (state: State, context: Context, size: number): Tree.Ex
     const withSubquery = subquery(state, context)
     if (withSubquery !== undefined) return withSubquery
   }
-  if (context.keys.length > 0 && random.chance(0.12)) return keyCondition(state, context)
+  if (context.keys.length > 0 && random.chance(0.09)) return keyCondition(state, context)
   if (wants(state, "row comparison", 0.03)) return rows(state, context)
   if (wants(state, "text order", 0.02)) return textOrder(state, context)
   if (size > 0 && random.chance(0.2)) {
     const [one, other] = [condition(state, context, size - 1), condition(state, context, size - 1)]
-    const operator = random.pick([" or ", " or ", " and "])
+    const operator = random.pick([" or ", " or ", " or ", " and "])
     return Tree.form("bool", ["(", operator, ")"], [one, other])
   }
   if (size > 0 && random.chance(0.07)) return Tree.form("bool", ["(not ", ")"], [condition(state, context, size - 1)])
@@ -108,11 +108,30 @@ const comparison = (state: State, context: Context, size: number): Tree.Expressi
   // Beside others in an array the server cannot tell a parameter's type.
   const isList = template.texts.some((text) => text.includes("array["))
   const args = template.kinds.map((one, index) => {
-    if (index === 0) return value(state, context, one, random.chance(0.8) ? 0 : size)
+    if (index === 0) return tested(state, context, one, size)
     if (random.chance(0.75)) return isList ? constantOf(state, context, one) : bareParam(state, context, one)
     return value(state, context, random.chance(0.9) ? one : random.pick(Kinds.comparable(one)), size - 1)
   })
-  return Tree.form("bool", template.texts, args, ...template.clauses)
+  const sorted = template.clauses.includes("BETWEEN") && random.chance(0.9) ? upwards(args) : args
+  return Tree.form("bool", template.texts, sorted, ...template.clauses)
+}
+
+/** Rather a column than a constant, which would decide for all rows at once. */
+const tested = (state: State, context: Context, kind: Kind, size: number): Tree.Expression => {
+  const own = context.atoms.filter((atom) => atom.kind === kind)
+  return own.length > 0 && state.random.chance(0.8) ? state.random.pick(own) : value(state, context, kind, size)
+}
+
+/** Bounds the other way round have nothing between them. */
+const upwards = (args: ReadonlyArray<Tree.Expression>): ReadonlyArray<Tree.Expression> => {
+  const [tested, ...bounds] = args
+  const values = bounds.flatMap((bound) =>
+    (bound._tag === "Literal" || bound._tag === "Param") && bound.value !== null ? [bound.value] : []
+  )
+  if (tested === undefined || values.length !== 2) return args
+  const isNumber = values.every((value) => !Number.isNaN(Number(value)))
+  const [low, high] = isNumber ? values.map(Number) : values.map(String)
+  return low !== undefined && high !== undefined && low > high ? [tested, ...bounds.toReversed()] : args
 }
 
 /** A constant beside a column, where the server knows its type without being told. */

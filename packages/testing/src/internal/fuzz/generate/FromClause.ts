@@ -65,7 +65,8 @@ const tableSource = (table: Schema.Table): Source => ({
   unique: table.unique,
   keyspace: table.placement._tag === "Sharded" ? table.placement.keyspace : undefined,
   key: table.placement._tag === "Sharded" ? table.placement.key : [],
-  role: roles[table.placement._tag]
+  role: roles[table.placement._tag],
+  isEmpty: table.rows.length === 0
 })
 
 const roles = { Sharded: "sharded", Reference: "reference", Single: "single" } as const
@@ -76,10 +77,14 @@ const viewSource = (view: Schema.View): Source => ({
   unique: [],
   keyspace: undefined,
   key: [],
-  role: "view"
+  role: "view",
+  isEmpty: false
 })
 
 const weights: { readonly [R in Source["role"]]: number } = { sharded: 10, reference: 4, single: 1, view: 1, cte: 16 }
+
+/** How much less often tables without rows are read. */
+const emptyShare = 0.4
 
 /** `beside`: what it will be joined to; tables of the same keyspace are then preferred. */
 const source = (state: State, beside: ReadonlyArray<Relation>): Source => {
@@ -98,7 +103,7 @@ const source = (state: State, beside: ReadonlyArray<Relation>): Source => {
   const fitting = all.filter(
     ({ keyspace, role }) => !isPreferred || role !== "sharded" || keyspaces.includes(keyspace ?? "")
   )
-  return random.weighted(fitting.map((one) => [weights[one.role], one] as const))
+  return random.weighted(fitting.map((one) => [weights[one.role] * (one.isEmpty ? emptyShare : 1), one] as const))
 }
 
 const item = (state: State, around: Around, beside: ReadonlyArray<Relation>): Item => {
@@ -251,7 +256,7 @@ const joinCondition = (
   const equal = isOnKey ? random.pick(byKey) : offKey(state, left, right)
   const clauses: ReadonlyArray<Clause> = [isOnKey ? "join on key" : "join off key"]
   const more =
-    kind !== "full join" && random.chance(0.2)
+    kind !== "full join" && random.chance(0.12)
       ? [condition(state, contextOf([...left, ...right], { outer: around.outer, depth: 0 }), 0)]
       : []
   return { on: [...equal, ...more], clauses }

@@ -95,10 +95,10 @@ const shapeOf = (state: State, { isTop, kinds }: Wanted): Shape => {
 const wheres = (state: State, around: Around, context: Context): ReadonlyArray<Tree.Expression> => {
   const { random } = state
   const count = random.weighted([
-    [wants(state, "parameter in WHERE", 0) ? 0 : 4, 0],
+    [wants(state, "parameter in WHERE", 0) ? 0 : 5, 0],
     [5, 1],
-    [3, 2],
-    [1, 3]
+    [2, 2],
+    [0.5, 3]
   ])
   const own = conditions(state, context, count, 1)
   if (around.outer.length === 0 || !wants(state, "correlated subquery", 0.5)) return own
@@ -150,20 +150,15 @@ const outputs = (state: State, from: FromClause, context: Context, wanted: Wante
   ]
 }
 
-interface KeyColumn extends Output {
-  readonly name: string
-  readonly keyspace: string
-}
-
 /** The whole key of one of the relations, so that the outside can join on it. */
-const keyColumns = (state: State, relations: ReadonlyArray<Relation>): ReadonlyArray<KeyColumn> => {
+const keyColumns = (state: State, relations: ReadonlyArray<Relation>): ReadonlyArray<Output> => {
   const keyed = relations.filter(({ key }) => key.length > 0)
   if (keyed.length === 0 || state.random.chance(0.2)) return []
   const one = state.random.pick(keyed)
-  return one.key.flatMap((name) => {
-    const field = one.fields.find((candidate) => candidate.name === name)
-    if (field === undefined || one.keyspace === undefined) return []
-    return [{ expression: Tree.column(field.kind, one.alias, name), name, keyspace: one.keyspace }]
+  return one.key.flatMap((column, index) => {
+    const field = one.fields.find(({ name }) => name === column)
+    if (field === undefined) return []
+    return [{ expression: Tree.column(field.kind, one.alias, column), name: `key${index}` }]
   })
 }
 

@@ -38,6 +38,7 @@ export interface Source {
   readonly keyspace: string | undefined
   readonly key: ReadonlyArray<string>
   readonly role: "sharded" | "reference" | "single" | "view" | "cte"
+  readonly isEmpty: boolean
 }
 
 /** A source, or anything else, under its alias. */
@@ -122,10 +123,10 @@ export const contextOf = (relations: ReadonlyArray<Relation>, around: Around): C
 
 /** A constant of this kind as its text. */
 export const constant = (state: State, kind: Kind): string => {
-  const { random } = state
+  const { random, schema } = state
   const known = state.favourites.get(kind)
   if (known !== undefined && random.chance(0.5)) return known
-  const value = random.pick(Kinds.values(kind))
+  const value = random.pick(random.chance(0.85) ? schema.values[kind] : Kinds.values(kind))
   if (known === undefined) state.favourites.set(kind, value)
   return value
 }
@@ -133,7 +134,7 @@ export const constant = (state: State, kind: Kind): string => {
 /** A constant as an expression: a literal or a parameter. */
 export const constantOf = (state: State, context: Context, kind: Kind): Tree.Expression => {
   const { random } = state
-  const value = random.chance(0.03) ? null : constant(state, kind)
+  const value = random.chance(0.015) ? null : constant(state, kind)
   if (!context.params || !wantsOneOf(state, ["parameter in WHERE", "parameter elsewhere"], 0.2)) {
     return Tree.literal(kind, value)
   }

@@ -125,7 +125,7 @@ const plainCte = (state: State, around: Around, name: string): MadeCte => {
       : "plain"
   return {
     cte: { _tag: "Cte", name, columns: [], query, form },
-    source: { name, fields, unique, keyspace, key, role: "cte" }
+    source: { name, fields, unique, keyspace, key, role: "cte", isEmpty: false }
   }
 }
 
@@ -133,7 +133,7 @@ const plainCte = (state: State, around: Around, name: string): MadeCte => {
 const recursive = (state: State, name: string): MadeCte => {
   const { random, schema } = state
   const fields = [{ name: "n", kind: "int4" as const }]
-  const source: Source = { name, fields, unique: [], keyspace: undefined, key: [], role: "cte" }
+  const source: Source = { name, fields, unique: [], keyspace: undefined, key: [], role: "cte", isEmpty: false }
   const n = (relation: string | undefined) => Tree.column("int4", relation, "n")
   const tables = schema.tables.filter(({ columns }) => columns.some((one) => one.name === "v_int4"))
   const own = alias(state)
@@ -322,7 +322,7 @@ const limitOf = (state: State, isTop: boolean): Tree.Limit => {
     _tag: "Limit",
     form,
     count: isAlone ? undefined : rows("parameter in LIMIT", 12),
-    offset: isOffset ? rows("parameter in OFFSET", 5) : undefined
+    offset: isOffset ? rows("parameter in OFFSET", isTop ? 3 : 2) : undefined
   }
 }
 

@@ -125,18 +125,19 @@ const common: ReadonlyArray<readonly [sql: string, clause: Clause | undefined]> 
 
 /** How a comparison of two values of kind `{}` may look. */
 const comparisons: ReadonlyArray<readonly [weight: number, sql: string, clause: Clause | undefined]> = [
-  [6, "({} = {})", undefined],
-  [3, "({} <> {})", undefined],
+  [3, "({} = {})", undefined],
+  [6, "({} <> {})", undefined],
   [2, "({} < {})", undefined],
-  [3, "({} >= {})", undefined],
+  [4, "({} >= {})", undefined],
   [2, "({} <= {})", undefined],
   [2, "({} is distinct from {})", undefined],
   [1, "({} is not distinct from {})", undefined],
-  [2, "({} is null)", "IS NULL"],
-  [3, "({} is not null)", "IS NULL"],
+  [1, "({} is null)", "IS NULL"],
+  [5, "({} is not null)", "IS NULL"],
   [3, "({} between {} and {})", "BETWEEN"],
   [1, "({} not between {} and {})", "BETWEEN"],
-  [4, "({} in ({}, {}, {}))", undefined],
+  [2, "({} in ({}, {}, {}))", undefined],
+  [4, "({} in ({}, {}, {}, {}, {}, {}))", undefined],
   [1, "({} not in ({}, {}))", undefined],
   [1, "({} = any (array[{}, {}, {}]))", undefined],
   [1, "({} <> all (array[{}, {}]))", undefined]
