@@ -56,7 +56,7 @@ const read = (stage: Stage, scene: Extract<Scene, { _tag: "Read" }>): Performed 
     const [again, rows] = yield* timed(scene.statement(sql))
     const [alone, expected] = yield* timed(scene.statement(stage.single))
     const times = `${Render.millis(again)} (the first time ${Render.millis(first)}, one server ${Render.millis(alone)})`
-    return yield* compared(stage, scene.title, rows, expected, times)
+    return yield* compared(stage, scene, rows, expected, times)
   })
 
 const program = (stage: Stage, scene: Extract<Scene, { _tag: "Program" }>): Performed =>
@@ -66,13 +66,7 @@ const program = (stage: Stage, scene: Extract<Scene, { _tag: "Program" }>): Perf
     for (const statement of scene.statements(sql)) yield* around(show(stage, statement))
     const [here, rows] = yield* timed(around(Scenes.run(scene.statements(sql), sql, transaction)))
     const [alone, expected] = yield* timed(Scenes.run(scene.statements(stage.single), stage.single, transaction))
-    return yield* compared(
-      stage,
-      scene.title,
-      rows,
-      expected,
-      `${Render.millis(here)} (one server ${Render.millis(alone)})`
-    )
+    return yield* compared(stage, scene, rows, expected, `${Render.millis(here)} (one server ${Render.millis(alone)})`)
   })
 
 const refused = (stage: Stage, scene: Extract<Scene, { _tag: "Refused" }>): Performed =>
@@ -113,15 +107,16 @@ const show = (stage: Stage, statement: Statement<Row>) =>
 
 const compared = (
   stage: Stage,
-  scene: string,
+  { title, ...scene }: Extract<Scene, { _tag: "Read" | "Program" }>,
   rows: ReadonlyArray<Row>,
   expected: ReadonlyArray<Row>,
   times: string
 ): Effect.Effect<number, AnswersDiffer> => {
   const { line, paint } = stage.screen
   for (const shown of Render.table(paint, rows)) line(shown)
-  const reason = difference(rows, expected)
-  if (reason !== undefined) return Effect.fail(new AnswersDiffer({ scene, reason }))
+  const inOrder = scene._tag === "Read" && scene.inOrder === true
+  const reason = difference(rows, expected, inOrder)
+  if (reason !== undefined) return Effect.fail(new AnswersDiffer({ scene: title, reason }))
   const many = rows.length === 1 ? "1 row" : `${Render.count(rows.length)} rows`
   line(`     ${paint.green("✓")} ${many}, equal to the fifth server's answer  ${paint.dim(times)}`)
   return Effect.succeed(1)

@@ -87,15 +87,33 @@ export const statement = (paint: Paint, sql: string, params: ReadonlyArray<unkno
   ]
 }
 
-/** Strategy, shards touched, and what is known of the keys. */
+/** Strategy, shards touched, what is known of the keys, and what is done with the rows. */
 export const plan = (paint: Paint, explanation: Explanation): ReadonlyArray<string> => {
   const { keys, shards, shardsTotal, strategy } = explanation
+  const finish = finishOf(explanation)
   const where =
     strategy === "AnyShard" ? `any one of ${shardsTotal}` : `${shards.join(", ")} (${shards.length} of ${shardsTotal})`
   return [
     `     plan   ${paint.bold(strategy)} on ${where}`,
-    ...(keys.length === 0 ? [] : [paint.dim(`            ${keys.join("; ")}`)])
+    ...(keys.length === 0 ? [] : [paint.dim(`            ${keys.join("; ")}`)]),
+    ...(finish === undefined ? [] : [paint.dim(`            ${finish}`)])
   ]
+}
+
+/** What becomes of the shards' rows here; or why a PostgreSQL does it. */
+const finishOf = ({ notes, runs, strategy }: Explanation): string | undefined => {
+  switch (strategy) {
+    case "ScatterMerge":
+      return runs.then.join("; ")
+    case "ScatterCombine":
+    case "Gather":
+      return notes.at(-1)
+    case "SingleShard":
+    case "AnyShard":
+    case "CoLocatedScatter":
+    case "Pinned":
+      return undefined
+  }
 }
 
 const rowsShown = 5

@@ -18,12 +18,18 @@ export type Row = Readonly<Record<string, unknown>>
 type Around = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | ShardError, R | ShardRouter.ShardRouter>
 
 /**
- * - `Read`: one statement that changes nothing, so it can run twice: once planned, once from the plan cache.
+ * - `Read`: one statement that changes nothing, so it can run twice: once planned, once from the plan cache. `inOrder`: its
+ *   ORDER BY leaves no two rows alike, so the answers are compared row by row.
  * - `Program`: statements one after another; `around` pins them on the router and is left out elsewhere.
  * - `Refused`: fails with `error`, and nothing was sent.
  */
 export type Scene =
-  | { readonly _tag: "Read"; readonly title: string; readonly statement: (sql: SqlClient.SqlClient) => Statement<Row> }
+  | {
+      readonly _tag: "Read"
+      readonly title: string
+      readonly statement: (sql: SqlClient.SqlClient) => Statement<Row>
+      readonly inOrder?: boolean
+    }
   | {
       readonly _tag: "Program"
       readonly title: string
@@ -89,6 +95,53 @@ export const scenes: ReadonlyArray<Scene> = [
   },
   {
     _tag: "Read",
+    title: "The ten largest of all: each shard gives its first ten, merged as they come",
+    inOrder: true,
+    statement: (sql) => sql`SELECT name, country, population FROM places ORDER BY population DESC, city_id LIMIT 10`
+  },
+  {
+    _tag: "Read",
+    title: "A page far down: samples say where it begins, what is skipped stays on the shards",
+    inOrder: true,
+    statement: (sql) => sql`
+      SELECT city_id, name, population FROM places ORDER BY population DESC, city_id LIMIT 10 OFFSET ${100_000}`
+  },
+  {
+    _tag: "Read",
+    title: "Groups over all shards: each sums up its own, equal groups are added",
+    inOrder: true,
+    statement: (sql) => sql`
+      SELECT c.continent, count(*) AS places, sum(p.population) AS people, avg(p.population) AS average
+      FROM places p JOIN countries c ON c.code = p.country
+      GROUP BY c.continent ORDER BY people DESC`
+  },
+  {
+    _tag: "Read",
+    title: "Different values: each shard gives its own once, they are counted once",
+    statement: (sql) => sql`SELECT count(DISTINCT country) AS countries FROM places`
+  },
+  {
+    _tag: "Read",
+    title: "A median needs every row: one PostgreSQL finishes over what the shards give",
+    inOrder: true,
+    statement: (sql) => sql`
+      SELECT c.continent, percentile_cont(0.5) WITHIN GROUP (ORDER BY p.population) AS median
+      FROM places p JOIN countries c ON c.code = p.country
+      WHERE p.population > ${10_000}
+      GROUP BY c.continent ORDER BY median DESC, c.continent`
+  },
+  {
+    _tag: "Read",
+    title: "A join that is not on the key (larger than their capital): the rows it is about are brought together",
+    inOrder: true,
+    statement: (sql) => sql`
+      SELECT p.name, p.population, c.name AS capital, c.population AS capital_population
+      FROM places p JOIN places c ON c.country = p.country
+      WHERE c.feature = 'PPLC' AND p.population > ${5_000_000} AND p.population > c.population
+      ORDER BY p.population DESC, p.city_id, c.city_id`
+  },
+  {
+    _tag: "Read",
     title: "Reference tables alone: any SQL, any one shard",
     statement: (sql) => sql`
       SELECT continent, count(*) AS countries FROM countries GROUP BY continent ORDER BY countries DESC, continent`
@@ -138,9 +191,11 @@ export const scenes: ReadonlyArray<Scene> = [
   },
   {
     _tag: "Refused",
-    title: "An order over all shards: not answered wrongly, refused",
+    title: "Larger than Springfield, but which one? PostgreSQL takes any; the router asks",
     error: "UnsupportedQuery",
-    statement: (sql) => sql`SELECT name, population FROM places ORDER BY population DESC`
+    statement: (sql) => sql`
+      SELECT name, population FROM places
+      WHERE population > (SELECT population FROM places WHERE name = 'Springfield' LIMIT 1)`
   },
   {
     _tag: "Refused",

@@ -84,11 +84,15 @@ describe("npm run demo", () => {
         expect(code).toBe(0)
         expect(out).toMatch(/PostgreSQL 18\.\d+: shard_1 :\d+, shard_2 :\d+, shard_3 :\d+, shard_4 :\d+/)
         expect(out).toContain("four shards 100 % (135,233 of 135,233)")
-        expect(out.match(/✓ .*equal to the fifth server's/g)?.length).toBe(11)
+        expect(out.match(/✓ .*equal to the fifth server's/g)?.length).toBe(17)
         expect(out).toContain("✓ all 135,233 places equal to the fifth server's")
-        expect(out).toMatch(/ORDER BY population DESC\n *\^\n {5}SL4001 ORDER BY needs the rows of all shards merged\n/)
+        expect(out).toContain("merge by column 3 desc nulls first, column 1 nulls last; skip $1; take 10")
+        for (const strategy of ["CoLocatedScatter", "ScatterMerge", "ScatterCombine", "Gather"]) {
+          expect(out).toContain(`plan   ${strategy} on shard_1, shard_2, shard_3, shard_4 (4 of 4)`)
+        }
+        expect(out).toMatch(/name = 'Springfield' LIMIT 1\)\n *\^\n {5}SL4022 .* has LIMIT without ORDER BY\n/)
         expect(out).toMatch(/RowBelongsElsewhere .* belongs to shard_\d/)
-        expect(out).toMatch(/\n11 answers compared, all equal; 4 statements refused/)
+        expect(out).toMatch(/\n17 answers compared, all equal; 4 statements refused/)
         // No terminal: plain lines.
         // eslint-disable-next-line no-control-regex
         expect(out).not.toMatch(/[\u001b\r]/)
