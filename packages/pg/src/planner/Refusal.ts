@@ -259,7 +259,7 @@ export const entries = {
     title: "Functions that differ from shard to shard",
     reason: "{function} can give another value on each shard",
     hint: "Compute it in the program and pass it as a parameter",
-    example: "select * from users where created_at < now()"
+    example: "select id, random() from users"
   },
   SL4012: {
     title: "A single table beside sharded ones",
