@@ -127,7 +127,10 @@ export const runPartial = (
     Effect.flatMap(textsOrMissing(options, request, page), ({ given, missing }) =>
       given.length === 0
         ? Effect.succeed({ rows: [], missing })
-        : Effect.map(answered(options, reachable(request, given), page, given, operation), (rows) => ({ rows, missing }))
+        : Effect.map(answered(options, reachable(request, given), page, given, operation), (rows) => ({
+            rows,
+            missing
+          }))
     )
   )
 
@@ -211,8 +214,7 @@ const ask = <A>(
   { driver, policy }: Options,
   shard: ShardId,
   use: (driver: ShardDriver) => Effect.Effect<A, ShardError>
-): Effect.Effect<A, ShardError> =>
-  ShardCall.run({ shard, policy, access: "read" }, Effect.flatMap(driver(shard), use))
+): Effect.Effect<A, ShardError> => ShardCall.run({ shard, policy, access: "read" }, Effect.flatMap(driver(shard), use))
 
 /** What a request's parameters come to. */
 interface Bound {
@@ -262,8 +264,7 @@ const anyMoment = (options: Options, { merge, shards }: Request): Effect.Effect<
   const [one, ...others] = shards.map((shard) => momentOn(options, shard, now))
   if (one === undefined) throw new Error("a merge over no shards")
   return others.reduce(
-    (before, next) =>
-      Effect.catchAll(before, (error) => (ShardCall.isUnavailable(error) ? next : Effect.fail(error))),
+    (before, next) => Effect.catchAll(before, (error) => (ShardCall.isUnavailable(error) ? next : Effect.fail(error))),
     one
   )
 }
@@ -278,7 +279,10 @@ interface Sources {
   readonly step?: number
 }
 
-const paramsOf = (fragment: Fragment, { amounts, now, place, request, rows, skip, step }: Sources): ReadonlyArray<unknown> =>
+const paramsOf = (
+  fragment: Fragment,
+  { amounts, now, place, request, rows, skip, step }: Sources
+): ReadonlyArray<unknown> =>
   fragment.params.map((source) => {
     switch (source._tag) {
       case "Given":
@@ -313,11 +317,7 @@ interface Given {
   readonly result: TextResult
 }
 
-const texts = (
-  options: Options,
-  request: Request,
-  page: Bound
-): Effect.Effect<ReadonlyArray<Given>, ShardError> =>
+const texts = (options: Options, request: Request, page: Bound): Effect.Effect<ReadonlyArray<Given>, ShardError> =>
   Effect.flatMap(
     Effect.forEach(request.shards, (shard, place) => textsOn(options, request, page, shard, place), {
       concurrency: options.policy.concurrency
@@ -431,7 +431,10 @@ const finished = (
   amounts: Page.Amounts,
   results: ReadonlyArray<TextResult>
 ): Effect.Effect<ReadonlyArray<TextRow>, ShardError> => {
-  const rows = finish._tag === "Rows" ? rowsOf(options, merge, finish, amounts, results) : groupsOf(options, merge, finish, amounts, results)
+  const rows =
+    finish._tag === "Rows"
+      ? rowsOf(options, merge, finish, amounts, results)
+      : groupsOf(options, merge, finish, amounts, results)
   return Either.isRight(rows)
     ? Effect.succeed(rows.right)
     : Effect.fail(problem(rows.left, finish._tag === "Rows" ? "distinct rows" : "groups"))
@@ -516,10 +519,7 @@ const merged = ({ distinct, limit, order }: Steps, pulls: ReadonlyArray<Pull>): 
     const page = limit.take(unique.right)
     if (page.length > 0) return Effect.succeed(Chunk.unsafeFromArray([...page]))
     if (merge.done()) return Effect.fail(Option.none())
-    return Effect.zipRight(
-      Effect.forEach(merge.wanting(), feed, { concurrency: "unbounded", discard: true }),
-      pull
-    )
+    return Effect.zipRight(Effect.forEach(merge.wanting(), feed, { concurrency: "unbounded", discard: true }), pull)
   })
   return Stream.fromPull(Effect.succeed(pull) as Effect.Effect<Pull, never, Scope.Scope>)
 }
