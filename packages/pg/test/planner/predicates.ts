@@ -113,7 +113,8 @@ const value = (state: State, kind: Kind): string => {
       return `${quote(text)}::${typeFor(r, kind, text)}`
     case 2: {
       const type = typeFor(r, kind, text)
-      return `${param(state, text)}::${type}`
+      const isFraction = kind === "integer" && type === "numeric" && r.chance(0.4)
+      return `${param(state, isFraction ? r.pick(["2.5", "3.00", "NaN", "9.999"]) : text)}::${type}`
     }
     case 3:
     case 4:
@@ -283,17 +284,19 @@ export const select = (r: Random, keyspace: string): Statement => {
   const a: Visible = { alias: "a", table: one }
   const b: Visible = { alias: "b", table: other }
   const on = () => (r.chance(0.4) ? ` and ${predicate(state, [a, b], 1)}` : "")
+  const isNumber = one.key === "integer" || one.key === "numeric"
+  const key = isNumber && r.chance(0.2) ? "a.k = b.n and b.n = b.k" : "a.k = b.k"
   switch (r.int(10)) {
     case 0:
       return done(
         state,
-        `select a.*, b.* from ${one.name} a join ${other.name} b on a.k = b.k${on()} where ${predicate(state, [a, b], 2)}`
+        `select a.*, b.* from ${one.name} a join ${other.name} b on ${key}${on()} where ${predicate(state, [a, b], 2)}`
       )
     case 1:
     case 2:
     case 3: {
       const kind = r.pick(["left", "left", "right", "full"])
-      const join = `${one.name} a ${kind} join ${other.name} b on a.k = b.k${kind === "full" ? "" : on()}`
+      const join = `${one.name} a ${kind} join ${other.name} b on ${kind === "full" ? "a.k = b.k" : `${key}${on()}`}`
       return done(state, `select a.*, b.* from ${join} where ${predicate(state, [a, b], 2)}`)
     }
     case 4: {

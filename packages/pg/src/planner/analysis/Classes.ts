@@ -1,8 +1,8 @@
 /**
  * Columns that are equal under some claims.
  *
- * Enters: claims. Leaves: which columns are the same, and which are at least alike. Holds: columns that are the same
- * have one value and hash alike; those that are alike are one number.
+ * Enters: claims. Leaves: which columns are alike. Holds: they have one value; if they are of one family, it hashes alike
+ * in all of them. An integer and a numeric are one number then, and hash apart.
  *
  * @since 0.1.0
  */
@@ -10,7 +10,6 @@ import type { Claim, ColumnId } from "./Model.js"
 
 /** @since 0.1.0 @category models */
 export interface Classes {
-  readonly same: (left: ColumnId, right: ColumnId) => boolean
   readonly alike: (left: ColumnId, right: ColumnId) => boolean
   /** It is compared with a column, so it is not NULL. */
   readonly isJoined: (column: ColumnId) => boolean
@@ -20,21 +19,19 @@ export interface Classes {
   readonly links: ReadonlyArray<Link>
 }
 
-type Link = Extract<Claim, { readonly _tag: "Same" | "Alike" | "Link" }>
+type Link = Extract<Claim, { readonly _tag: "Same" | "Link" }>
 
 /** @since 0.1.0 @category constructors */
 export const make = (claims: ReadonlyArray<Claim>): Classes => {
   const links = claims.filter(isLink)
-  const [same, alike] = [makeUnion(), makeUnion()]
+  const alike = makeUnion()
   for (const link of links) {
-    const [left, right] = link._tag === "Link" ? [link.outer, link.inner] : [link.left, link.right]
-    if (link._tag !== "Alike") same.unite(left, right)
-    alike.unite(left, right)
+    if (link._tag === "Link") alike.unite(link.outer, link.inner)
+    else alike.unite(link.left, link.right)
   }
   const joined = new Set(links.flatMap((link) => (link._tag === "Link" ? [] : [alike.find(link.left)])))
   return {
     isJoined: (column) => joined.has(alike.find(column)),
-    same: (left, right) => same.find(left) === same.find(right),
     alike: (left, right) => alike.find(left) === alike.find(right),
     representative: alike.find,
     links
@@ -50,7 +47,7 @@ export const make = (claims: ReadonlyArray<Claim>): Classes => {
 export const extend = (classes: Classes, claims: ReadonlyArray<Claim>): Classes =>
   claims.some(isLink) ? make([...classes.links, ...claims]) : classes
 
-const isLink = (claim: Claim): claim is Link => claim._tag === "Same" || claim._tag === "Alike" || claim._tag === "Link"
+const isLink = (claim: Claim): claim is Link => claim._tag === "Same" || claim._tag === "Link"
 
 const makeUnion = () => {
   const parents = new Map<ColumnId, ColumnId>()

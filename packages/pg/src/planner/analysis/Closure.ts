@@ -61,6 +61,7 @@ type Choice =
 export interface Closure {
   /** The facts contradict each other: nothing matters. */
   readonly never: boolean
+  /** They are equal and hash alike. */
   readonly same: (left: ColumnId, right: ColumnId) => boolean
   readonly choices: (column: ColumnId) => ReadonlyArray<Choice>
   readonly isGuardActive: (guard: GuardId) => boolean
@@ -93,8 +94,8 @@ export const closure = (analyzed: Analyzed, viewpoint: Viewpoint): Closure => {
   const classes = Classes.make(claims)
   return {
     never: isContradiction(classes, claims, (column) => columnAt(analyzed, column)),
-    same: classes.same,
-    choices: (column) => choicesOf(classes, claims, column),
+    same: (left, right) => isSame(analyzed, classes, left, right),
+    choices: (column) => choicesOf(analyzed, classes, claims, column),
     isGuardActive: guards.isActive,
     classes,
     claims,
@@ -172,7 +173,6 @@ const realRelations = (analyzed: Analyzed, claim: Claim): ReadonlyArray<Relation
   const relationOf = (column: ColumnId) => columnAt(analyzed, column).relation
   switch (claim._tag) {
     case "Same":
-    case "Alike":
       return [relationOf(claim.left), relationOf(claim.right)]
     case "Is":
     case "AnyOf":
@@ -204,23 +204,31 @@ const without = (claim: Claim, isLeftOut: (claim: Claim) => boolean): ReadonlyAr
   return [{ _tag: "Either", arms: claim.arms.map((arm) => arm.flatMap((part) => without(part, isLeftOut))) }]
 }
 
-const choicesOf = (classes: Classes.Classes, claims: ReadonlyArray<Claim>, column: ColumnId): ReadonlyArray<Choice> =>
+/** An integer and a numeric of one value hash apart. */
+const isSame = (analyzed: Analyzed, classes: Classes.Classes, left: ColumnId, right: ColumnId): boolean =>
+  classes.alike(left, right) && columnAt(analyzed, left).family === columnAt(analyzed, right).family
+
+const choicesOf = (
+  analyzed: Analyzed,
+  classes: Classes.Classes,
+  claims: ReadonlyArray<Claim>,
+  column: ColumnId
+): ReadonlyArray<Choice> =>
   claims.flatMap((claim): ReadonlyArray<Choice> => {
     switch (claim._tag) {
       case "Is":
-        return classes.same(claim.column, column) ? [{ _tag: "Operands", operands: claim.operands }] : []
+        return isSame(analyzed, classes, claim.column, column) ? [{ _tag: "Operands", operands: claim.operands }] : []
       case "AnyOf":
-        return classes.same(claim.column, column) ? [{ _tag: "Elements", param: claim.param }] : []
+        return isSame(analyzed, classes, claim.column, column) ? [{ _tag: "Elements", param: claim.param }] : []
       case "Either": {
         const arms = claim.arms.map((arm) => {
-          const choices = choicesOf(Classes.extend(classes, arm), arm, column)
+          const choices = choicesOf(analyzed, Classes.extend(classes, arm), arm, column)
           return choices.find((choice) => choice._tag === "Operands")?.operands
         })
         const known = arms.filter((operands) => operands !== undefined)
         return known.length < arms.length ? [] : [{ _tag: "Operands", operands: known.flat() }]
       }
       case "Same":
-      case "Alike":
       case "Link":
       case "Compared":
       case "NotDistinct":

@@ -90,9 +90,8 @@ export const equality = (builder: Builder, left: Side, right: Side): ReadonlyArr
   if (one === undefined) return other === undefined ? [] : membership(builder, right, [left])
   if (other === undefined) return membership(builder, left, [right])
   if (one.family === undefined || other.family === undefined) return real(builder, [left, right])
-  if (one.family === other.family) return [{ _tag: "Same", left: one.column, right: other.column }]
-  return isNumber(one.family) && isNumber(other.family)
-    ? [{ _tag: "Alike", left: one.column, right: other.column }]
+  return one.family === other.family || (isNumber(one.family) && isNumber(other.family))
+    ? [{ _tag: "Same", left: one.column, right: other.column }]
     : real(builder, [left, right])
 }
 

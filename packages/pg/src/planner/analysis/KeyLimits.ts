@@ -73,7 +73,6 @@ const ofClaim = (
     case "Never":
       return Constraint.nothing
     case "Same":
-    case "Alike":
     case "Link":
     case "Real":
       return Constraint.unknown
@@ -178,7 +177,6 @@ const columnsOf = (claim: Claim): ReadonlyArray<ColumnId> => {
     case "AnyOf":
     case "Given":
     case "Same":
-    case "Alike":
     case "Link":
     case "Real":
     case "Never":

@@ -86,11 +86,9 @@ export interface Guard {
 }
 
 /**
- * - `Same`: two columns are equal, and neither is NULL.
+ * - `Same`: two columns are equal, and neither is NULL. An integer and a numeric one are so as numbers.
  * - `Link`: a column of a derived table is a column inside of it. From inside `inside` it counts if `imports`, from
  *   elsewhere if `exports`.
- * - `Alike`: an integer and a numeric column are equal, and neither is NULL. They hash apart, so their rows may live on
- *   different shards.
  * - `Is`: a column equals one of the operands; none: never.
  * - `AnyOf`: a column equals one of the elements of an array parameter, which are numeric if `type` says so. `orNull`:
  *   the column is the elements, NULLs too.
@@ -116,7 +114,6 @@ export type Claim =
       readonly exports: boolean
     }
   | { readonly _tag: "Is"; readonly column: ColumnId; readonly operands: ReadonlyArray<Operand> }
-  | { readonly _tag: "Alike"; readonly left: ColumnId; readonly right: ColumnId }
   | {
       readonly _tag: "AnyOf"
       readonly column: ColumnId
