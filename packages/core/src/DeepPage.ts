@@ -2,8 +2,8 @@
  * A page far down: no shard ships the rows that are skipped.
  *
  * Enters: a session a shard, the plan's probe and page statements, the amounts. Leaves: each shard's rows from where it
- * can matter, and how many of the merged ones are still to be skipped. Two round trips a shard: sort keys at even
- * distances, then the rows behind those that are certain to be skipped (`merge/Skips`). Holds: both steps of a shard see
+ * can matter, and how many of the merged ones are still to be skipped. Mostly two round trips a shard: sort keys at even
+ * distances, then the rows behind those that are certain to be skipped (`merge/Skips`). Holds: all steps of a shard see
  * one snapshot; sessions are taken in the order of the shards, so that two such pages cannot wait for each other.
  *
  * @since 0.1.0
@@ -30,7 +30,7 @@ export interface Request {
   /** Of the probe's rows. */
   readonly order: RowOrder
   readonly amounts: Amounts
-  readonly probe: (place: number, amounts: Amounts, step: number) => Statement
+  readonly probe: (place: number, amounts: Amounts, skip: number, step: number) => Statement
   readonly page: (place: number, amounts: Amounts, skip: number) => Statement
   /** A step on the shard of this place, in the time that it may take. */
   readonly limited: <A>(place: number, step: Effect.Effect<A, ShardError>) => Effect.Effect<A, ShardError>
@@ -52,21 +52,55 @@ export interface Answer {
 
 /** @since 0.1.0 @category functions */
 export const run = (request: Request): Effect.Effect<Answer, ShardError> => {
-  const { amounts, concurrency, limited, order, page, probe, sessions } = request
-  const { limit, offset } = amounts
-  const step = Skips.stepFor(offset, sessions.length)
-  const onAll = <A>(use: (session: ShardSession, place: number) => Effect.Effect<A, ShardError>) =>
-    Effect.forEach(sessions, (session, place) => limited(place, use(session, place)), { concurrency })
+  const { amounts, page } = request
   return Effect.gen(function* () {
-    yield* onAll((session) => session.control("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"))
-    const samples = yield* onAll((session, place) => text(session, probe(place, { offset: 0, limit: offset }, step)))
-    const skips = Skips.skipsOf(order, samples.map(rowsOf), step, offset)
-    const rest: Amounts = { offset: offset - skips.reduce((sum, skip) => sum + skip, 0), limit }
-    const results = yield* onAll((session, place) => text(session, page(place, rest, skips[place] ?? 0)))
-    yield* onAll((session) => session.rollback)
+    yield* onAll(request, (session) => session.control("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+    let skips: ReadonlyArray<number> = request.sessions.map(() => 0)
+    let rest = amounts
+    for (let round = 0; round < roundsMax && rest.offset >= offsetMin; round++) {
+      const { isWhole, more } = yield* probed(request, rest.offset, skips)
+      const sum = more.reduce((all, skip) => all + skip, 0)
+      skips = skips.map((skip, place) => skip + (more[place] ?? 0))
+      rest = { ...rest, offset: rest.offset - sum }
+      if (isWhole || sum === 0) break
+    }
+    const results = yield* onAll(request, (session, place) => text(session, page(place, rest, skips[place] ?? 0)))
+    yield* onAll(request, (session) => session.rollback)
     return { results, amounts: rest }
   })
 }
+
+/** One is enough where the shards hold about the same; each further one serves those that hold much more than others. */
+const roundsMax = 8
+
+interface Probed {
+  readonly more: ReadonlyArray<number>
+  /** No shard has more rows than were looked at. */
+  readonly isWhole: boolean
+}
+
+/** How many more rows each shard can leave out, `offset` of all being still to be skipped. */
+const probed = (request: Request, offset: number, skips: ReadonlyArray<number>): Effect.Effect<Probed, ShardError> => {
+  const { order, probe, sessions } = request
+  const step = Skips.stepFor(offset, sessions.length)
+  // A shard's fair share and some: rows beyond it are looked at only if the shard turns out to hold more.
+  const depth = Math.min(offset, Math.ceil((offset / sessions.length) * 1.25) + 2 * step)
+  return Effect.map(
+    onAll(request, (session, place) =>
+      text(session, probe(place, { offset: 0, limit: depth }, skips[place] ?? 0, step))
+    ),
+    (samples) => ({
+      more: Skips.skipsOf(order, samples.map(rowsOf), step, depth, offset),
+      isWhole: samples.every(({ rows }) => rows.length < Math.floor(depth / step))
+    })
+  )
+}
+
+const onAll = <A>(
+  { concurrency, limited, sessions }: Request,
+  use: (session: ShardSession, place: number) => Effect.Effect<A, ShardError>
+): Effect.Effect<ReadonlyArray<A>, ShardError> =>
+  Effect.forEach(sessions, (session, place) => limited(place, use(session, place)), { concurrency })
 
 const text = (session: ShardSession, { params, sql }: Statement): Effect.Effect<TextResult, ShardError> =>
   session.executeText(sql, params, Infinity)

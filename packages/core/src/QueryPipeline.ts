@@ -6,7 +6,7 @@
  *     bind      Plan + params + topology → the shards
  *     policy    may it run on several?
  *     execute   on one shard, or on several at once; first failure interrupts the siblings
- *     merge     rows of several shards one after another
+ *     merge     rows of several shards one after another, or as the plan says (`ScatterMerge`)
  *
  * Holds: what is refused fails before a shard is touched; on a cache hit nothing is parsed and the single-shard path
  * runs one Effect of the driver.

@@ -98,7 +98,7 @@ const deepTexts = (
           keys.map(({ column }) => merge.kinds[column] ?? { _tag: "Opaque" })
         ),
         amounts: page.amounts,
-        probe: (place, amounts, step) => statement(probe, place, amounts, { step }),
+        probe: (place, amounts, skip, step) => statement(probe, place, amounts, { skip, step }),
         page: (place, amounts, skip) => statement(pageStatement, place, amounts, { skip }),
         limited: (place, step) => ShardCall.limited(callOf(shards[place] ?? first(shards)), step),
         concurrency: policy.concurrency
@@ -173,14 +173,12 @@ export const stream = (options: Options, request: Request): Stream.Stream<Row, S
   return Stream.unwrapScoped(
     Effect.gen(function* () {
       const page = yield* bound(options, request, moment(options, request))
-      const pulls = yield* Effect.forEach(
-        shards,
-        (shard, index) =>
+      // Connections one after another: whoever has that of a shard waits for those of later shards only.
+      const pulls = yield* Effect.forEach(shards, (shard, index) =>
+        Effect.flatMap(pagesOf(options, shard, merge.statement.sql, page.params(index)), (pages) =>
           // One page ahead of the one that is being merged.
-          Stream.toPull(
-            Stream.bufferChunks(pagesOf(options, shard, merge.statement.sql, page.params(index)), { capacity: 1 })
-          ),
-        { concurrency: "unbounded" }
+          Stream.toPull(Stream.bufferChunks(pages, { capacity: 1 }))
+        )
       )
       const driver = yield* options.driver(first(shards))
       const presenter = driver.presenter(fieldsOf(merge, undefined))
@@ -198,16 +196,23 @@ const isDeepPage = ({ merge, params }: Request): boolean => {
   return amounts?.limit !== undefined && deepOf(merge, amounts) !== undefined
 }
 
+/** A stream that may begin anew takes a connection each time it does; another holds one from here on. */
 const pagesOf = (
   { driver, policy }: Options,
   shard: ShardId,
   sql: string,
   params: ReadonlyArray<unknown>
-): Stream.Stream<TextRow, ShardError> =>
-  ShardCall.stream(
-    { shard, policy, access: "read" },
-    Stream.unwrap(Effect.map(driver(shard), (opened) => opened.streamText(sql, params)))
+): Effect.Effect<Stream.Stream<TextRow, ShardError>, ShardError, Scope.Scope> => {
+  const call: ShardCall.Call = { shard, policy, access: "read" }
+  if (policy.retry !== undefined) {
+    const pages = Stream.unwrap(Effect.map(driver(shard), (opened) => opened.streamText(sql, params)))
+    return Effect.succeed(ShardCall.stream(call, pages))
+  }
+  const session = Effect.flatMap(driver(shard), (opened) => opened.reserve)
+  return Effect.map(ShardCall.limited(call, session), (held) =>
+    ShardCall.limitedStream(call, held.streamText(sql, params))
   )
+}
 
 /** One step on one shard, under the policy. */
 const ask = <A>(
@@ -388,7 +393,7 @@ const combined = (
 }
 
 /** Rows to compare pair by pair, a row that may be held: a few seconds of one PostgreSQL at the default. */
-const pairsPerRow = 50
+const pairsPerRow = 25
 
 const isCrossed = ({ finish }: Merge): boolean => finish._tag === "Combine" && finish.crossed
 

@@ -51,7 +51,7 @@ export interface Options {
   readonly planTextMax?: number | undefined
   /**
    * Groups, distinct rows, or rows to combine, that one statement over several shards may hold in memory: beyond it,
-   * `MergeLimitExceeded`. Default 500,000.
+   * `MergeLimitExceeded`. Default 1,000,000.
    */
   readonly mergeRowsMax?: number | undefined
 }
@@ -174,7 +174,7 @@ export const make = (
       options: {
         plansMax: options.plansMax ?? 2000,
         planTextMax: options.planTextMax ?? 32_768,
-        mergeRowsMax: options.mergeRowsMax ?? 500_000
+        mergeRowsMax: options.mergeRowsMax ?? 1_000_000
       }
     })
     const client = yield* RoutedClient.make({ pipeline, dialect, withTransaction })

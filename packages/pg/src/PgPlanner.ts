@@ -289,7 +289,9 @@ const attempt = (
       if (first.right.paramsNeeded.size === 0) return Effect.succeed(first.right.plan)
       const answered = known.get(parsed.sql)
       const described =
-        answered === undefined || answered === "invalid" ? describe(options, loaded, parsed.sql, first.right.plan) : Effect.succeed(answered)
+        answered === undefined || answered === "invalid"
+          ? describe(options, loaded, parsed.sql, first.right.plan)
+          : Effect.succeed(answered)
       return Effect.flatMap(described, (types) =>
         Effect.flatMap(plan(paramTypes(types)), (second) =>
           Either.isLeft(second)
@@ -344,7 +346,9 @@ const stopped = (
   const mayChange = stop._tag !== "Refused" || stop.unknownName
   if (isSecond || !mayChange) return Effect.fail(errorOf(loaded, parsed.sql, stop))
   return Effect.flatMap(catalog.newer(loaded), (newer) =>
-    newer === undefined ? Effect.fail(errorOf(loaded, parsed.sql, stop)) : attempt(options, catalog, parser, parsed, true)
+    newer === undefined
+      ? Effect.fail(errorOf(loaded, parsed.sql, stop))
+      : attempt(options, catalog, parser, parsed, true)
   )
 }
 

@@ -246,6 +246,7 @@ const formatFinish = (finish: Finish): ReadonlyArray<string> => {
     case "Rows":
       return [
         finish.order.length === 0 ? "rows one after another" : `merge by ${formatOrder(finish.order)}`,
+        ...(finish.deep === undefined ? [] : [`far down, keys first: ${formatFragment(finish.deep.probe)}`]),
         ...(finish.distinct === undefined ? [] : [`distinct ${finish.distinct.map(formatColumn).join(", ")}`]),
         ...formatPage(finish.page)
       ]

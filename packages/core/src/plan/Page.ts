@@ -22,7 +22,8 @@ export const amounts = (page: Page | undefined, params: ReadonlyArray<unknown>):
   if (page === undefined) return everything
   const offset = rows(page.offset, params)
   const limit = rows(page.limit, params)
-  return offset === "invalid" || limit === "invalid" ? undefined : { offset: offset ?? 0, limit }
+  const isInvalid = offset === "invalid" || limit === "invalid" || (page.withTies && limit === undefined)
+  return isInvalid ? undefined : { offset: offset ?? 0, limit }
 }
 
 /**

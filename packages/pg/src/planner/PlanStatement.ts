@@ -2,7 +2,7 @@
  * From an analysis to a plan: where the tables live decides the variant, the facts decide the keys.
  *
  * Enters: a parsed text and a `SchemaView`. Leaves: a `Plan`, or why not. Strategies, cheapest first: any shard, one
- * fixed shard, the shard of the keys, concatenation over shards.
+ * fixed shard, the shard of the keys, concatenation over shards, merging, combining, gathering.
  *
  * @since 0.1.0
  */
@@ -181,11 +181,7 @@ const branchConstraint = (
 /** What may run on several shards, and why nothing cheaper. */
 type Scattered = Pick<Extract<Plan, { readonly _tag: "Routed" }>, "scatter" | "notes">
 
-const scatterOf = (
-  subject: Subject,
-  access: Access,
-  references: ReadonlyArray<ShardedReference>
-): Scattered => {
+const scatterOf = (subject: Subject, access: Access, references: ReadonlyArray<ShardedReference>): Scattered => {
   const { sql, study } = subject
   const refused = (refusal: Draft): Scattered => ({
     scatter: { _tag: "Refuse", refusal: toError(refusal, sql) },
@@ -222,7 +218,9 @@ const scatterOf = (
 /** Whatever the parameters, all references are limited to the same key. */
 const isOneKey = (references: ReadonlyArray<ShardedReference>): boolean => {
   const [first, ...others] = references.map(({ constraint, keyspace }) =>
-    constraintsOf(constraint).flatMap((part) => (part._tag === "Equals" ? [JSON.stringify([keyspace, part.operands])] : []))
+    constraintsOf(constraint).flatMap((part) =>
+      part._tag === "Equals" ? [JSON.stringify([keyspace, part.operands])] : []
+    )
   )
   return (first ?? []).some((key) => others.every((keys) => keys.includes(key)))
 }
@@ -243,6 +241,8 @@ const notMerged = ({ finish, why }: Merged): ReadonlyArray<string> => {
 
 const contextOf = ({ describe, parser, sql, study, view }: Subject): Context => {
   const { columns, params } = describe(sql)
+  // A stock client gives no names, and before PostgreSQL 16 no columns at all: nothing can be put together by that.
+  if (columns.length === 0 || columns.some(({ name }) => name === "")) refuse(draft("SL4019", {}, undefined))
   return {
     parser,
     view,

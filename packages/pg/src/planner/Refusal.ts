@@ -287,7 +287,7 @@ export const entries = {
   },
   SL4019: {
     title: "Merging over stock clients",
-    reason: "shard {shard} is a stock client, whose rows cannot be merged",
+    reason: "a shard is a stock client, whose columns and rows cannot be merged",
     hint: "Make the shard with PgShard.layer, or limit the statement to one shard",
     example: ""
   },

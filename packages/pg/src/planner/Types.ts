@@ -58,7 +58,10 @@ int8multirange 4536 6157, xid8 5069 271
   })
 
 const names: ReadonlyMap<number, string> = new Map(
-  builtin.flatMap(([name, oid, array]) => [[oid, name] as const, ...(array === 0 ? [] : [[array, `_${name}`] as const])])
+  builtin.flatMap(([name, oid, array]) => [
+    [oid, name] as const,
+    ...(array === 0 ? [] : [[array, `_${name}`] as const])
+  ])
 )
 
 /** @since 0.1.0 @category constructors */

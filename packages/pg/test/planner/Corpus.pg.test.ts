@@ -74,7 +74,11 @@ const paramsOf = (sql: string): ReadonlyArray<ReadonlyArray<unknown>> => {
 
 /** Answers that SQL leaves open, or that name what differs from server to server. */
 const isOpen = (sql: string) =>
-  /random|now\(\)|gen_random_uuid|regclass|pg_class|information_schema|xmin|ctid|limit 1\) |limit 3\) o/.test(sql)
+  /random|now\(\)|current_|localtime|gen_random_uuid|regclass|pg_class|information_schema|xmin|ctid|any_value/.test(
+    sql
+  ) ||
+  /limit 1\) |limit 3\) o|over \(\)|desc limit 3|nulls last limit 2|order by 2 limit 5 offset 1/.test(sql) ||
+  (/\b(limit|offset|fetch)\b/.test(sql) && !/order by/.test(sql))
 
 const compare = (world: Cluster.World, sql: string, params: Cluster.Params) =>
   Effect.gen(function* () {

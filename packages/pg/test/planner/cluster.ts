@@ -151,10 +151,7 @@ const answerOf = (result: Either.Either<ReadonlyArray<ReadonlyArray<string | nul
   return { _tag: "Failed", code: "code" in result.left ? result.left.code : result.left._tag, message }
 }
 
-const shardsOf = (
-  world: World,
-  bound: Exclude<Bind.BoundPlan, { readonly _tag: "Merged" }>
-): ReadonlyArray<string> => {
+const shardsOf = (world: World, bound: Exclude<Bind.BoundPlan, { readonly _tag: "Merged" }>): ReadonlyArray<string> => {
   switch (bound._tag) {
     case "AnyShard":
       return [world.topology.shards[sql_turn++ % world.topology.shards.length] ?? ""]

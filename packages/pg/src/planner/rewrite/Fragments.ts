@@ -43,12 +43,7 @@ export const ownParams = (): OwnParams => {
 }
 
 /** @since 0.1.0 @category constructors */
-export const fragment = (
-  parser: Parser,
-  tree: Node,
-  own: OwnParams,
-  typeOf: (index: number) => TypeRef
-): Fragment => {
+export const fragment = (parser: Parser, tree: Node, own: OwnParams, typeOf: (index: number) => TypeRef): Fragment => {
   const numbers: Array<number> = []
   const placed = (number: number): Node => {
     const known = numbers.indexOf(number)

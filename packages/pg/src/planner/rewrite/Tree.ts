@@ -135,7 +135,15 @@ export const visit = (value: unknown, see: (node: Node) => boolean | void): void
   for (const child of Object.values(value)) visit(child, see)
 }
 
-const places = new Set(["location", "stmt_location", "stmt_len", "list_start", "list_end", "rexpr_list_start", "rexpr_list_end"])
+const places = new Set([
+  "location",
+  "stmt_location",
+  "stmt_len",
+  "list_start",
+  "list_end",
+  "rexpr_list_start",
+  "rexpr_list_end"
+])
 
 /**
  * Equal for trees that differ in places of the text only.

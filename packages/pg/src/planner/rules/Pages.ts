@@ -23,8 +23,11 @@ export const pagingOf = (select: SelectStmt): Paging => {
   const limit = amountOf(select.limitCount)
   const offset = amountOf(select.limitOffset)
   if (limit === "computed" || offset === "computed") return { _tag: "Computed" }
+  const withTies = select.limitOption === "LIMIT_OPTION_WITH_TIES"
+  // PostgreSQL has no ties with the last of all rows, and says so.
+  if (withTies && limit === undefined) return { _tag: "Computed" }
   if (limit === undefined && offset === undefined) return { _tag: "None" }
-  return { _tag: "Page", page: { limit, offset, withTies: select.limitOption === "LIMIT_OPTION_WITH_TIES" } }
+  return { _tag: "Page", page: { limit, offset, withTies } }
 }
 
 const amountOf = (node: Node | undefined): Amount | "computed" | undefined => {

@@ -38,9 +38,7 @@ export const targetsOf = (level: Level): ReadonlyArray<Target> | undefined => {
     }
     const star = starColumns(target, level.scope)
     if (star === undefined || star.open) return undefined
-    targets.push(
-      ...star.columns.map(({ column, name }) => ({ value: reference(level.scope, column, name), column }))
-    )
+    targets.push(...star.columns.map(({ column, name }) => ({ value: reference(level.scope, column, name), column })))
   }
   return targets
 }

@@ -54,11 +54,7 @@ export const dependsOnOrder = (analyzed: Analyzed): boolean => {
  * @since 0.1.0
  * @category guards
  */
-export const coversKey = (
-  analyzed: Analyzed,
-  drivers: ReadonlyArray<Driver>,
-  columns: Iterable<ColumnId>
-): boolean => {
+export const coversKey = (analyzed: Analyzed, drivers: ReadonlyArray<Driver>, columns: Iterable<ColumnId>): boolean => {
   const row = closure(analyzed, { block: top })
   const all = [...columns]
   return drivers.some(({ key }) => key.every((part) => all.some((column) => row.same(part, column))))
@@ -92,7 +88,8 @@ const subqueries = (analyzed: Analyzed): string | undefined => {
   for (const [block, info] of analyzed.blocks.entries()) {
     if (block === top || sharded.has(block) || info.correlated) continue
     const loose = info.traits.find(isOrderDependent)
-    if (loose !== undefined) return `a subquery over reference tables uses ${loose.clause}, whose answer may differ from shard to shard`
+    if (loose !== undefined)
+      return `a subquery over reference tables uses ${loose.clause}, whose answer may differ from shard to shard`
   }
   return undefined
 }

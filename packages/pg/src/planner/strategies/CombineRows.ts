@@ -39,13 +39,21 @@ export const rowsOf = (context: Context, level: Level, groupsPushed: boolean): S
   }
   const parts: SelectStmt = {
     targetList: targets.map(({ value }, index) => Tree.target(shipping.rewritten(value), names[index] ?? "?column?")),
-    ...(groupsPushed ? {} : groupingOf(level, shipping, targets.map(({ value }) => value))),
+    ...(groupsPushed
+      ? {}
+      : groupingOf(
+          level,
+          shipping,
+          targets.map(({ value }) => value)
+        )),
     ...(select.windowClause === undefined
       ? {}
       : { windowClause: select.windowClause.map((node) => shipping.rewritten(node)) }),
     ...(select.distinctClause === undefined
       ? {}
-      : { distinctClause: select.distinctClause.map((node) => (Object.keys(node).length === 0 ? node : placed(node))) }),
+      : {
+          distinctClause: select.distinctClause.map((node) => (Object.keys(node).length === 0 ? node : placed(node)))
+        }),
     ...(select.sortClause === undefined
       ? {}
       : {

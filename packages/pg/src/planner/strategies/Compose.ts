@@ -144,7 +144,8 @@ class Composer {
 
   /** A query inside of the level, where it stands on its own. */
   private part(select: SelectStmt, ctes: ReadonlySet<string>): Node | undefined {
-    if (mentionsAny(select, ctes) || select.op !== "SETOP_NONE" || (select.valuesLists ?? []).length > 0) return undefined
+    if (mentionsAny(select, ctes) || select.op !== "SETOP_NONE" || (select.valuesLists ?? []).length > 0)
+      return undefined
     const alone = analyze({ SelectStmt: select }, this.context.view, this.params)
     if (Either.isLeft(alone) || alone.right.analyzed.leaves.length === 0) return undefined
     return this.aligned(select, alone.right)
@@ -193,7 +194,8 @@ class Composer {
       return Columns.isWanted(wanted, name) ? [{ name, column }] : []
     })
     const [fallback] = all
-    const kept = columns.length > 0 || fallback === undefined ? columns : [{ name: renamed[0] ?? fallback.name, column: fallback }]
+    const kept =
+      columns.length > 0 || fallback === undefined ? columns : [{ name: renamed[0] ?? fallback.name, column: fallback }]
     if (kept.length === 0) return refuseRewrite(`table ${Ast.relationName(range)}`)
     const guard = named._tag === "Reference" ? [this.own.node({ _tag: "First" }, ["pg_catalog", "bool"])] : []
     const conditions = [...guard, ...filters]
@@ -336,7 +338,11 @@ const castable = (type: Types.TypeRef): ReadonlyArray<string> =>
 
 const mergedWith = (around: WithClause | undefined, inner: WithClause | undefined): WithClause | undefined => {
   if (around === undefined || inner === undefined) return inner ?? around
-  return { ...inner, recursive: around.recursive === true || inner.recursive === true, ctes: [...(around.ctes ?? []), ...(inner.ctes ?? [])] }
+  return {
+    ...inner,
+    recursive: around.recursive === true || inner.recursive === true,
+    ctes: [...(around.ctes ?? []), ...(inner.ctes ?? [])]
+  }
 }
 
 /** The rows of all scans as texts, the number of the scan in front, as many columns as the widest has. */
@@ -346,10 +352,15 @@ const allScans = (scans: ReadonlyArray<Scan>): Node => {
     const names = types.map((_, index) => `c${index}`)
     const values = Array.from({ length: width }, (_, index) => {
       const type = types[index]
-      return type === undefined ? Tree.cast(Tree.nullConstant, textType) : asText(Tree.column("part", `c${index}`), type)
+      return type === undefined
+        ? Tree.cast(Tree.nullConstant, textType)
+        : asText(Tree.column("part", `c${index}`), type)
     })
     const select = Tree.select({
-      targetList: [Tree.target(Tree.integer(scan), "scan"), ...values.map((value, index) => Tree.target(value, `c${index}`))],
+      targetList: [
+        Tree.target(Tree.integer(scan), "scan"),
+        ...values.map((value, index) => Tree.target(value, `c${index}`))
+      ],
       fromClause: [Tree.derivedTable(shard, "part", names)]
     })
     return selectOf(select)
@@ -371,7 +382,12 @@ const asText = (value: Node, type: Types.TypeRef): Node =>
     ? {
         CaseExpr: {
           args: [
-            { CaseWhen: { expr: { NullTest: { arg: value, nulltesttype: "IS_NOT_NULL" } }, result: Tree.call("concat", [value]) } }
+            {
+              CaseWhen: {
+                expr: { NullTest: { arg: value, nulltesttype: "IS_NOT_NULL" } },
+                result: Tree.call("concat", [value])
+              }
+            }
           ]
         }
       }

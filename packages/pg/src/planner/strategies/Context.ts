@@ -42,7 +42,11 @@ export const fragmentOf = (context: Context, tree: Node, own: Fragments.OwnParam
  * @since 0.1.0
  * @category getters
  */
-export const columnOf = (context: Context, level: Level, node: Node): Extract<Resolved, { _tag: "Column" }> | undefined => {
+export const columnOf = (
+  context: Context,
+  level: Level,
+  node: Node
+): Extract<Resolved, { _tag: "Column" }> | undefined => {
   const fields = Ast.as("ColumnRef", node)?.fields
   if (fields === undefined || fields.some((field) => "A_Star" in field)) return undefined
   const found = resolve(context.study.builder, level.scope, Ast.names(fields), undefined)

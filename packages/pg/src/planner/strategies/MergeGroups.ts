@@ -61,7 +61,10 @@ export const groupsSplit = (context: Context, level: Level): Split | undefined =
     // What cannot be combined for its type shows only now.
     const own = Fragments.ownParams()
     const statement = fragmentOf(context, StatementTime.fixed(split.shard, own), own)
-    split.upper(Tree.nullConstant, context.describe(statement.sql).columns.map(({ type }) => type))
+    split.upper(
+      Tree.nullConstant,
+      context.describe(statement.sql).columns.map(({ type }) => type)
+    )
     return split
   })
 
@@ -115,7 +118,12 @@ interface Partial {
 
 /** What an aggregate becomes, once the types of its partials are known. */
 type Marker =
-  | { readonly _tag: "Plain"; readonly name: string; readonly merge: Exclude<Aggregate["_tag"], "Average" | "Distinct">; readonly partial: number }
+  | {
+      readonly _tag: "Plain"
+      readonly name: string
+      readonly merge: Exclude<Aggregate["_tag"], "Average" | "Distinct">
+      readonly partial: number
+    }
   | { readonly _tag: "Average"; readonly sum: number; readonly count: number }
   | { readonly _tag: "Distinct"; readonly call: Node; readonly counted: number | undefined }
 
@@ -386,7 +394,8 @@ const inSteps = (
   const paging = Pages.pagingOf(select)
   if (paging._tag === "Computed") return "LIMIT or OFFSET is computed"
   const keys = upper.keys.flatMap((key, index) => (key.role === "argument" ? [] : [index]))
-  if (!keys.every((key) => hasIdentity(kinds[key]))) return "which keys of GROUP BY are equal is PostgreSQL's own, by their type"
+  if (!keys.every((key) => hasIdentity(kinds[key])))
+    return "which keys of GROUP BY are equal is PostgreSQL's own, by their type"
   const aggregates: Array<Aggregate> = []
   const found = new Map<number, number>()
   const placeOf = (node: Node): number | undefined => {
@@ -406,7 +415,8 @@ const inSteps = (
   for (const [index, node] of parts.targets.entries()) {
     const column = placeOf(node)
     const output = context.columns[index]
-    if (column === undefined || output === undefined) return `column ${index + 1} is more than a key or an aggregate that is added up here`
+    if (column === undefined || output === undefined)
+      return `column ${index + 1} is more than a key or an aggregate that is added up here`
     const key = keyAt(node)
     if (key !== undefined && !isSameType(types[key] ?? output.type, output.type)) return refuseRewrite(output.name)
     const shard = key ?? aggregates[column - keys.length]?.column ?? 0
@@ -418,14 +428,19 @@ const inSteps = (
     const node = output === undefined ? item?.node : parts.targets[output]
     const direction = item === undefined ? undefined : SortKeys.directionOf(item)
     const column = node === undefined ? undefined : placeOf(node)
-    if (column === undefined || direction === undefined) return "ORDER BY is more than a key or an aggregate that is added up here"
+    if (column === undefined || direction === undefined)
+      return "ORDER BY is more than a key or an aggregate that is added up here"
     const kind = resultKinds(keys, aggregates, kinds)[column]
-    if (kind === undefined || !ValueKind.isOrdered(kind)) return "the order of ORDER BY is PostgreSQL's own, by its type or collation"
+    if (kind === undefined || !ValueKind.isOrdered(kind))
+      return "the order of ORDER BY is PostgreSQL's own, by its type or collation"
     order.push({ column, ...direction })
   }
   const page = paging._tag === "Page" ? paging.page : undefined
   // Without ties to look at, the page of no order is that of any; with them there must be an order.
-  return { finish: { _tag: "Groups", keys, aggregates, kinds: resultKinds(keys, aggregates, kinds), order, page }, outputs }
+  return {
+    finish: { _tag: "Groups", keys, aggregates, kinds: resultKinds(keys, aggregates, kinds), order, page },
+    outputs
+  }
 }
 
 const hasIdentity = (kind: ValueKind.ValueKind | undefined): boolean =>
@@ -447,7 +462,8 @@ const aggregateOf = (
     case "Average": {
       const column = columnOfPartial(marker.sum)
       const kind = kinds[column]
-      const isExact = kind?._tag === "Integer" || kind?._tag === "Numeric" || (kind?._tag === "Float" && kind.bits === 64)
+      const isExact =
+        kind?._tag === "Integer" || kind?._tag === "Numeric" || (kind?._tag === "Float" && kind.bits === 64)
       return isExact ? { _tag: "Average", column, count: columnOfPartial(marker.count) } : undefined
     }
     case "Plain": {

@@ -64,24 +64,24 @@ const notMerged = (
   if (order.length < sorts.length) return "ORDER BY uses an operator"
   const named = (column: number) => context.columns[column]?.name ?? "an expression of ORDER BY"
   const unordered = order.find(({ column }) => !isKind(kinds[column], ValueKind.isOrdered))
-  if (unordered !== undefined) return `the order of ${named(unordered.column)} is PostgreSQL's own, by its type or collation`
+  if (unordered !== undefined)
+    return `the order of ${named(unordered.column)} is PostgreSQL's own, by its type or collation`
   const unknown = unique?.find((column) => !isKind(kinds[column], ValueKind.hasIdentity))
-  return unknown === undefined ? undefined : `which values of ${named(unknown)} are equal is PostgreSQL's own, by their type`
+  return unknown === undefined
+    ? undefined
+    : `which values of ${named(unknown)} are equal is PostgreSQL's own, by their type`
 }
 
 /**
  * The keys of every n-th row, and the rows behind a number of them. PostgreSQL computes of the sorted rows only what the
  * probe asks for. Without an order there is nothing to probe: any rows may be skipped.
  */
-const deepStatements = (
-  context: Context,
-  split: Split,
-  order: ReadonlyArray<SortKey>
-): DeepStatements | undefined => {
+const deepStatements = (context: Context, split: Split, order: ReadonlyArray<SortKey>): DeepStatements | undefined => {
   const shard = Ast.as("SelectStmt", split.shard)
   if (shard === undefined || order.length === 0) return undefined
   const own = Fragments.ownParams()
   const depth = own.node({ _tag: "Depth" }, ["pg_catalog", "int8"])
+  const skip = own.node({ _tag: "Skip" }, ["pg_catalog", "int8"])
   const limited: Limited = {
     limitCount: depth,
     limitOption: shard.limitOption === "LIMIT_OPTION_WITH_TIES" ? shard.limitOption : "LIMIT_OPTION_COUNT"
@@ -93,7 +93,7 @@ const deepStatements = (
     ],
     fromClause: [
       Tree.derivedTable(
-        { SelectStmt: { ...shard, limitCount: depth, limitOption: "LIMIT_OPTION_COUNT" } },
+        { SelectStmt: { ...shard, limitCount: depth, limitOption: "LIMIT_OPTION_COUNT", limitOffset: skip } },
         "sorted",
         split.names
       )
@@ -107,7 +107,6 @@ const deepStatements = (
     whereClause: Tree.operator("=", Tree.operator("%", place, step), Tree.integer(0)),
     sortClause: [{ SortBy: { node: place, sortby_dir: "SORTBY_DEFAULT", sortby_nulls: "SORTBY_NULLS_DEFAULT" } }]
   })
-  const skip = own.node({ _tag: "Skip" }, ["pg_catalog", "int8"])
   const page: SelectStmt = { ...shard, ...limited, limitOffset: skip }
   return {
     probe: fragmentOf(context, StatementTime.fixed(probe, own), own),
@@ -152,7 +151,10 @@ const partsOf = (context: Context, level: Level, distinct: boolean, limited: Lim
     const term = SortKeys.termOf(context, level, node, names, targets)
     return term._tag === "Output" ? term.place : names.length + hidden.push(term.node) - 1
   }
-  const sorts = SortKeys.sorts(select.sortClause).map((sort) => ({ sort, place: place(sort.node ?? Tree.nullConstant) }))
+  const sorts = SortKeys.sorts(select.sortClause).map((sort) => ({
+    sort,
+    place: place(sort.node ?? Tree.nullConstant)
+  }))
   const on = distinctOn(select).map(place)
   const isDistinct = (select.distinctClause ?? []).length > 0
   if (isDistinct && on.length === 0 && hidden.length > 0) return refuseRewrite("DISTINCT with ORDER BY")
@@ -181,10 +183,8 @@ const partsOf = (context: Context, level: Level, distinct: boolean, limited: Lim
   return { split, sorts, unique, paging, page }
 }
 
-const isKind = (
-  kind: ValueKind.ValueKind | undefined,
-  test: (kind: ValueKind.ValueKind) => boolean
-): boolean => kind !== undefined && test(kind)
+const isKind = (kind: ValueKind.ValueKind | undefined, test: (kind: ValueKind.ValueKind) => boolean): boolean =>
+  kind !== undefined && test(kind)
 
 const distinctOn = (select: SelectStmt): ReadonlyArray<Node> =>
   (select.distinctClause ?? []).filter((node) => Object.keys(node).length > 0)
@@ -194,11 +194,7 @@ const sortKey = (sort: SortBy, column: number): ReadonlyArray<SortKey> => {
   return direction === undefined ? [] : [{ column, ...direction }]
 }
 
-const shardParts = (
-  select: SelectStmt,
-  hidden: ReadonlyArray<Node>,
-  limit: Limited
-): SelectStmt => {
+const shardParts = (select: SelectStmt, hidden: ReadonlyArray<Node>, limit: Limited): SelectStmt => {
   const { limitCount: _count, limitOffset: _offset, ...rest } = select
   const more = hidden.map((node, index) => Tree.target(node, `shardlayer_${index + 1}`))
   return { ...rest, targetList: [...(select.targetList ?? []), ...more], ...limit }

@@ -49,7 +49,10 @@ export const mergeUnion = (context: Context, select: SelectStmt, params: ParamTy
   const rules = commonRules(context)
   const kinds = types.map((type) => Types.kindOf(type, rules))
   const order = SortKeys.sorts(select.sortClause).map((sort) => {
-    const column = placeOf(sort.node, context.columns.map(({ name }) => name))
+    const column = placeOf(
+      sort.node,
+      context.columns.map(({ name }) => name)
+    )
     const direction = SortKeys.directionOf(sort)
     return column === undefined || direction === undefined ? undefined : { column, ...direction }
   })
