@@ -20,7 +20,12 @@ export const print = (query: Tree.Query): Printed => {
 export const text = (query: Tree.Query): string => print(query).sql
 
 export const name = (identifier: string): string =>
-  /^[a-z_][a-z0-9_]*$/.test(identifier) ? identifier : `"${identifier.replaceAll('"', '""')}"`
+  /^[a-z_][a-z0-9_]*$/.test(identifier) && !reserved.has(identifier)
+    ? identifier
+    : `"${identifier.replaceAll('"', '""')}"`
+
+/** The words of SQL that tables and columns of schemas are named by. */
+const reserved: ReadonlySet<string> = new Set(["order", "user", "group", "limit"])
 
 type Params = Array<Tree.ParamValue>
 
@@ -87,8 +92,10 @@ const printTarget = (target: Tree.Target, params: Params): string => {
 
 const printFrom = (from: Tree.From, params: Params): string => {
   switch (from._tag) {
-    case "Relation":
-      return from.name === from.alias ? name(from.name) : `${name(from.name)} ${name(from.alias)}`
+    case "Relation": {
+      const table = `${from.isQualified === true ? "public." : ""}${name(from.name)}`
+      return from.name === from.alias ? table : `${table} ${name(from.alias)}`
+    }
     case "Derived":
       return `${from.lateral ? "lateral " : ""}(${printQuery(from.query, params)}) ${printAlias(from.alias, from.columns)}`
     case "Function":

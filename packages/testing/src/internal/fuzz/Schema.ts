@@ -6,12 +6,15 @@
  * tables of one kind, so that USING finds partners.
  */
 import * as Kind from "./Kind.js"
+import { name as quoted } from "./Print.js"
 import * as Random from "./Random.js"
 
 export interface Column {
   readonly name: string
   readonly kind: Kind.Kind
   readonly nullable: boolean
+  /** The type as the table declares it, where it says more than the kind. */
+  readonly declared?: string
 }
 
 export type Placement =
@@ -41,8 +44,9 @@ export interface View {
   readonly name: string
   readonly sql: string
   readonly columns: ReadonlyArray<Column>
-  /** The tables it reads. */
-  readonly tables: ReadonlyArray<string>
+  /** Where its rows have the key of one table's rows. */
+  readonly keyspace: string | undefined
+  readonly key: ReadonlyArray<string>
 }
 
 export interface Schema {
@@ -89,7 +93,7 @@ export const generate = (seed: number): Schema => {
     keyspaces,
     tables,
     values,
-    views: tables.flatMap((table) => (random.chance(0.5) ? [viewOf(random, table)] : [])).slice(0, 4),
+    views: viewsOf(random, tables),
     skew: random.weighted([
       [5, 0],
       [2, 0.5],
@@ -138,7 +142,8 @@ const keyKind = (random: Random.Random, kind: Kind.Kind): Kind.Kind => {
 }
 
 const shardedTable = (random: Random.Random, values: Values, keyspace: Keyspace, name: string): Table => {
-  const names = keyspace.types.map((_, index) => `k${index === 0 ? "" : index}`)
+  const stem = random.chance(0.75) ? "k" : "owner"
+  const names = keyspace.types.map((_, index) => `${stem}${index === 0 ? "" : index}`)
   const hasPrimaryKey = random.chance(0.7)
   const keyIsNullable = !hasPrimaryKey && random.chance(0.6)
   const key = keyspace.types.map((kind, index): Column => ({
@@ -173,14 +178,27 @@ const otherTable = (random: Random.Random, values: Values, name: string, placed:
 const shuffled = <A>(random: Random.Random, all: ReadonlyArray<A>): ReadonlyArray<A> =>
   random.chance(0.6) ? all : random.some(all, all.length)
 
-/** Named after their kinds: `v_int4`, and `w_int4` for a second one. */
+/** Named after their kinds (`v_int4`), a second one of a kind otherwise. */
 const attributes = (random: Random.Random): ReadonlyArray<Column> => {
   const kinds = [...new Set<Kind.Kind>(["int4", "text", ...random.some(Kind.ofColumns, random.between(4, 8))])]
   const twice = random.some(kinds, 1)
   return [
-    ...kinds.map((kind): Column => ({ name: `v_${kind}`, kind, nullable: random.chance(0.75) })),
-    ...twice.map((kind): Column => ({ name: `W ${kind}`, kind, nullable: true }))
+    ...kinds.map((kind): Column => attribute(random, `v_${kind}`, kind, random.chance(0.75))),
+    ...twice.map((kind): Column => attribute(random, random.pick([`W ${kind}`, "order", "user", "Desc"]), kind, true))
   ]
+}
+
+const attribute = (random: Random.Random, name: string, kind: Kind.Kind, nullable: boolean): Column => {
+  const declared = random.chance(0.3) ? modified[kind] : undefined
+  return { name, kind, nullable, ...(declared === undefined ? {} : { declared }) }
+}
+
+/** Types with a modifier, which rounds or bounds what is stored. */
+const modified: { readonly [K in Kind.Kind]?: string } = {
+  numeric: "numeric(10, 2)",
+  varchar: "varchar(20)",
+  timestamp: "timestamp(3)",
+  timestamptz: "timestamptz(3)"
 }
 
 const withRows = (random: Random.Random, values: Values, table: Omit<Table, "rows">): Table => {
@@ -221,28 +239,76 @@ const withRows = (random: Random.Random, values: Values, table: Omit<Table, "row
   return { ...table, rows }
 }
 
-/** A view that filters, joins its table with nothing, or counts; always named columns. */
+/** Most are over one table; some put two together. */
+const viewsOf = (random: Random.Random, tables: ReadonlyArray<Table>): ReadonlyArray<View> => {
+  const single = tables.flatMap((table) => (random.chance(0.45) ? [viewOf(random, table)] : []))
+  const keyed = tables.filter(({ placement }) => placement._tag === "Sharded")
+  const pairs = keyed.flatMap((one) =>
+    keyed.flatMap((other) => (one !== other && isBeside(one, other) ? [[one, other] as const] : []))
+  )
+  const double =
+    pairs.length === 0 ? [] : [random.chance(0.5) ? joinView(...random.pick(pairs)) : unionView(...random.pick(pairs))]
+  return [...single.slice(0, 3), ...double]
+}
+
+const isBeside = (one: Table, other: Table): boolean =>
+  one.placement._tag === "Sharded" &&
+  other.placement._tag === "Sharded" &&
+  one.placement.keyspace === other.placement.keyspace
+
+const keyOf = ({ columns, placement }: Table): ReadonlyArray<Column> => {
+  const key = placement._tag === "Sharded" ? placement.key : []
+  return key.flatMap((name) => columns.filter((column) => column.name === name))
+}
+
+const keyspaceOf = ({ placement }: Table): string | undefined =>
+  placement._tag === "Sharded" ? placement.keyspace : undefined
+
+const named = (columns: ReadonlyArray<Column>, alias = ""): string =>
+  columns.map((column) => `${alias}${quoted(column.name)}`).join(", ")
+
+/** Filters, or counts by key. */
 const viewOf = (random: Random.Random, table: Table): View => {
-  const name = `view_of_${table.name}`
-  const quoted = (column: Column) => (/^[a-z_0-9]+$/.test(column.name) ? column.name : `"${column.name}"`)
-  const key = table.placement._tag === "Sharded" ? table.placement.key : []
-  const keys = table.columns.filter((column) => key.includes(column.name))
-  if (random.chance(0.25) && keys.length > 0) {
-    const names = keys.map(quoted).join(", ")
+  const key = keyOf(table)
+  const common = { name: `view_of_${table.name}`, keyspace: keyspaceOf(table), key: key.map(({ name }) => name) }
+  if (random.chance(0.25) && key.length > 0) {
     return {
-      name,
-      sql: `select ${names}, count(*)::int4 as v_int4 from ${table.name} group by ${names}`,
-      columns: [...keys, { name: "v_int4", kind: "int4", nullable: false }],
-      tables: [table.name]
+      ...common,
+      sql: `select ${named(key)}, count(*)::int4 as v_int4 from ${table.name} group by ${named(key)}`,
+      columns: [...key, { name: "v_int4", kind: "int4", nullable: false }]
     }
   }
-  const kept = table.columns.filter((column) => keys.includes(column) || random.chance(0.7))
-  const columns = kept.length === 0 ? table.columns : kept
+  const columns = table.columns.filter(
+    (column) => key.includes(column) || column.name === "v_int4" || random.chance(0.7)
+  )
   const filter = random.chance(0.5) ? " where v_int4 is not null" : ""
+  return { ...common, sql: `select ${named(columns)} from ${table.name}${filter}`, columns }
+}
+
+/** Two tables of one keyspace, joined on their key. */
+const joinView = (one: Table, other: Table): View => {
+  const [key, others] = [keyOf(one), keyOf(other)]
+  const on = key.map((column, index) => `a.${quoted(column.name)} = b.${quoted(others[index]?.name ?? "")}`)
   return {
-    name,
-    sql: `select ${columns.map(quoted).join(", ")} from ${table.name}${filter}`,
-    columns,
-    tables: [table.name]
+    name: `view_of_both`,
+    sql: `select ${named(key, "a.")}, a.v_int4, b.v_text from ${one.name} a join ${other.name} b on ${on.join(" and ")}`,
+    columns: [
+      ...key,
+      { name: "v_int4", kind: "int4", nullable: true },
+      { name: "v_text", kind: "text", nullable: true }
+    ],
+    keyspace: keyspaceOf(one),
+    key: key.map(({ name }) => name)
   }
 }
+
+const unionView = (one: Table, other: Table): View => ({
+  name: `view_of_all`,
+  sql: `select v_int4, v_text from ${one.name} union all select v_int4, v_text from ${other.name}`,
+  columns: [
+    { name: "v_int4", kind: "int4", nullable: true },
+    { name: "v_text", kind: "text", nullable: true }
+  ],
+  keyspace: undefined,
+  key: []
+})

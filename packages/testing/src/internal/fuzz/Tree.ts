@@ -134,6 +134,8 @@ export type From =
       readonly _tag: "Relation"
       readonly name: string
       readonly alias: string
+      /** Named with its schema. */
+      readonly isQualified?: boolean
       readonly clauses: ReadonlyArray<Clause>
     }
   | {

@@ -56,7 +56,8 @@ export const make = (schema: Schema.Schema): World => ({
 
 const createTable = (table: Schema.Table): string => {
   const columns = table.columns.map(
-    ({ kind, name, nullable }) => `${quoted(name)} ${Kind.sql(kind)}${nullable ? "" : " not null"}`
+    ({ declared, kind, name, nullable }) =>
+      `${quoted(name)} ${declared ?? Kind.sql(kind)}${nullable ? "" : " not null"}`
   )
   const primaryKey = table.primaryKey.length === 0 ? [] : [`primary key (${table.primaryKey.map(quoted).join(", ")})`]
   return `create table ${quoted(table.name)} (${[...columns, ...primaryKey].join(", ")})`

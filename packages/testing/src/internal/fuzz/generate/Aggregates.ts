@@ -141,6 +141,9 @@ const aggregate = (
   ...more
 })
 
+/** The sum of an int8. */
+export const sumOf = (of: Tree.Expression): Tree.Aggregate => aggregate("numeric", "sum", [of], { clauses: ["sum"] })
+
 /**
  * What an aggregate takes: no subquery, and nothing of the queries around, because an aggregate of outer columns alone
  * belongs to the outer query.

@@ -9,8 +9,8 @@ import type { Kind } from "../Kind.js"
 import type * as Schema from "../Schema.js"
 import * as Tree from "../Tree.js"
 import { condition } from "./Expressions.js"
-import type { Around, Context, Relation, Source, State } from "./State.js"
-import { alias, atomsOf, constantOf, contextOf, wants, wantsOneOf } from "./State.js"
+import type { Around, Context, Field, Relation, Source, State } from "./State.js"
+import { alias, atomsOf, constantOf, contextOf, ownName, wants, wantsOneOf } from "./State.js"
 
 export interface FromClause {
   readonly from: ReadonlyArray<Tree.From>
@@ -43,7 +43,12 @@ export const fromClause = (state: State, around: Around): FromClause => {
     return { from: [first.from, second.from], relations: [...first.relations, ...second.relations], merged: [] }
   }
   let joined = first
-  for (let count = 1; count < size; count++) joined = join(state, around, joined)
+  for (let count = 1; count < size; count++) {
+    // Now and then two are joined in parentheses before the others join them.
+    const isNested = count + 1 < size && random.chance(0.3)
+    joined = isNested ? nestedJoin(state, around, joined) : join(state, around, joined)
+    if (isNested) count++
+  }
   return { from: [joined.from], relations: joined.relations, merged: [] }
 }
 
@@ -63,6 +68,7 @@ const tableSource = (table: Schema.Table): Source => ({
   name: table.name,
   fields: table.columns,
   unique: table.unique,
+  primaryKey: table.primaryKey,
   keyspace: table.placement._tag === "Sharded" ? table.placement.keyspace : undefined,
   key: table.placement._tag === "Sharded" ? table.placement.key : [],
   role: roles[table.placement._tag],
@@ -75,8 +81,9 @@ const viewSource = (view: Schema.View): Source => ({
   name: view.name,
   fields: view.columns,
   unique: [],
-  keyspace: undefined,
-  key: [],
+  primaryKey: [],
+  keyspace: view.keyspace,
+  key: view.key,
   role: "view",
   isEmpty: false
 })
@@ -115,12 +122,18 @@ const item = (state: State, around: Around, beside: ReadonlyArray<Relation>): It
 }
 
 const relationItem = (state: State, of: Source): Item => {
-  const name = alias(state)
-  const { fields, key, keyspace, unique } = of
-  const relation: Relation = { alias: name, fields, unique, keyspace, key, isReference: of.role === "reference" }
+  const { random } = state
+  const isCte = of.role === "cte"
+  // Below a CTE of its name a table is found with its schema only.
+  const isHidden = !isCte && state.ctes.some(({ name }) => name === of.name)
+  const name = random.chance(0.1) ? ownName(state, of.name) : alias(state)
+  const { fields, key, keyspace, primaryKey, unique } = of
+  const isReference = of.role === "reference"
+  const isQualified = isHidden || (!isCte && random.chance(0.05))
+  const clauses: ReadonlyArray<Clause> = of.role === "view" ? ["view"] : []
   return {
-    from: { _tag: "Relation", name: of.name, alias: name, clauses: of.role === "view" ? ["view"] : [] },
-    relations: [relation]
+    from: { _tag: "Relation", name: of.name, alias: name, clauses, ...(isQualified ? { isQualified } : {}) },
+    relations: [{ alias: name, fields, unique, primaryKey, keyspace, key, isReference }]
   }
 }
 
@@ -131,7 +144,7 @@ const derivedItem = (state: State, around: Around, siblings: ReadonlyArray<Relat
   const { fields, key, keyspace, query, unique } = state.makers.derived(state, { outer, depth: around.depth - 1 })
   return {
     from: { _tag: "Derived", query, alias: name, columns: [], lateral },
-    relations: [{ alias: name, fields, unique, keyspace, key, isReference: false }]
+    relations: [{ alias: name, fields, unique, primaryKey: [], keyspace, key, isReference: false }]
   }
 }
 
@@ -150,9 +163,19 @@ const valuesItem = (state: State, around: Around): Item => {
       columns: fields.map((field) => field.name),
       lateral: false
     },
-    relations: [{ alias: name, fields, unique: [], keyspace: undefined, key: [], isReference: false }]
+    relations: [bare(name, fields)]
   }
 }
+
+const bare = (alias: string, fields: ReadonlyArray<Field>): Relation => ({
+  alias,
+  fields,
+  unique: [],
+  primaryKey: [],
+  keyspace: undefined,
+  key: [],
+  isReference: false
+})
 
 /** `generate_series`, or an array of a row beside it, taken apart. */
 const functionItem = (state: State, beside: ReadonlyArray<Relation>): Item => {
@@ -170,11 +193,18 @@ const functionItem = (state: State, beside: ReadonlyArray<Relation>): Item => {
   const fields = [{ name: "v_item", kind }, ...(ordinality ? [{ name: "v_place", kind: "int8" as const }] : [])]
   return {
     from: { _tag: "Function", call, alias: name, columns: fields.map((field) => field.name), ordinality },
-    relations: [{ alias: name, fields, unique: [], keyspace: undefined, key: [], isReference: false }]
+    relations: [bare(name, fields)]
   }
 }
 
 type JoinKind = Tree.Join["kind"]
+
+const nestedJoin = (state: State, around: Around, left: Item): Item => {
+  const right = join(state, around, item(state, around, left.relations))
+  const kind = joinKind(state)
+  const { clauses, on } = joinCondition(state, around, kind, left.relations, right.relations)
+  return made(kind, left, right, on, clauses)
+}
 
 const join = (state: State, around: Around, left: Item): Item => {
   const { random } = state
@@ -373,6 +403,7 @@ const natural = (
   )
   const right: Relation = {
     ...other,
+    primaryKey: [],
     fields: kept.map(({ field, name }) => ({ kind: field.kind, name })),
     unique: other.unique.every((name) => names.includes(name)) ? other.unique : [],
     key: names.length === other.key.length && other.key.every((name) => names.includes(name)) ? other.key : []

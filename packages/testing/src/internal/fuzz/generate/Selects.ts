@@ -50,7 +50,8 @@ const groupWishes: ReadonlyArray<Clause> = [
 
 export const level = (state: State, around: Around, wanted: Wanted): Level => {
   const shape = shapeOf(state, wanted)
-  const from = fromClause(state, around)
+  const isBare = shape === "plain" && state.random.chance(0.02)
+  const from = isBare ? { from: [], relations: [], merged: [] } : fromClause(state, around)
   const seen = contextOf(from.relations, around)
   const context: Context = { ...seen, atoms: [...seen.atoms, ...from.merged] }
   const where = wheres(state, around, context)
@@ -141,6 +142,7 @@ const outputs = (state: State, from: FromClause, context: Context, wanted: Wante
     return isColumn ? random.pick(context.atoms) : value(state, context, someKind(state, context), 2)
   })
   const keys = wanted.isNamed ? keyColumns(state, from.relations) : []
+  if (wants(state, "set-returning function", 0.005)) chosen.push(series(state, context))
   return [
     ...keys.map(({ expression, name }) => ({ expression, name })),
     ...chosen.map((expression, index) => ({
@@ -148,6 +150,16 @@ const outputs = (state: State, from: FromClause, context: Context, wanted: Wante
       name: wanted.isNamed || random.chance(0.8) ? nameOf(wanted, index) : undefined
     }))
   ]
+}
+
+/** A function that makes rows of a row. */
+const series = ({ random }: State, context: Context): Tree.Expression => {
+  const arrays = context.atoms.filter(({ kind }) => kind === "ints" || kind === "texts")
+  if (arrays.length === 0 || random.chance(0.4)) {
+    return Tree.form("int4", [`generate_series(1, ${random.between(1, 3)})`], [], "set-returning function")
+  }
+  const array = random.pick(arrays)
+  return Tree.form(array.kind === "ints" ? "int4" : "text", ["unnest(", ")"], [array], "set-returning function")
 }
 
 /** The whole key of one of the relations, so that the outside can join on it. */
@@ -193,7 +205,8 @@ const plain = (
 ): Level => {
   const { random } = state
   const total = totalSorts(state, from.relations)
-  const hasStar = wanted.isTop && wanted.kinds === undefined && shape === "plain" && random.chance(0.12)
+  const hasStar =
+    wanted.isTop && wanted.kinds === undefined && shape === "plain" && from.from.length > 0 && random.chance(0.12)
   const windows = shape === "window" ? windowOutputs(state, from, context, total) : []
   const all = hasStar ? [] : [...outputs(state, from, context, wanted), ...windows]
   const stars: ReadonlyArray<Tree.Target> = hasStar
@@ -333,27 +346,52 @@ const grouped = (
   }).filter(({ kind }) => Kinds.isOrdered(kind))
   const groups = [...(free.length === 0 || random.chance(0.35) ? keys.map((one) => one.expression) : []), ...free]
   if (groups.length === 0) groups.push(random.pick(context.atoms))
-  const sets = groupSets(state, groups)
+  const rows = wanted.kinds === undefined && random.chance(0.1) ? wholeRow(state, from.relations) : undefined
+  if (rows !== undefined) groups.push(...rows.key.filter((column) => !groups.includes(column)))
+  const sets = rows === undefined ? groupSets(state, groups) : undefined
   const isSets = sets !== undefined
   // Of what only some of the sets group by, a row of the others has many values.
-  const all = groupOutputs(state, context, groups, isSets ? [] : groups, wanted)
+  const all = groupOutputs(state, context, [...groups, ...(rows?.others ?? [])], isSets ? [] : groups, wanted)
   const groupBy = isSets ? [sets] : groupClause(state, groups, all)
   const having = wants(state, "HAVING", 0.2) ? havings(state, context, isSets ? [] : groups) : []
+  const isDistinct = random.chance(0.04) && all.every(({ expression }) => Kinds.isOrdered(expression.kind))
+  const distinct: Tree.Select["distinct"] = { _tag: isDistinct ? "Distinct" : "All" }
   return {
-    select: Tree.select({ targets: all.map(target), from: from.from, where, groupBy, having }),
+    select: Tree.select({ distinct, targets: all.map(target), from: from.from, where, groupBy, having }),
     fields: fieldsOf(all),
     ...(isSets ? { key: [], keyspace: undefined } : keyOf(from.relations, all)),
     unique: [],
     sortable: {
       ...context,
-      atoms: [...groups, ...all.map(({ expression }) => expression)].filter(({ kind }) => Kinds.isOrdered(kind)),
+      atoms: [...groups, ...(rows?.others ?? []), ...all.map(({ expression }) => expression)].filter(({ kind }) =>
+        Kinds.isOrdered(kind)
+      ),
       outer: [],
       depth: 0,
       params: false,
       keys: []
     },
-    total: isSets ? undefined : groups.map((group) => Tree.sort(group)),
+    total: isSets || isDistinct ? undefined : groups.map((group) => Tree.sort(group)),
     hasStar: false
+  }
+}
+
+/** Grouped by its primary key, all columns of a table may be shown. */
+const wholeRow = (
+  { random }: State,
+  relations: ReadonlyArray<Relation>
+): { readonly key: ReadonlyArray<Tree.Expression>; readonly others: ReadonlyArray<Tree.Expression> } | undefined => {
+  const keyed = relations.filter(({ primaryKey }) => primaryKey.length > 0)
+  if (keyed.length === 0) return undefined
+  const relation = random.pick(keyed)
+  const isKey = (column: Tree.Expression) => column._tag === "Column" && relation.primaryKey.includes(column.name)
+  const columns = atomsOf([relation])
+  return {
+    key: columns.filter(isKey),
+    others: random.some(
+      columns.filter((column) => !isKey(column)),
+      2
+    )
   }
 }
 
@@ -375,7 +413,25 @@ const groupOutputs = (
   }
   const shown = groups.filter(() => random.chance(0.85))
   const calls = Array.from({ length: random.between(1, 3) }, () => aggregateOutput(state, context, single))
+  if (wants(state, "window not by key", 0.05)) calls.push(groupWindow(state, context, single))
   return [...shown, ...calls].map((expression, index) => named(expression, index))
+}
+
+/** A window over the groups. */
+const groupWindow = (state: State, context: Context, groups: ReadonlyArray<Tree.Expression>): Tree.Expression => {
+  const { random } = state
+  const count = Aggregates.call(state, context, groups, "int8")
+  const partitionBy = groups.length > 1 && random.chance(0.4) ? [random.pick(groups)] : []
+  const isRank = random.chance(0.5)
+  return {
+    _tag: "Window",
+    kind: isRank ? "int8" : "numeric",
+    call: isRank ? Tree.form("int8", ["rank()"], []) : Aggregates.sumOf(count),
+    partitionBy,
+    orderBy: isRank ? [Tree.sort(count, { descending: random.chance(0.5) })] : [],
+    frame: undefined,
+    clauses: ["window not by key"]
+  }
 }
 
 const groupClause = (

@@ -20,7 +20,7 @@ export interface State {
   /** CTEs that FROM may name. */
   readonly ctes: ReadonlyArray<Source>
   /** Aliases given so far, counted once for the statement. */
-  readonly counter: { aliases: number }
+  readonly counter: { aliases: number; readonly names: Set<string> }
   /** Most constants of a kind are this one, so that conditions of one statement meet. */
   readonly favourites: Map<Kind, string>
 }
@@ -33,6 +33,8 @@ export interface Field {
 /** What FROM can name. */
 export interface Source {
   readonly name: string
+  /** What GROUP BY may name for the whole row. */
+  readonly primaryKey: ReadonlyArray<string>
   readonly fields: ReadonlyArray<Field>
   readonly unique: ReadonlyArray<string>
   readonly keyspace: string | undefined
@@ -47,6 +49,7 @@ export interface Relation {
   readonly fields: ReadonlyArray<Field>
   /** Empty where rows may be equal. */
   readonly unique: ReadonlyArray<string>
+  readonly primaryKey: ReadonlyArray<string>
   readonly keyspace: string | undefined
   readonly key: ReadonlyArray<string>
   readonly isReference: boolean
@@ -89,6 +92,13 @@ export interface Derived {
 }
 
 export const alias = (state: State): string => `t${state.counter.aliases++}`
+
+/** A table's own name as its alias, once a statement. */
+export const ownName = (state: State, name: string): string => {
+  if (state.counter.names.has(name)) return alias(state)
+  state.counter.names.add(name)
+  return name
+}
 
 /** By the wish for it nearly always, else by chance. */
 export const wants = (state: State, clause: Clause, probability: number): boolean =>

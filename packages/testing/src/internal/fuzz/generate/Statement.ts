@@ -12,6 +12,7 @@ import type { Schema } from "../Schema.js"
 import * as Tree from "../Tree.js"
 import * as Aggregates from "./Aggregates.js"
 import { condition, someKind, value } from "./Expressions.js"
+import { failing } from "./Failing.js"
 import { fromClause } from "./FromClause.js"
 import type { Level, Wanted } from "./Selects.js"
 import { level } from "./Selects.js"
@@ -21,6 +22,7 @@ import { alias, constantOf, contextOf, wants, wantsOneOf } from "./State.js"
 export const generate = (seed: number, schema: Schema): Tree.Query => {
   const random = Random.make(seed)
   const state = stateOf(random, schema)
+  if (random.chance(failingShare)) return failing(state)
   const depth = random.weighted([
     [4, 0],
     [4, 1],
@@ -30,13 +32,15 @@ export const generate = (seed: number, schema: Schema): Tree.Query => {
   return statement(state, { outer: [], depth: isDeep ? Math.max(depth, 1) : depth })
 }
 
+const failingShare = 0.02
+
 const stateOf = (random: Random.Random, schema: Schema): State => ({
   random,
   schema,
   wishes: new Set(random.some([...Clause.all, ...Clause.rare], random.between(1, 3))),
   makers,
   ctes: [],
-  counter: { aliases: 0 },
+  counter: { aliases: 0, names: new Set() },
   favourites: new Map()
 })
 
@@ -99,7 +103,9 @@ const valuesQuery = (state: State): Tree.Query => {
 const withCtes = (state: State, around: Around): Tree.Query => {
   const { random } = state
   const isRecursive = wants(state, "recursive CTE", 0.1)
-  const name = random.pick(["chosen", "seen", "cte_0"])
+  // Named like a table it hides the table, everywhere but in itself.
+  const hiding = isRecursive ? [] : state.schema.tables.map(({ name }) => name)
+  const name = hiding.length > 0 && random.chance(0.15) ? random.pick(hiding) : random.pick(["chosen", "cte_0"])
   const made = isRecursive ? recursive(state, name) : plainCte(state, around, name)
   const second =
     !isRecursive && random.chance(0.2) ? plainCte(withSource(state, made.source), around, "cte_1") : undefined
@@ -125,7 +131,7 @@ const plainCte = (state: State, around: Around, name: string): MadeCte => {
       : "plain"
   return {
     cte: { _tag: "Cte", name, columns: [], query, form },
-    source: { name, fields, unique, keyspace, key, role: "cte", isEmpty: false }
+    source: { name, fields, unique, primaryKey: [], keyspace, key, role: "cte", isEmpty: false }
   }
 }
 
@@ -133,7 +139,16 @@ const plainCte = (state: State, around: Around, name: string): MadeCte => {
 const recursive = (state: State, name: string): MadeCte => {
   const { random, schema } = state
   const fields = [{ name: "n", kind: "int4" as const }]
-  const source: Source = { name, fields, unique: [], keyspace: undefined, key: [], role: "cte", isEmpty: false }
+  const source: Source = {
+    name,
+    fields,
+    unique: [],
+    primaryKey: [],
+    keyspace: undefined,
+    key: [],
+    role: "cte",
+    isEmpty: false
+  }
   const n = (relation: string | undefined) => Tree.column("int4", relation, "n")
   const tables = schema.tables.filter(({ columns }) => columns.some((one) => one.name === "v_int4"))
   const own = alias(state)
@@ -314,9 +329,10 @@ const limitOf = (state: State, isTop: boolean): Tree.Limit => {
   const isAlone = isOffset && form === "limit" && random.chance(0.15)
   const rows = (clause: "parameter in LIMIT" | "parameter in OFFSET", most: number): Tree.Expression => {
     const count = random.between(clause === "parameter in LIMIT" && random.chance(0.9) ? 1 : 0, most)
-    return wants(state, clause, 0.3)
-      ? { _tag: "Param", kind: "int8", value: random.chance(0.5) ? count : String(count), cast: random.chance(0.3) }
-      : Tree.form("int8", [String(count)], [])
+    if (!wants(state, clause, 0.3)) return rowCount(state, count)
+    // NULL is no limit at all, except under WITH TIES.
+    const value = random.chance(0.04) && form !== "ties" ? null : random.chance(0.5) ? count : String(count)
+    return { _tag: "Param", kind: "int8", value, cast: random.chance(0.3) }
   }
   return {
     _tag: "Limit",
@@ -325,6 +341,13 @@ const limitOf = (state: State, isTop: boolean): Tree.Limit => {
     offset: isOffset ? rows("parameter in OFFSET", isTop ? 3 : 2) : undefined
   }
 }
+
+const rowCount = ({ random }: State, count: number): Tree.Expression =>
+  random.weighted([
+    [20, Tree.form("int8", [String(count)], [])],
+    [1, Tree.form("int8", [`(select ${count})`], [])],
+    [1, Tree.form("int8", [`(1 + ${count})`], [])]
+  ])
 
 // What expressions and FROM hold
 

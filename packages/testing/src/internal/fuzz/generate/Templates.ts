@@ -109,7 +109,20 @@ const written: { readonly [K in Kind]?: ReadonlyArray<string> } = {
   bytea: ["({bytea} || {bytea})", "substr({bytea}, 1, 1)", "convert_to({text}, 'UTF8')"],
   ints: ["array[{int4}, {int4}]", "({ints} || {int4})", "array_remove({ints}, {int4})"],
   texts: ["array[{text}]", "string_to_array({text}, 'b')", "({texts} || {text})"],
-  bool: ["({text} like 'a%')", "({text} ilike '%B%')", "({ints} @> array[{int4}])", "({texts} && {texts})"]
+  bool: [
+    "({bool} is true)",
+    "({bool} is not false)",
+    "({bool} is unknown)",
+    "({text} ~ '^[ab]')",
+    "({text} similar to '%b%')",
+    "starts_with({text}, 'a')",
+    "({int4} = any ({ints}))",
+    "({text} = any ({texts}))",
+    "({text} like 'a%')",
+    "({text} ilike '%B%')",
+    "({ints} @> array[{int4}])",
+    "({texts} && {texts})"
+  ]
 }
 
 /** For every kind that has equality: `{}` stands for the kind itself. */
