@@ -174,6 +174,27 @@ describe("random conditions on keys", () => {
     600_000
   )
 
+  it.scopedLive(
+    `${count} writes do what one PostgreSQL does, where one shard is enough`,
+    () =>
+      Effect.gen(function* () {
+        const world = yield* Cluster.make(topology, Predicates.schema)
+        yield* load(world, Generator.random(seed))
+        const everywhere = (sql: string) =>
+          Effect.promise(() => Promise.all([world.oracle, ...world.shards].map((side) => side.run(sql))))
+        const seen = none()
+        for (let i = 0; i < count; i++) {
+          const r = Generator.random(seed * 1_000_033 + i)
+          yield* everywhere("begin")
+          yield* compare(world, Predicates.write(r, r.pick(Object.keys(Predicates.keyspaces))), seen)
+          yield* everywhere("rollback")
+        }
+        if (process.env["COUNT"] !== undefined) process.stderr.write(`writes ${JSON.stringify(seen)}\n`)
+        expect(seen.ran).toBeGreaterThan(count / 6)
+      }),
+    300_000
+  )
+
   it.scopedLive("a parameter that turns out NULL is stored where NULL lives", () =>
     Effect.gen(function* () {
       const world = yield* Cluster.make(topology, Predicates.schema)

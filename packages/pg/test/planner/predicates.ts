@@ -319,6 +319,26 @@ export const select = (r: Random, keyspace: string): Statement => {
   }
 }
 
+/** A write that WHERE limits, alone or by a join. */
+export const write = (r: Random, keyspace: string): Statement => {
+  const state: State = { r, params: [] }
+  const tables = keyspaces[keyspace] ?? []
+  const [one, other] = [r.pick(tables), r.pick(tables)]
+  const a: Visible = { alias: "a", table: one }
+  const b: Visible = { alias: "b", table: other }
+  const alone = () => short(state, tables, ["a"], 1)
+  return r.pick([
+    () => done(state, `delete from ${one.name} a where ${alone()} returning a.*`),
+    () => done(state, `delete from ${one.name} a where ${predicate(state, [a], 2)} returning a.*`),
+    () => done(state, `update ${one.name} a set x = 7 where ${alone()} and ${predicate(state, [a], 1)} returning a.*`),
+    () =>
+      done(
+        state,
+        `update ${one.name} a set x = b.x from ${other.name} b where b.k = a.k and ${alone()} and ${predicate(state, [a, b], 1)} returning a.k`
+      )
+  ])()
+}
+
 /**
  * Outer joins, on the key or on anything else, with short conditions on few keys on either side of them: what holds
  * where a row may be NULL-extended.

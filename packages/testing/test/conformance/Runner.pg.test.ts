@@ -37,7 +37,7 @@ const statements: ReadonlyArray<Line> = [
   ["point.exact", "select", "set", ["users"], "select * from users where id = 7;"],
   ["names.exact", "select", "set", ["users"], "select id, name, id from users where id = 7;"],
   ["scatter.exact", "select", "set", ["users"], "select name from users where id > 3;"],
-  ["count.refused", "select", "set", ["users"], "select count(*) from users;"],
+  ["count.exact", "select", "set", ["users"], "select count(*) from users;"],
   ["reference.exact", "select", "seq", ["countries"], "select * from countries order by code;"],
   ["local.exact", "select", "set", ["notes"], "select text from notes;"],
   ["unproven.exact", "select", "set", ["boxes"], "select count(*) from boxes;"],
