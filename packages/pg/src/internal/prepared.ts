@@ -13,6 +13,12 @@ import type { PgQuery } from "./query.js"
 /** Longer texts are mostly generated, and rarely come again. */
 const textLengthMax = 10_000
 
+/** After some uses PostgreSQL plans a named statement for lists of ten, which joins of thousands do not survive. */
+const listMax = 100
+
+const hasLongList = ({ values }: PgQuery): boolean =>
+  (values ?? []).some((value) => Array.isArray(value) && value.length > listMax)
+
 export class PreparedNames {
   /** Texts seen lately, least recently first; without a name they were seen once. */
   private readonly names = new Map<string, string | undefined>()
@@ -23,7 +29,7 @@ export class PreparedNames {
 
   /** Gives the query a name where it should have one. */
   name(backend: PgBackend, query: PgQuery): void {
-    if (this.max === 0 || !query.preparable || query.text.length > textLengthMax) return
+    if (this.max === 0 || !query.preparable || query.text.length > textLengthMax || hasLongList(query)) return
     const name = this.nameOf(query.text)
     if (name === undefined) return
     const { prepared } = backend

@@ -45,6 +45,7 @@ export const arrayResult = (): Result => new Pg.Result("array", undefined as nev
 /** The query object that `Client.query` makes of a text, with the handlers it is driven by. */
 interface DriverQuery {
   readonly text: string
+  readonly values?: ReadonlyArray<unknown> | null
   name: string | undefined
   rows: number | undefined
   portal: string
