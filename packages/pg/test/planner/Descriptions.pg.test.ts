@@ -48,7 +48,7 @@ describe("descriptions", () => {
           for (;;) {
             const planned = planStatement(parser, parsed.right, view, Corpus.paramsOf(sql), (text) => found.get(text))
             if (Either.isRight(planned) || planned.left._tag !== "Undescribed") break
-            yield* Effect.mapError(ask(planned.left.sql), (error) => new Error(`${sql}: ${error.message}`))
+            yield* Effect.orDieWith(ask(planned.left.sql), (error) => new Error(`${sql}: ${error.message}`))
           }
         }
         const text = `${JSON.stringify(Object.fromEntries([...found].sort(([a], [b]) => (a < b ? -1 : 1))), undefined, 1)}\n`

@@ -42,7 +42,14 @@ export const analyze = (tree: Node, view: SchemaView, params: Builder.ParamTypes
   return stoppable(() => {
     const walk = makeWalk(builder)
     Select.query(walk, tree, undefined, undefined, undefined)
-    return { tree, analyzed: builder.finish(), levels: walk.levels, ranges: walk.ranges, usesWholeRows: walk.wholeRows.used, builder }
+    return {
+      tree,
+      analyzed: builder.finish(),
+      levels: walk.levels,
+      ranges: walk.ranges,
+      usesWholeRows: walk.wholeRows.used,
+      builder
+    }
   })
 }
 

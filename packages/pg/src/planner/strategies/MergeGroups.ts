@@ -102,7 +102,9 @@ const groupsOf = (context: Context, level: Level) => {
 }
 
 /** An aggregate cannot be split. */
-class NeedsRows {}
+class NeedsRows {
+  constructor(readonly what: string) {}
+}
 
 /** `group`: of GROUP BY. `dependent`: determined by the group's key. `argument`: of an aggregate with DISTINCT. */
 interface Key {
@@ -163,9 +165,9 @@ class Upper {
           : undefined
       case "JsonObjectAgg":
       case "JsonArrayAgg":
-        throw new NeedsRows()
+        throw new NeedsRows(opened._tag)
       case "ColumnRef":
-        if (columnOf(this.context, this.level, node) === undefined) throw new NeedsRows()
+        if (columnOf(this.context, this.level, node) === undefined) throw new NeedsRows("a whole row")
         return this.dependent(node)
       case "SubLink":
         return this.dependent(node)
@@ -182,7 +184,8 @@ class Upper {
   }
 
   private aggregate(call: FuncCall): Node {
-    if (!this.context.view.isBuiltinFunction(Ast.names(call.funcname))) throw new NeedsRows()
+    const name = Ast.names(call.funcname).join(".")
+    if (!this.context.view.isBuiltinFunction(Ast.names(call.funcname))) throw new NeedsRows(name)
     const split = PartialAggregates.splitOf(call)
     switch (split?._tag) {
       case "Plain":
@@ -195,7 +198,7 @@ class Upper {
       case "Average":
         return this.marker({ _tag: "Average", sum: this.partial(split.sum), count: this.partial(split.count) })
       case undefined:
-        if (call.agg_distinct !== true) throw new NeedsRows()
+        if (call.agg_distinct !== true) throw new NeedsRows(name)
         return this.distinct(call)
     }
   }
@@ -367,7 +370,7 @@ const combinedMarker = (upper: Upper, marker: Marker | undefined, types: Readonl
         Relation.reference(`a${marker.count}`),
         type
       )
-      if (average === undefined) throw new NeedsRows()
+      if (average === undefined) throw new NeedsRows("avg")
       return average
     }
     case "Distinct":

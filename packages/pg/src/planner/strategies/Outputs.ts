@@ -8,7 +8,7 @@
  */
 import type { Node } from "libpg-query"
 import type { Finish, OutputColumn, Page } from "@shardlayer/core/plan/Merge"
-import * as Fragments from "../rewrite/Fragments.js"
+import type * as Fragments from "../rewrite/Fragments.js"
 import type { TypeRef } from "../Types.js"
 import { type Context, fragmentOf, refuseRewrite } from "./Context.js"
 
