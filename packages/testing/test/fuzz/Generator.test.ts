@@ -32,8 +32,9 @@ it.effect("writes what PostgreSQL's parser takes, with a number for each paramet
     for (const query of statements(40)) {
       const { params, sql } = print(query)
       expect(Either.isRight(parser.parse(sql)), sql).toBe(true)
-      const numbers = [...sql.matchAll(/\$(\d+)/g)].map(([, number]) => Number(number))
-      expect(numbers, sql).toEqual(params.map((_, index) => index + 1))
+      // One that stands in several places has one number.
+      const numbers = new Set([...sql.matchAll(/\$(\d+)/g)].map(([, number]) => Number(number)))
+      expect([...numbers], sql).toEqual(params.map((_, index) => index + 1))
     }
   })
 )

@@ -17,7 +17,7 @@ import type { Answer, Row } from "./Answer.js"
 /** Longer than any statement of the cases takes on one server; the router gets no more than this. */
 const timeoutMillis = 30_000
 
-export type Param = string | number | boolean | null
+export type Param = string | number | boolean | null | ReadonlyArray<string | number | null>
 
 /** Runs a statement. With `repeatable`, one whose columns share a name runs twice, to see all of their values. */
 export const ask = (

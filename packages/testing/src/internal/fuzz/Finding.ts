@@ -9,6 +9,7 @@ import type { Answer } from "../conformance/Answer.js"
 import * as Routed from "../conformance/Routed.js"
 import type { Checked, Outcome } from "./Check.js"
 import * as Check from "./Check.js"
+import { codes } from "./generate/Failing.js"
 import { print } from "./Print.js"
 import * as Regression from "./Regression.js"
 import type * as Schema from "./Schema.js"
@@ -64,8 +65,9 @@ export const make = (options: Options): Finder => {
     look: (sides, schema, asked) =>
       Effect.gen(function* () {
         const { expected } = asked.checked
-        if (expected._tag === "Failed")
+        if (expected._tag === "Failed" && !codes.has(expected.code)) {
           yield* tellOnce(options, seen, `oracle ${expected.code} ${expected.message}`, asked)
+        }
         for (const outcome of asked.checked.outcomes) {
           const { strategy, verdict } = outcome
           if (verdict._tag === "Undetermined") yield* tellOnce(options, seen, `undetermined ${verdict.reason}`, asked)
@@ -209,8 +211,8 @@ const withoutUnused = (world: World.World, sql: string): World.World => {
     const [, what, name] = text.split(" ")
     return what === "type" || views.includes(text) || tables.some((table) => what === "table" && table.name === name)
   })
-  const keyspaces = Object.entries(world.keyspaces).filter(([name]) =>
+  const keyspaces = world.keyspaces.filter(({ name }) =>
     tables.some(({ placement }) => placement._tag === "Sharded" && placement.keyspace === name)
   )
-  return { ...world, setup, tables, keyspaces: Object.fromEntries(keyspaces) }
+  return { ...world, setup, tables, keyspaces }
 }

@@ -12,8 +12,8 @@ export interface Printed {
 }
 
 export const print = (query: Tree.Query): Printed => {
-  const params: Array<Tree.ParamValue> = []
-  return { sql: printQuery(query, params), params }
+  const params: Params = { values: [], numbers: new Map(), windows: new Map() }
+  return { sql: printQuery(query, params), params: params.values }
 }
 
 /** Without parameters: for views. */
@@ -27,7 +27,14 @@ export const name = (identifier: string): string =>
 /** The words of SQL that tables and columns of schemas are named by. */
 const reserved: ReadonlySet<string> = new Set(["order", "user", "group", "limit"])
 
-type Params = Array<Tree.ParamValue>
+/** What was given out while printing. */
+interface Params {
+  readonly values: Array<Tree.ParamValue>
+  /** A parameter that stands in several places has one number. */
+  readonly numbers: Map<Tree.Expression, number>
+  /** The names of windows of the SELECT that is being printed. */
+  readonly windows: Map<Tree.Window, string>
+}
 
 const printQuery = (query: Tree.Query, params: Params): string => {
   const ctes = query.ctes.map((cte) => printCte(cte, params))
@@ -57,16 +64,26 @@ const printBody = (body: Tree.Query["body"], params: Params): string => {
   }
 }
 
-const printSelect = (select: Tree.Select, params: Params): string =>
-  [
+const printSelect = (select: Tree.Select, params: Params): string => {
+  const windows = select.targets.flatMap((target) =>
+    target._tag === "Target" && target.expression._tag === "Window" && target.expression.isNamed === true
+      ? [target.expression]
+      : []
+  )
+  for (const [index, window] of windows.entries()) params.windows.set(window, `window_${index}`)
+  return [
     `select ${printDistinct(select.distinct, params)}${select.targets.map((target) => printTarget(target, params)).join(", ")}`,
     ...(select.from.length === 0 ? [] : [`from ${select.from.map((from) => printFrom(from, params)).join(", ")}`]),
     ...(select.where.length === 0 ? [] : [`where ${printAnd(select.where, params)}`]),
     ...(select.groupBy.length === 0
       ? []
       : [`group by ${select.groupBy.map((group) => printGroup(group, params)).join(", ")}`]),
-    ...(select.having.length === 0 ? [] : [`having ${printAnd(select.having, params)}`])
+    ...(select.having.length === 0 ? [] : [`having ${printAnd(select.having, params)}`]),
+    ...(windows.length === 0
+      ? []
+      : [`window ${windows.map((one, index) => `window_${index} as (${printOver(one, params)})`).join(", ")}`])
   ].join(" ")
+}
 
 const printDistinct = (distinct: Tree.Select["distinct"], params: Params): string => {
   switch (distinct._tag) {
@@ -216,9 +233,11 @@ const printExpression = (expression: Tree.Expression, params: Params): string =>
       return expression.bare === true && expression.value !== null
         ? Kind.quote(expression.value)
         : Kind.literal(expression.kind, expression.value)
-    case "Param":
-      params.push(expression.value)
-      return expression.cast ? `$${params.length}::${Kind.sql(expression.kind)}` : `$${params.length}`
+    case "Param": {
+      const number = params.numbers.get(expression) ?? params.values.push(expression.value)
+      params.numbers.set(expression, number)
+      return expression.cast ? `$${number}::${Kind.sql(expression.kind)}` : `$${number}`
+    }
     case "Form":
       return expression.texts.reduce((printed, text, index) => {
         const argument = expression.args[index - 1]
@@ -248,10 +267,12 @@ const printAggregate = (aggregate: Tree.Aggregate, params: Params): string => {
 
 const printWindow = (window: Tree.Window, params: Params): string => {
   const call = printExpression(window.call, params)
-  const parts = [
+  return `${call} over ${params.windows.get(window) ?? `(${printOver(window, params)})`}`
+}
+
+const printOver = (window: Tree.Window, params: Params): string =>
+  [
     ...(window.partitionBy.length === 0 ? [] : [`partition by ${printList(window.partitionBy, params)}`]),
     ...(window.orderBy.length === 0 ? [] : [printSorts(window.orderBy, params)]),
     ...(window.frame === undefined ? [] : [window.frame])
-  ]
-  return `${call} over (${parts.join(" ")})`
-}
+  ].join(" ")

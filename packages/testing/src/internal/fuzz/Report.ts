@@ -4,6 +4,7 @@
 import type { Clause } from "./Clause.js"
 import * as Clauses from "./Clause.js"
 import type { Checked } from "./Check.js"
+import { isOversized } from "./Check.js"
 import { clausesOf, hasJoin, hasSubquery } from "./Frequency.js"
 import type { Result } from "./SelfCheck.js"
 import type * as Tree from "./Tree.js"
@@ -25,6 +26,8 @@ export interface Tally {
 
 export interface Summary {
   statements: number
+  /** Not among the statements: too many rows to be worth it. */
+  oversized: number
   schemas: number
   joins: number
   subqueries: number
@@ -42,6 +45,7 @@ const counters = (): Record<Clause, number> =>
 
 export const empty = (): Summary => ({
   statements: 0,
+  oversized: 0,
   schemas: 0,
   joins: 0,
   subqueries: 0,
@@ -66,6 +70,10 @@ const tally = (): Tally => ({
 })
 
 export const add = (summary: Summary, query: Tree.Query, { expected, outcomes }: Checked): void => {
+  if (isOversized(expected)) {
+    summary.oversized++
+    return
+  }
   summary.statements++
   const clauses = clausesOf(query)
   for (const clause of clauses) summary.clauses[clause]++
@@ -158,7 +166,7 @@ export const line = (summary: Summary, seconds: number): string => {
 export const total = (title: string, summary: Summary): string =>
   [
     title,
-    `  ${summary.statements} statements over ${summary.schemas} schemas; joins ${percent(summary.joins, summary.statements)}, subqueries ${percent(summary.subqueries, summary.statements)}`,
+    `  ${summary.statements} statements over ${summary.schemas} schemas (${summary.oversized} too large and not asked); joins ${percent(summary.joins, summary.statements)}, subqueries ${percent(summary.subqueries, summary.statements)}`,
     `  the single PostgreSQL failed: ${histogram(summary.oracleFailures) || "never"}`,
     `  self-checks: ${summary.selfChecks.held} held, ${summary.selfChecks.refused} refused, ${summary.selfChecks.wrong} wrong, ${summary.selfChecks.failed} failed`,
     ...Object.entries(summary.shards).flatMap(([shards, of]) => [

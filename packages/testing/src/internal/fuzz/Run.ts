@@ -33,6 +33,8 @@ const chunk = 100
 /** One in so many is also run plainly and as a stream; one in so many is followed by a self-check. */
 const waysEvery = 10
 const selfEvery = 12
+/** One in so many, where it has parameters, is asked twice. */
+const againEvery = 3
 
 export const run = (options: Options): Effect.Effect<Report.Summary> =>
   Effect.gen(function* () {
@@ -72,7 +74,7 @@ const askAll = (batch: Batch, from: number, size: number): Effect.Effect<void> =
     const { finder, schema, shards, sides, summary } = batch
     const places = Array.from({ length: size }, (_, index) => from + index)
     const asked = yield* Effect.forEach(places, (place) => ask(sides, schema, place), { concurrency })
-    for (const one of asked) {
+    for (const one of asked.flat()) {
       Report.add(summary, one.query, one.checked)
       yield* finder.look(sides, schema, one)
     }
@@ -87,10 +89,16 @@ const askAll = (batch: Batch, from: number, size: number): Effect.Effect<void> =
     }
   })
 
-const ask = (sides: Sides.Sides, schema: Schema.Schema, place: number): Effect.Effect<Finding.Asked> => {
+/** A statement; a part of those with parameters once more, with other values for them. */
+const ask = (sides: Sides.Sides, schema: Schema.Schema, place: number): Effect.Effect<ReadonlyArray<Finding.Asked>> => {
   const query = Statement.generate(Random.derive(schema.seed, place), schema)
+  const again =
+    place % againEvery === 0 ? Statement.rebound(Random.derive(schema.seed, place), schema, query) : undefined
+  const queries = again === undefined ? [query] : [query, again]
   const ways = place % waysEvery === 0
-  return Effect.map(Check.check(sides, Check.questionOf(query), { ways }), (checked) => ({ place, query, checked }))
+  return Effect.forEach(queries, (one) =>
+    Effect.map(Check.check(sides, Check.questionOf(one), { ways }), (checked) => ({ place, query: one, checked }))
+  )
 }
 
 const askSelf = (

@@ -35,10 +35,28 @@ export interface Table {
   readonly rows: ReadonlyArray<Row>
 }
 
+/** Shards by their place in the list, cut to the list. */
 export interface Keyspace {
   readonly name: string
   readonly types: ReadonlyArray<Kind.Kind>
+  readonly resolver: Resolver
+  readonly pins: ReadonlyArray<NamedKey>
 }
+
+export interface NamedKey {
+  readonly key: ReadonlyArray<string>
+  readonly shard: number
+}
+
+export type Resolver =
+  | { readonly _tag: "Hash" }
+  /** Ascending bounds; what is above the last one goes to `last`. */
+  | {
+      readonly _tag: "Range"
+      readonly below: ReadonlyArray<{ readonly to: string; readonly shard: number }>
+      readonly last: number
+    }
+  | { readonly _tag: "List"; readonly entries: ReadonlyArray<NamedKey>; readonly otherwise: number }
 
 export interface View {
   readonly name: string
@@ -72,6 +90,11 @@ const someValues = (random: Random.Random): Values => {
 export const generate = (seed: number): Schema => {
   const random = Random.make(seed)
   const values = someValues(random)
+  const collation = random.weighted([
+    [6, undefined],
+    [2, "C"],
+    [2, "en-x-icu"]
+  ])
   const keyspaces = keyspacesOf(random)
   const tables = [
     ...keyspaces.flatMap((keyspace, index) =>
@@ -91,7 +114,7 @@ export const generate = (seed: number): Schema => {
       [1, "Asia/Kolkata"]
     ]),
     keyspaces,
-    tables,
+    tables: collation === undefined ? tables : tables.map((table) => collated(table, collation)),
     values,
     views: viewsOf(random, tables),
     skew: random.weighted([
@@ -102,8 +125,18 @@ export const generate = (seed: number): Schema => {
   }
 }
 
+/** All text of one schema has one collation: two would not compare. */
+const collated = (table: Table, collation: string): Table => ({
+  ...table,
+  columns: table.columns.map((column) =>
+    column.kind === "text" || column.kind === "varchar" || column.kind === "char"
+      ? { ...column, declared: `${column.declared ?? Kind.sql(column.kind)} collate ${quoted(collation)}` }
+      : column
+  )
+})
+
 const keyspacesOf = (random: Random.Random): ReadonlyArray<Keyspace> => {
-  const all: ReadonlyArray<Keyspace> = [
+  const all: ReadonlyArray<Pick<Keyspace, "name" | "types">> = [
     { name: "num", types: ["int8"] },
     { name: "txt", types: ["text"] },
     { name: "pair", types: ["int4", "text"] },
@@ -126,8 +159,45 @@ const keyspacesOf = (random: Random.Random): ReadonlyArray<Keyspace> => {
     all.filter((one) => one !== first),
     random.pick([0, 1, 1, 2])
   )
-  return first === undefined ? rest : [first, ...rest]
+  const chosen = first === undefined ? rest : [first, ...rest]
+  return chosen.map((one) => ({ ...one, ...resolverOf(random, one.types) }))
 }
+
+const resolverOf = (random: Random.Random, types: ReadonlyArray<Kind.Kind>): Pick<Keyspace, "resolver" | "pins"> => {
+  const someKeys = (count: number): ReadonlyArray<NamedKey> => {
+    const keys = Array.from({ length: count }, () => types.map((type) => random.pick(Kind.values(type))))
+    const distinct = new Map(keys.map((key) => [JSON.stringify(key), key]))
+    return [...distinct.values()].map((key) => ({ key, shard: random.int(5) }))
+  }
+  // Numbers of one value and several texts would be the same key twice; the topology takes bytes as bytes only.
+  const isNamable = types.every((type) => type !== "numeric" && type !== "bytea" && type !== "timestamptz")
+  const pins = isNamable && random.chance(0.25) ? someKeys(2) : []
+  const [type] = types
+  const tag = random.weighted<Resolver["_tag"]>([
+    [6, "Hash"],
+    [types.length === 1 && isNamable ? 1.5 : 0, "Range"],
+    [isNamable ? 1 : 0, "List"]
+  ])
+  switch (tag) {
+    case "Hash":
+      return { pins, resolver: { _tag: "Hash" } }
+    case "Range": {
+      const bounds = type === undefined ? [] : random.some(Kind.values(type), random.between(1, 4))
+      const below = bounds.toSorted(order(type)).map((to) => ({ to, shard: random.int(5) }))
+      return { pins, resolver: { _tag: "Range", below, last: random.int(5) } }
+    }
+    case "List":
+      return { pins, resolver: { _tag: "List", entries: someKeys(random.between(1, 6)), otherwise: random.int(5) } }
+  }
+}
+
+/** As the server orders keys: numbers by value, text by its bytes. */
+const order =
+  (type: Kind.Kind | undefined) =>
+  (one: string, other: string): number => {
+    if (type !== undefined && Kind.isInteger(type)) return Number(BigInt(one) - BigInt(other))
+    return Buffer.compare(Buffer.from(one), Buffer.from(other))
+  }
 
 /** A key column's kind in one table: any of the family of its keyspace's. */
 const keyKind = (random: Random.Random, kind: Kind.Kind): Kind.Kind => {
@@ -145,7 +215,8 @@ const shardedTable = (random: Random.Random, values: Values, keyspace: Keyspace,
   const stem = random.chance(0.75) ? "k" : "owner"
   const names = keyspace.types.map((_, index) => `${stem}${index === 0 ? "" : index}`)
   const hasPrimaryKey = random.chance(0.7)
-  const keyIsNullable = !hasPrimaryKey && random.chance(0.6)
+  // Where keys are found by ranges, NULL has no shard.
+  const keyIsNullable = !hasPrimaryKey && keyspace.resolver._tag !== "Range" && random.chance(0.6)
   const key = keyspace.types.map((kind, index): Column => ({
     name: names[index] ?? "",
     kind: keyKind(random, kind),

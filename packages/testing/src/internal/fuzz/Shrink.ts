@@ -186,18 +186,24 @@ const smallerExpressions = (expression: Tree.Expression): ReadonlyArray<Tree.Exp
     case "Column":
       return []
     case "Param":
+      if (typeof expression.value === "object" && expression.value !== null) return []
       return [Tree.literal(expression.kind, expression.value === null ? null : String(expression.value))]
     case "Form":
       return smallerForms(expression)
     case "Aggregate":
       return [
+        Tree.literal(expression.kind, null),
         ...(expression.filter === undefined ? [] : [{ ...expression, filter: undefined }]),
         ...(expression.distinct ? [{ ...expression, distinct: false }] : []),
         // The last one is the value itself.
         ...(expression.orderBy.length > 1 ? [{ ...expression, orderBy: expression.orderBy.slice(-1) }] : [])
       ]
     case "Window":
-      return [expression.call, ...(expression.partitionBy.length > 0 ? [{ ...expression, partitionBy: [] }] : [])]
+      return [
+        Tree.literal(expression.kind, null),
+        expression.call,
+        ...(expression.partitionBy.length > 0 ? [{ ...expression, partitionBy: [] }] : [])
+      ]
   }
 }
 

@@ -15,7 +15,6 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import type { Answer } from "../conformance/Answer.js"
-import { takeAway } from "../conformance/Placement.js"
 import * as Session from "../conformance/Session.js"
 import { name as quoted } from "./Print.js"
 import * as World from "./World.js"
@@ -129,7 +128,7 @@ const fill = (
       `set timezone = '${world.timeZone}'`,
       ...(names.length === 0 ? [] : [`truncate ${names.map(quoted).join(", ")}`]),
       ...inOrder.flatMap(World.fill),
-      ...(topology === undefined ? [] : takeAway(topology, shard, names))
+      ...(topology === undefined ? [] : World.takeAway(world, topology, shard))
     ]
     yield* session.run(statements.join(";\n"))
   })
@@ -152,7 +151,7 @@ const openSession = (
 ): Effect.Effect<Session.Session, never, Scope.Scope> =>
   Effect.gen(function* () {
     const session = yield* Session.open(address, database)
-    const all = ["set search_path = public", "set statement_timeout = '20s'", `set timezone = '${world.timeZone}'`]
+    const all = ["set search_path = public", "set statement_timeout = '5s'", `set timezone = '${world.timeZone}'`]
     for (const setting of [...all, ...settings]) yield* session.run(setting)
     // Statements under way at a time share this one connection.
     const mutex = yield* Effect.makeSemaphore(1)

@@ -48,10 +48,12 @@ export interface Window {
   readonly partitionBy: ReadonlyArray<Expression>
   readonly orderBy: ReadonlyArray<Sort>
   readonly frame: string | undefined
+  /** As a target: defined in the WINDOW clause, and named. */
+  readonly isNamed?: boolean
   readonly clauses: ReadonlyArray<Clause>
 }
 
-export type ParamValue = string | number | boolean | null
+export type ParamValue = string | number | boolean | null | ReadonlyArray<string | number | null>
 
 export interface Sort {
   readonly _tag: "Sort"

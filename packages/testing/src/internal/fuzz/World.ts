@@ -9,6 +9,7 @@ import * as Table from "@shardlayer/core/topology/Table"
 import * as Topology from "@shardlayer/core/topology/Topology"
 import * as Either from "effect/Either"
 import * as Kind from "./Kind.js"
+import * as Owner from "./Owner.js"
 import { name as quoted } from "./Print.js"
 import type * as Schema from "./Schema.js"
 
@@ -16,7 +17,7 @@ export interface World {
   readonly timeZone: string
   /** Types, tables and views, in this order. */
   readonly setup: ReadonlyArray<string>
-  readonly keyspaces: { readonly [name: string]: ReadonlyArray<string> }
+  readonly keyspaces: ReadonlyArray<Schema.Keyspace>
   readonly skew: number
   readonly tables: ReadonlyArray<WorldTable>
 }
@@ -32,7 +33,7 @@ export type WorldPlacement =
   | {
       readonly _tag: "Sharded"
       readonly keyspace: string
-      readonly key: ReadonlyArray<{ readonly column: string; readonly type: string }>
+      readonly key: ReadonlyArray<Owner.KeyColumn>
     }
   | { readonly _tag: "Reference" }
   | { readonly _tag: "Single"; readonly shard: number }
@@ -44,7 +45,7 @@ export const make = (schema: Schema.Schema): World => ({
     ...schema.tables.map(createTable),
     ...schema.views.map((view) => `create view ${quoted(view.name)} as ${view.sql}`)
   ],
-  keyspaces: Object.fromEntries(schema.keyspaces.map(({ name, types }) => [name, types])),
+  keyspaces: schema.keyspaces,
   skew: schema.skew,
   tables: schema.tables.map((table) => ({
     name: table.name,
@@ -85,8 +86,13 @@ export const fill = ({ columns, name, rows }: WorldTable): ReadonlyArray<string>
 export const topology = (world: World, shards: number): Topology.Topology => {
   const ids = shardIds(shards)
   const keyspaces: Record<string, Keyspace.Definition> = {}
-  for (const [name, types] of Object.entries(world.keyspaces)) {
-    keyspaces[name] = { key: types.filter(KeyType.is), resolver: { _tag: "Hash" } }
+  for (const keyspace of world.keyspaces) {
+    const pins = keyspace.pins.map(({ key, shard }) => ({ key, shard: shardAt(ids, shard) }))
+    keyspaces[keyspace.name] = {
+      key: keyspace.types.filter(KeyType.is),
+      resolver: resolverOf(keyspace.resolver, ids),
+      pins
+    }
   }
   const tables: Record<string, Table.Definition> = {}
   for (const { name, placement } of world.tables) tables[name] = definition(placement, ids)
@@ -94,12 +100,54 @@ export const topology = (world: World, shards: number): Topology.Topology => {
   return Either.getOrThrowWith(checked, (invalid) => invalid)
 }
 
+const shardAt = (ids: ReadonlyArray<string>, place: number): string => ids[place % ids.length] ?? ""
+
+const resolverOf = (resolver: Schema.Resolver, ids: ReadonlyArray<string>): Keyspace.ResolverDefinition => {
+  switch (resolver._tag) {
+    case "Hash":
+      return { _tag: "Hash" }
+    case "Range": {
+      const froms = [undefined, ...resolver.below.map(({ to }) => to)]
+      const last = { from: froms.at(-1), shard: shardAt(ids, resolver.last) }
+      const bounds = resolver.below.map(({ shard, to }, index) => ({
+        from: froms[index],
+        to,
+        shard: shardAt(ids, shard)
+      }))
+      return { _tag: "Range", bounds: [...bounds, last] }
+    }
+    case "List":
+      return {
+        _tag: "List",
+        entries: resolver.entries.map(({ key, shard }) => ({ keys: [key], shard: shardAt(ids, shard) })),
+        otherwise: shardAt(ids, resolver.otherwise)
+      }
+  }
+}
+
+/** What takes from a full copy of the tables the rows that belong to other shards. */
+export const takeAway = (world: World, topology: Topology.Topology, shard: string): ReadonlyArray<string> =>
+  world.tables.flatMap(({ name, placement }) => {
+    switch (placement._tag) {
+      case "Reference":
+        return []
+      case "Single":
+        return shardAt(topology.shards, placement.shard) === shard ? [] : [`truncate ${quoted(name)}`]
+      case "Sharded": {
+        const keyspace = world.keyspaces.find((one) => one.name === placement.keyspace)
+        if (keyspace === undefined) throw new Error(`${name} is in no keyspace`)
+        const owner = Owner.expression(topology, keyspace, placement.key)
+        return [`delete from ${quoted(name)} where ${owner} is distinct from ${Kind.quote(shard)}`]
+      }
+    }
+  })
+
 const definition = (placement: WorldPlacement, ids: ReadonlyArray<string>): Table.Definition => {
   switch (placement._tag) {
     case "Reference":
       return Table.reference()
     case "Single":
-      return Table.single(ids[placement.shard % ids.length] ?? "")
+      return Table.single(shardAt(ids, placement.shard))
     case "Sharded": {
       const key = placement.key.flatMap(({ column, type }) => (KeyType.is(type) ? [{ column, type }] : []))
       return Table.sharded({ key, keyspace: placement.keyspace })

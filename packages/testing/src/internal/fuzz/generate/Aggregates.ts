@@ -236,6 +236,16 @@ export const windowed = (
   byKey: ReadonlyArray<Tree.Expression>,
   total: ReadonlyArray<Tree.Sort> | undefined
 ): Tree.Window => {
+  const window = unnamed(state, context, byKey, total)
+  return state.random.chance(0.15) ? { ...window, isNamed: true } : window
+}
+
+const unnamed = (
+  state: State,
+  context: Context,
+  byKey: ReadonlyArray<Tree.Expression>,
+  total: ReadonlyArray<Tree.Sort> | undefined
+): Tree.Window => {
   const { random } = state
   const isByKey = byKey.length > 0 && wants(state, "window by key", 0.5)
   const other = random.chance(0.6)

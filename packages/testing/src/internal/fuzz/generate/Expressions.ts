@@ -8,7 +8,7 @@ import * as Kinds from "../Kind.js"
 import type { Kind } from "../Kind.js"
 import * as Tree from "../Tree.js"
 import type { Context, State } from "./State.js"
-import { constantOf, wants, wantsOneOf } from "./State.js"
+import { constant, constantOf, wants, wantsOneOf } from "./State.js"
 import * as Templates from "./Templates.js"
 
 /** `size` bounds how deep it nests. */
@@ -126,7 +126,7 @@ const tested = (state: State, context: Context, kind: Kind, size: number): Tree.
 const upwards = (args: ReadonlyArray<Tree.Expression>): ReadonlyArray<Tree.Expression> => {
   const [tested, ...bounds] = args
   const values = bounds.flatMap((bound) =>
-    (bound._tag === "Literal" || bound._tag === "Param") && bound.value !== null ? [bound.value] : []
+    (bound._tag === "Literal" || bound._tag === "Param") && typeof bound.value !== "object" ? [bound.value] : []
   )
   if (tested === undefined || values.length !== 2) return args
   const isNumber = values.every((value) => !Number.isNaN(Number(value)))
@@ -209,10 +209,15 @@ const listParam = (state: State, context: Context): Tree.Expression => {
   const { random } = state
   const kind = random.pick(["int4", "text"] as const)
   const list = kind === "int4" ? ("ints" as const) : ("texts" as const)
+  const asText = random.pick(Kinds.values(list))
+  const asArray = Array.from({ length: random.between(0, 4) }, () => {
+    const one = constant(state, kind)
+    return random.chance(0.1) ? null : kind === "int4" ? Number(one) : one
+  })
   const param: Tree.Expression = {
     _tag: "Param",
     kind: list,
-    value: random.pick(Kinds.values(list)),
+    value: random.chance(0.5) ? asText : asArray,
     cast: random.chance(0.5)
   }
   return Tree.form("bool", ["(", random.pick([" = any (", " <> all ("]), "))"], [value(state, context, kind, 0), param])

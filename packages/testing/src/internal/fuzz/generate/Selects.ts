@@ -350,9 +350,8 @@ const grouped = (
   if (rows !== undefined) groups.push(...rows.key.filter((column) => !groups.includes(column)))
   const sets = rows === undefined ? groupSets(state, groups) : undefined
   const isSets = sets !== undefined
-  // Of what only some of the sets group by, a row of the others has many values.
-  const all = groupOutputs(state, context, [...groups, ...(rows?.others ?? [])], isSets ? [] : groups, wanted)
-  const groupBy = isSets ? [sets] : groupClause(state, groups, all)
+  const all = groupOutputs(state, context, [...groups, ...(rows?.others ?? [])], isSets, wanted)
+  const groupBy = isSets ? sets : groupClause(state, groups, all)
   const having = wants(state, "HAVING", 0.2) ? havings(state, context, isSets ? [] : groups) : []
   const isDistinct = random.chance(0.04) && all.every(({ expression }) => Kinds.isOrdered(expression.kind))
   const distinct: Tree.Select["distinct"] = { _tag: isDistinct ? "Distinct" : "All" }
@@ -399,10 +398,12 @@ const groupOutputs = (
   state: State,
   context: Context,
   groups: ReadonlyArray<Tree.Expression>,
-  single: ReadonlyArray<Tree.Expression>,
+  isSets: boolean,
   wanted: Wanted
 ): ReadonlyArray<Output> => {
   const { random } = state
+  // Of what only some of the sets group by, a row of the others has many values.
+  const single = isSets ? [] : groups
   const named = (expression: Tree.Expression, index: number): Output => ({
     expression,
     name: wanted.isNamed || random.chance(0.75) ? nameOf(wanted, index) : undefined
@@ -414,6 +415,8 @@ const groupOutputs = (
   const shown = groups.filter(() => random.chance(0.85))
   const calls = Array.from({ length: random.between(1, 3) }, () => aggregateOutput(state, context, single))
   if (wants(state, "window not by key", 0.05)) calls.push(groupWindow(state, context, single))
+  // Of the sets of GROUP BY it says which one a row belongs to.
+  if (isSets && random.chance(0.4)) calls.push(Tree.form("int4", ["grouping(", ")"], [random.pick(groups)]))
   return [...shown, ...calls].map((expression, index) => named(expression, index))
 }
 
@@ -446,7 +449,18 @@ const groupClause = (
   })
 }
 
-const groupSets = (state: State, groups: ReadonlyArray<Tree.Expression>): Tree.Group | undefined => {
+/** All in sets, or the first before them. */
+const groupSets = (state: State, groups: ReadonlyArray<Tree.Expression>): ReadonlyArray<Tree.Group> | undefined => {
+  const [first, ...rest] = groups
+  if (first !== undefined && rest.length > 0 && state.random.chance(0.2)) {
+    const sets = setsOf(state, rest)
+    return sets === undefined ? undefined : [{ _tag: "Group", expression: first }, sets]
+  }
+  const sets = setsOf(state, groups)
+  return sets === undefined ? undefined : [sets]
+}
+
+const setsOf = (state: State, groups: ReadonlyArray<Tree.Expression>): Tree.Group | undefined => {
   const single = groups.map((group) => [group])
   if (wants(state, "ROLLUP", 0.03)) return { _tag: "GroupSets", form: "rollup", sets: single }
   if (wants(state, "CUBE", 0.03)) return { _tag: "GroupSets", form: "cube", sets: single }

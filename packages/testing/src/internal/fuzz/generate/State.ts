@@ -19,8 +19,8 @@ export interface State {
   readonly makers: Makers
   /** CTEs that FROM may name. */
   readonly ctes: ReadonlyArray<Source>
-  /** Aliases given so far, counted once for the statement. */
-  readonly counter: { aliases: number; readonly names: Set<string> }
+  /** What was given so far, counted once for the statement. */
+  readonly counter: { aliases: number; readonly names: Set<string>; readonly params: Array<Tree.Expression> }
   /** Most constants of a kind are this one, so that conditions of one statement meet. */
   readonly favourites: Map<Kind, string>
 }
@@ -141,15 +141,24 @@ export const constant = (state: State, kind: Kind): string => {
   return value
 }
 
-/** A constant as an expression: a literal or a parameter. */
+/** A constant as an expression: a literal, or a parameter, now and then one that stands elsewhere already. */
 export const constantOf = (state: State, context: Context, kind: Kind): Tree.Expression => {
-  const { random } = state
+  const { counter, random } = state
   const value = random.chance(0.015) ? null : constant(state, kind)
   if (!context.params || !wantsOneOf(state, ["parameter in WHERE", "parameter elsewhere"], 0.2)) {
     return Tree.literal(kind, value)
   }
-  const numeric = value !== null && (kind === "int4" || kind === "int2")
-  return { _tag: "Param", kind, value: numeric ? Number(value) : value, cast: true }
+  const known = counter.params.find((param) => param.kind === kind)
+  if (known !== undefined && random.chance(0.15)) return known
+  const isNumber = value !== null && (kind === "int4" || kind === "int2")
+  const given = isNumber
+    ? Number(value)
+    : value !== null && kind === "bool" && random.chance(0.5)
+      ? value === "true"
+      : value
+  const param: Tree.Expression = { _tag: "Param", kind, value: given, cast: true }
+  counter.params.push(param)
+  return param
 }
 
 /** Sort keys under which two rows tie only if they are equal; undefined where a column has no order. */

@@ -40,9 +40,35 @@ const stateOf = (random: Random.Random, schema: Schema): State => ({
   wishes: new Set(random.some([...Clause.all, ...Clause.rare], random.between(1, 3))),
   makers,
   ctes: [],
-  counter: { aliases: 0, names: new Set() },
+  counter: { aliases: 0, names: new Set(), params: [] },
   favourites: new Map()
 })
+
+/** The same text with other values for its parameters: what a plan that is kept will be used for. */
+export const rebound = (seed: number, schema: Schema, query: Tree.Query): Tree.Query | undefined => {
+  const random = Random.make(seed)
+  const others = new Map<unknown, Tree.Expression>()
+  const limits = new Set(
+    [...Tree.nodes(query)].flatMap((node) => (node._tag === "Limit" ? [node.count, node.offset] : []))
+  )
+  const other = (param: Extract<Tree.Expression, { readonly _tag: "Param" }>): Tree.Expression => {
+    const isCount = limits.has(param)
+    const values = isCount ? ["0", "1", "2", "3", "5"] : schema.values[param.kind]
+    const value = !isCount && random.chance(0.1) ? null : random.pick(values)
+    const isNumber = typeof param.value === "number" && value !== null
+    return { ...param, value: isNumber ? Number(value) : value }
+  }
+  for (const node of Tree.nodes(query)) if (node._tag === "Param" && !others.has(node)) others.set(node, other(node))
+  return others.size === 0 ? undefined : (replaced(query, others) as Tree.Query)
+}
+
+const replaced = (value: unknown, others: ReadonlyMap<unknown, Tree.Expression>): unknown => {
+  if (typeof value !== "object" || value === null) return value
+  const other = others.get(value)
+  if (other !== undefined) return other
+  if (Array.isArray(value)) return value.map((part) => replaced(part, others))
+  return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, replaced(part, others)]))
+}
 
 /** The parts of a self-check: a query without LIMIT, and a condition on the rows it comes from. */
 export const partition = (seed: number, schema: Schema): { query: Tree.Query; predicate: Tree.Expression } => {
