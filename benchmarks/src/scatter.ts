@@ -42,7 +42,7 @@ const schema = `create table orders (
   id int8 primary key, customer int8 not null, amount numeric(10, 2) not null, status text not null,
   created_at timestamptz not null)`
 
-const rowsOf = `select i, i * 7919 % 50000, (i * 104729 % 9000000)::numeric / 100, (array['new','paid','sent','done'])[i % 4 + 1],
+const rowsOf = `select i, i * 7919 % 50000, (i * 104729 % 900000)::numeric / 100, (array['new','paid','sent','done'])[i % 4 + 1],
   timestamptz '2026-01-01' + i * interval '1 second' from unnest($1::int8[]) i`
 
 const statements: ReadonlyArray<readonly [name: string, sql: string]> = [
@@ -59,7 +59,7 @@ const statements: ReadonlyArray<readonly [name: string, sql: string]> = [
   ["distinct status", "select distinct status from orders order by status"],
   [
     "having, one PostgreSQL finishes",
-    "select customer, count(*) from orders group by customer having count(*) > 20 and avg(amount) > 46000 order by 2 desc, 1 limit 20"
+    "select customer, count(*) from orders group by customer having count(*) > 20 and avg(amount) > 4600 order by 2 desc, 1 limit 20"
   ],
   [
     "IN of 100 keys",
