@@ -17,7 +17,7 @@ import * as Relation from "../rules/Relation.js"
 import * as SortKeys from "../rules/SortKeys.js"
 import { targetsOf } from "../rules/Targets.js"
 import { columnOf, type Context, meaningOf, refuseRewrite } from "./Context.js"
-import { isAggregate } from "./MergeGroups.js"
+import { isAggregate, refuseConstant } from "./MergeGroups.js"
 import { pageOf } from "./MergeRows.js"
 import type { Split } from "./Split.js"
 
@@ -126,6 +126,7 @@ const groupingOf = (level: Level, shipping: Shipping, targets: ReadonlyArray<Nod
     const row = Ast.as("RowExpr", node)
     if (row?.row_format === "COERCE_IMPLICIT_CAST") return { RowExpr: { ...row, args: (row.args ?? []).map(item) } }
     const meant = groupItem(select, level.scope, node)
+    if (level.traits.groupingSets) refuseConstant(meant)
     const at = targets.indexOf(meant)
     // A constant cannot stand in GROUP BY, its place can.
     return at >= 0 ? Tree.integer(at + 1) : shipping.rewritten(meant)

@@ -14,6 +14,7 @@ import type { Aggregate, Finish, OutputColumn, SortKey } from "@shardlayer/core/
 import * as ValueKind from "@shardlayer/core/plan/ValueKind"
 import * as Ast from "../Ast.js"
 import { groupItem } from "../analysis/Select.js"
+import type { ColumnId } from "../analysis/Model.js"
 import type { Level } from "../analysis/Walk.js"
 import { draft } from "../Refusal.js"
 import { refuse } from "../SchemaView.js"
@@ -167,19 +168,22 @@ class Upper {
       case "JsonArrayAgg":
         throw new NeedsRows(opened._tag)
       case "ColumnRef":
-        if (columnOf(this.context, this.level, node) === undefined) throw new NeedsRows("a whole row")
         return this.dependent(node)
       case "SubLink":
-        return this.dependent(node)
+        return refuse(draft("SL4021", {}, Ast.locationOf(node)))
       default:
         return undefined
     }
   }
 
-  /** PostgreSQL lets it stand beside the groups, so the group's key determines it. */
+  /**
+   * PostgreSQL lets a column stand beside the groups if their primary key determines it: then it makes no more groups.
+   * It also does if the column is part of an expression that it takes for one of GROUP BY, however that is written
+   * there (`x + '1'::int4` for `x + 1`): such a column would make more groups.
+   */
   private dependent(node: Node): Node {
-    const { groupingSets, grouped } = this.level.traits
-    if (!grouped || groupingSets) return refuse(draft("SL4021", {}, Ast.locationOf(node)))
+    const column = columnOf(this.context, this.level, node)?.column
+    if (column === undefined || !hasPrimaryKey(this.context, this.level, column)) throw new NeedsRows("a column")
     return Relation.reference(`k${this.key(node, "dependent")}`)
   }
 
@@ -260,6 +264,17 @@ export const isAggregate = (context: Context, call: FuncCall): boolean =>
   (call.agg_order ?? []).length > 0 ||
   context.view.isAggregate(Ast.names(call.funcname))
 
+/** The level groups by the whole primary key of the column's table. */
+const hasPrimaryKey = (context: Context, level: Level, column: ColumnId): boolean => {
+  const { builder, ranges } = context.study
+  const { relation } = builder.column(column)
+  const grouped = [...level.groupColumns].map((id) => builder.column(id)).filter((own) => own.relation === relation)
+  const table = [...ranges.values()].find((range) => range._tag === "Table" && range.relation === relation)
+  const key =
+    table?._tag === "Table" ? table.named.relation?.indexes.find(({ primary }) => primary)?.columns : undefined
+  return key !== undefined && key.every((name) => grouped.some((own) => own.name === name))
+}
+
 /** The clauses of the level, written over the shards' columns. */
 interface Parts {
   readonly targets: ReadonlyArray<Node>
@@ -296,6 +311,21 @@ const partsOf = (context: Context, level: Level, upper: Upper, targets: Readonly
   return { targets: outputs, group, having, sorts, distinct, windows }
 }
 
+/**
+ * In the sets that leave it out, PostgreSQL makes NULL of every constant that equals one of GROUP BY, however either is
+ * written.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const refuseConstant = (item: Node): void => {
+  let isConstant = true
+  Tree.visit(item, (node) => {
+    if (Ast.as("ColumnRef", node) !== undefined) isConstant = false
+  })
+  if (isConstant) refuseRewrite("a constant in grouping sets", Ast.locationOf(item))
+}
+
 const groupNode = (upper: Upper, level: Level, node: Node): Node => {
   const set = Ast.as("GroupingSet", node)
   if (set?.content !== undefined) {
@@ -306,7 +336,9 @@ const groupNode = (upper: Upper, level: Level, node: Node): Node => {
   if (row?.row_format === "COERCE_IMPLICIT_CAST") {
     return { RowExpr: { ...row, args: (row.args ?? []).map((child) => groupNode(upper, level, child)) } }
   }
-  return Relation.reference(`k${upper.key(groupItem(level.select, level.scope, node), "group")}`)
+  const item = groupItem(level.select, level.scope, node)
+  if (level.traits.groupingSets) refuseConstant(item)
+  return Relation.reference(`k${upper.key(item, "group")}`)
 }
 
 /** The collation of an aggregate's value is that of what it aggregates. */
