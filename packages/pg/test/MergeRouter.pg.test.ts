@@ -1,0 +1,180 @@
+/** Merged statements as programs use them: every form of the answer, limits, errors and interruption, against one PostgreSQL. */
+import * as PgClient from "@effect/sql-pg/PgClient"
+import { SqlClient } from "@effect/sql/SqlClient"
+import type { SqlError } from "@effect/sql/SqlError"
+import { describe, expect, it } from "@effect/vitest"
+import * as ShardRouter from "@shardlayer/core/ShardRouter"
+import * as Keyspace from "@shardlayer/core/topology/Keyspace"
+import * as Table from "@shardlayer/core/topology/Table"
+import * as Topology from "@shardlayer/core/topology/Topology"
+import * as PgRouter from "@shardlayer/pg/PgRouter"
+import * as PgShard from "@shardlayer/pg/PgShard"
+import * as PgCluster from "@shardlayer/testing/PgCluster"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+
+const topology = Topology.make({
+  shards: ["shard_1", "shard_2", "shard_3"],
+  keyspaces: { k: Keyspace.hash({ key: ["int8"] }) },
+  tables: { events: Table.sharded({ key: "id", keyspace: "k" }), kinds: Table.reference() }
+})
+
+const schema = `
+create type mood as enum ('sad', 'ok', 'happy');
+create table events (id int8 primary key, kind_id int4, happened_at timestamptz, amount numeric, big int8, feeling mood, tag text, doc jsonb);
+create table kinds (id int4 primary key, kind_name text);
+insert into kinds values (1, 'one'), (2, 'two')`
+
+const rows = Array.from(
+  { length: 60 },
+  (_, index) =>
+    `(${index}, ${index % 3}, timestamptz '2026-03-29 00:59:59.999990+00' + ${index % 7} * interval '1 microsecond',
+      ${index % 5}.${"0".repeat(index % 4)}1, 9007199254740993, '${["sad", "ok", "happy"][index % 3]}',
+      '${["z", "é", "\u{1f600}", "\ufffd", "A"][index % 5]}', '{"n": ${index}}')`
+)
+
+const make = (mergeRowsMax?: number) =>
+  Effect.gen(function* () {
+    const cluster = yield* PgCluster.make({ shards: 3, oracle: true, mode: "databases" })
+    for (const { id } of cluster.nodes) yield* cluster.query(id, schema)
+    const names = {
+      transformResultNames: (name: string) => name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase())
+    }
+    const context = yield* Layer.build(
+      PgRouter.layer({
+        topology,
+        mergeRowsMax,
+        ...names,
+        shards: Object.fromEntries(cluster.shards.map(({ id, url }) => [id, PgShard.layer({ url })]))
+      })
+    )
+    const router = Context.get(context, ShardRouter.ShardRouter)
+    const { url } = yield* cluster.node("oracle")
+    const one = Context.get(yield* Layer.build(PgClient.layer({ url, ...names })), SqlClient)
+    for (const row of rows) {
+      yield* router.client.unsafe(`insert into events values ${row}`)
+      yield* one.unsafe(`insert into events values ${row}`)
+    }
+    return { cluster, one, router, sql: router.client }
+  })
+
+const ordered = [
+  "select * from events order by happened_at desc, id",
+  "select id as event_id, happened_at, amount, big, doc from events order by happened_at, amount desc, id limit 7 offset 3",
+  "select tag, count(*), sum(big), avg(amount), max(feeling), min(happened_at) from events group by tag order by tag",
+  "select kind_name, count(distinct tag) from events join kinds on kinds.id = kind_id group by kind_name order by kind_name",
+  "select distinct tag from events order by tag desc",
+  "select distinct on (feeling) feeling, id from events order by feeling desc, id",
+  "select sum(amount) / count(*) as mean_amount from events having count(*) > 1",
+  "select id, row_number() over (order by id desc) as row_no from events order by id limit 5",
+  "select id from events union all select 1000 order by id desc limit 4",
+  "select e.id, f.id as other_id from events e join events f on f.id = e.kind_id where e.id < 40 and f.id < 3 order by 1"
+]
+
+describe("merged statements", () => {
+  it.scopedLive(
+    "answer in every form as one PostgreSQL does",
+    () =>
+      Effect.gen(function* () {
+        const { one, sql } = yield* make()
+        for (const text of ordered) {
+          const [left, right] = [one.unsafe(text), sql.unsafe(text)]
+          expect(yield* right, text).toEqual(yield* left)
+          expect(yield* right.values, text).toEqual(yield* left.values)
+          expect(yield* right.withoutTransform, text).toEqual(yield* left.withoutTransform)
+          expect(Array.from(yield* Stream.runCollect(right.stream)), text).toEqual(yield* left)
+          const shape = (raw: any) => ({
+            command: raw.command,
+            rowCount: raw.rowCount,
+            rows: raw.rows,
+            fields: raw.fields.map(({ name }: { name: string }) => name)
+          })
+          expect(shape(yield* right.raw), text).toEqual(shape(yield* left.raw))
+        }
+      }),
+    60_000
+  )
+
+  it.scopedLive(
+    "take LIMIT and OFFSET as parameters of any form, and leave to the server what is none",
+    () =>
+      Effect.gen(function* () {
+        const { one, sql } = yield* make()
+        const page = (client: SqlClient, limit: unknown, offset: unknown) =>
+          Effect.either(client.unsafe("select id from events order by id limit $1 offset $2", [limit, offset]))
+        for (const [limit, offset] of [
+          [5, 0],
+          ["5", "50"],
+          [null, 57],
+          [3n, null],
+          [0, 0],
+          [1000, 58]
+        ]) {
+          const [left, right] = [yield* page(one, limit, offset), yield* page(sql, limit, offset)]
+          expect(Either.getOrThrow(right)).toEqual(Either.getOrThrow(left))
+        }
+        const codeOf = (answer: Either.Either<unknown, SqlError>) =>
+          Either.isLeft(answer) ? (answer.left.cause as { code?: string }).code : "rows"
+        for (const [limit, offset] of [
+          [-1, 0],
+          [1, -1],
+          ["x", 0],
+          [1.5, 0]
+        ]) {
+          expect(codeOf(yield* page(sql, limit, offset))).toBe(codeOf(yield* page(one, limit, offset)))
+        }
+      }),
+    60_000
+  )
+
+  it.scopedLive(
+    "fail with what one PostgreSQL says, and with typed limits of their own",
+    () =>
+      Effect.gen(function* () {
+        const { router, sql } = yield* make(50)
+        const failure = (text: string) => Effect.flip(router.query(sql.unsafe(text)))
+        expect(yield* failure("select 1 / (id - 59) from events order by 1")).toMatchObject({ code: "22012" })
+        expect(yield* failure("select nothing from events order by 1")).toMatchObject({ code: "SL2010" })
+        expect(yield* failure("select sum(9223372036854775807::int8 - id * 0)::int8 from events")).toMatchObject({
+          code: "22003"
+        })
+        expect(yield* failure("select id, count(*) over () from events")).toMatchObject({ _tag: "MergeLimitExceeded" })
+        expect(yield* failure("select a.id from events a, events b where a.big = b.id")).toMatchObject({
+          _tag: "MergeLimitExceeded"
+        })
+        expect(yield* failure("select * from events e where e.id > (select f.id from events f limit 1)")).toMatchObject(
+          {
+            code: "SL4022",
+            offset: expect.any(Number)
+          }
+        )
+      }),
+    60_000
+  )
+
+  it.scopedLive(
+    "leave nothing running when they are interrupted",
+    () =>
+      Effect.gen(function* () {
+        const { cluster, sql } = yield* make()
+        const slow = sql.unsafe(
+          "select id, tag from events, generate_series(1, 3000000) s where s % 1000 = 0 order by s desc, id"
+        )
+        const interrupted = yield* Effect.timeoutOption(slow, "300 millis")
+        expect(interrupted._tag).toBe("None")
+        const first = yield* Stream.runCollect(Stream.take(sql.unsafe("select id from events order by id").stream, 2))
+        expect(Array.from(first)).toEqual([{ id: "0" }, { id: "1" }])
+        const running = yield* Effect.forEach(cluster.shards, ({ id }) =>
+          cluster.query<{ query: string }>(
+            id,
+            "select query from pg_stat_activity where datname = current_database() and state <> 'idle' and pid <> pg_backend_pid()"
+          )
+        )
+        expect(running.flat()).toEqual([])
+      }),
+    60_000
+  )
+})
