@@ -20,28 +20,31 @@ export interface KeyColumn {
 /** `topology` is asked for the slot map and the shards' names alone. */
 export const expression = (topology: Topology, keyspace: Keyspace, key: ReadonlyArray<KeyColumn>): string => {
   const shardOf = (place: number) => Kind.quote(topology.shards[place % topology.shards.length] ?? "")
-  const pins = keyspace.pins.map((pin) => `when ${isKey(key, pin.key)} then ${shardOf(pin.shard)}`)
+  const pins = keyspace.pins.map((pin) => `when ${isKey(keyspace, key, pin.key)} then ${shardOf(pin.shard)}`)
   return `case ${[...pins, ...cases(topology, keyspace, key, shardOf)].join(" ")} end`
 }
 
-const isKey = (key: ReadonlyArray<KeyColumn>, values: ReadonlyArray<string>): string =>
+/** Values are of the keyspace's types, which may be wider than the table's. */
+const isKey = (keyspace: Keyspace, key: ReadonlyArray<KeyColumn>, values: ReadonlyArray<string>): string =>
   key
-    .map(
-      ({ column, type }, index) => `${quoted(column)} is not distinct from ${Kind.quote(values[index] ?? "")}::${type}`
-    )
+    .map(({ column }, index) => {
+      const value = `${Kind.quote(values[index] ?? "")}::${keyspace.types[index]}`
+      return `${quoted(column)} is not distinct from ${value}`
+    })
     .join(" and ")
 
 const cases = (
   topology: Topology,
-  { resolver }: Keyspace,
+  keyspace: Keyspace,
   key: ReadonlyArray<KeyColumn>,
   shardOf: (place: number) => string
 ): ReadonlyArray<string> => {
+  const { resolver, types } = keyspace
   switch (resolver._tag) {
     case "Hash": {
-      const types = key.map(({ type }) => type).filter(KeyType.is)
+      const own = key.map(({ type }) => type).filter(KeyType.is)
       const columns = key.map(({ column }) => quoted(column))
-      const slot = slotExpression(types, columns, topology.slotMap.slots)
+      const slot = slotExpression(own, columns, topology.slotMap.slots)
       return SlotMap.ranges(topology.slotMap).map(
         ({ from, shard, to }) => `when ${slot} >= ${from} and ${slot} < ${to} then ${Kind.quote(shard)}`
       )
@@ -49,10 +52,10 @@ const cases = (
     case "Range": {
       const [first] = key
       if (first === undefined) return []
-      const isText = first.type === "text" || first.type === "varchar"
+      const isText = types[0] === "text"
       const column = isText ? `${quoted(first.column)} collate "C"` : quoted(first.column)
       const bound = (value: string) =>
-        isText ? `${Kind.quote(value)} collate "C"` : `${Kind.quote(value)}::${first.type}`
+        isText ? `${Kind.quote(value)} collate "C"` : `${Kind.quote(value)}::${types[0]}`
       // Ascending: what is not below one bound is above it.
       return [
         ...resolver.below.map(({ shard, to }) => `when ${column} < ${bound(to)} then ${shardOf(shard)}`),
@@ -61,7 +64,7 @@ const cases = (
     }
     case "List":
       return [
-        ...resolver.entries.map((entry) => `when ${isKey(key, entry.key)} then ${shardOf(entry.shard)}`),
+        ...resolver.entries.map((entry) => `when ${isKey(keyspace, key, entry.key)} then ${shardOf(entry.shard)}`),
         `else ${shardOf(resolver.otherwise)}`
       ]
   }

@@ -278,6 +278,14 @@ const limitWishes: ReadonlyArray<Clause.Clause> = [
 ]
 
 const ordered = (state: State, made: Level): Tree.Query => {
+  const query = sortedAndLimited(state, made)
+  const { limit, orderBy, thenByOutputs } = query
+  // There are no ties without an order.
+  if (limit?.form !== "ties" || orderBy.length > 0 || thenByOutputs) return query
+  return { ...query, limit: { ...limit, form: "limit" } }
+}
+
+const sortedAndLimited = (state: State, made: Level): Tree.Query => {
   const { random } = state
   const query = Tree.query(made.select)
   const canOutputs = !made.hasStar && made.fields.every(({ kind }) => Kinds.isOrdered(kind))
