@@ -8,7 +8,8 @@
  * @since 0.1.0
  */
 import type { Node, SelectStmt, SortBy } from "libpg-query"
-import type { DeepStatements, Page, SortKey } from "@shardlayer/core/plan/Merge"
+import * as DeepPage from "@shardlayer/core/DeepPage"
+import type { Amount, DeepStatements, Page, SortKey } from "@shardlayer/core/plan/Merge"
 import * as ValueKind from "@shardlayer/core/plan/ValueKind"
 import type { Level } from "../analysis/Walk.js"
 import * as Ast from "../Ast.js"
@@ -41,7 +42,7 @@ export const mergeRows = (context: Context, level: Level, distinct: boolean): Me
   const why = notMerged(context, parts, order, kinds)
   if (why !== undefined) return { ...rowwise(combined(context, split, own), parts), why }
   const outputs = outputsOf(context, types)
-  const deep = page?.offset === undefined || unique !== undefined ? undefined : deepStatements(context, split, order)
+  const deep = isFar(page?.offset) && unique === undefined ? deepStatements(context, split, order) : undefined
   return { statement, kinds, outputs, finish: { _tag: "Rows", order, distinct: unique, page, deep } }
 }
 
@@ -71,6 +72,9 @@ const notMerged = (
     ? undefined
     : `which values of ${named(unknown)} are equal is PostgreSQL's own, by their type`
 }
+
+const isFar = (offset: Amount | undefined): boolean =>
+  offset?._tag === "Param" || (offset?._tag === "Constant" && offset.rows >= DeepPage.offsetMin)
 
 /**
  * The keys of every n-th row, and the rows behind a number of them. PostgreSQL computes of the sorted rows only what the
