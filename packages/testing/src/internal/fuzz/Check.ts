@@ -46,7 +46,7 @@ export interface Checked {
   readonly outcomes: ReadonlyArray<Outcome>
 }
 
-/** `ways`: also plainly and as a stream. */
+/** `ways`: also plainly, as a stream, and in a transaction. */
 export const check = (
   sides: Sides,
   question: Question,
@@ -66,6 +66,14 @@ export const check = (
       let verdict: Outcome["verdict"] = yield* judge(question.rules, expected, actual, rankedAnswer)
       if (verdict._tag === "Exact" && options.ways && actual._tag === "Rows" && isRepeatable(question.rules)) {
         verdict = yield* judgeOtherWays(router, question, actual)
+      }
+      if (verdict._tag === "Exact" && options.ways && actual._tag === "Rows") {
+        const again = sides.named(yield* inTransaction(router, question.statement))
+        const inside = yield* judge(question.rules, expected, again, rankedAnswer)
+        // A transaction may refuse what a single statement need not.
+        if (inside._tag === "Wrong" || inside._tag === "Broken") {
+          verdict = { ...inside, reason: `in a transaction: ${inside.reason}` }
+        }
       }
       if (verdict._tag === "Wrong" && !(yield* isDetermined(sides, question, expected, rankedAnswer))) {
         verdict = { _tag: "Undetermined", reason: verdict.reason }
@@ -102,6 +110,10 @@ const isDetermined = (
     const verdict = yield* judge(question.rules, expected, again, rankedAnswer)
     return verdict._tag === "Exact"
   })
+
+/** The first statement of a transaction that then ends. */
+const inTransaction = (router: ShardRouterService, { params, sql }: Printed): Effect.Effect<Answer> =>
+  Routed.settled(router.client.withTransaction(Routed.ask(router, sql, true, params)))
 
 /** Asked twice it gives the same rows, in whatever order. */
 const isRepeatable = (rules: Rules): boolean => rules.isTotal || !rules.isLimited

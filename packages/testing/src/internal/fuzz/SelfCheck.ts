@@ -4,6 +4,8 @@
  * - `rows` (ternary logic partitioning): a query's rows are those for which a condition is true, false and unknown,
  *   together.
  * - `aggregates`: the same for count, sum, min and max, put together here.
+ * - `groups`: the same for the number of rows of each group.
+ * - `pages`: what LIMIT and OFFSET cut from an ordered query is, put together, the whole query.
  * - `counting` (non-optimizing reference): count(*) under WHERE is the number of rows for which the same condition,
  *   shown as a value, is true.
  *
@@ -13,14 +15,15 @@ import * as Effect from "effect/Effect"
 import type { Answer, Row, Rows } from "../conformance/Answer.js"
 import type { Clause } from "./Clause.js"
 import type { Kind } from "./Kind.js"
+import { isOrdered } from "./Kind.js"
 import type { Printed } from "./Print.js"
 import { print } from "./Print.js"
 import * as Tree from "./Tree.js"
 import { canonical } from "./Verdict.js"
 
-export type Law = "rows" | "aggregates" | "counting"
+export type Law = "rows" | "aggregates" | "groups" | "pages" | "counting"
 
-export const laws: ReadonlyArray<Law> = ["rows", "aggregates", "counting"]
+export const laws: ReadonlyArray<Law> = ["rows", "aggregates", "groups", "pages", "counting"]
 
 export interface Parts {
   readonly law: Law
@@ -60,6 +63,18 @@ export const statementsOf = ({ law, predicate, query }: Parts): Asked => {
       return { law, isApproximate, statements: parts(body) }
     case "aggregates":
       return { law, isApproximate, statements: parts({ ...body, targets: aggregatesOf(body) }) }
+    case "groups": {
+      const targets = body.targets.filter(isGroupable).slice(0, 1)
+      const groupBy = targets.map(({ expression }): Tree.Group => ({ _tag: "Group", expression }))
+      const grouped = { ...body, targets: [...targets, aggregate("count", "int8", [])], groupBy }
+      return { law, isApproximate, statements: parts(grouped) }
+    }
+    case "pages": {
+      const whole = { ...query, body: { ...body, targets: body.targets.filter(isGroupable) }, thenByOutputs: true }
+      if (whole.body.targets.length === 0) return { law, isApproximate, statements: [] }
+      const page = (count: number | undefined, offset: number) => print({ ...whole, limit: limitOf(count, offset) })
+      return { law, isApproximate, statements: [print(whole), page(3, 0), page(4, 3), page(undefined, 7)] }
+    }
     case "counting": {
       const isTrue = Tree.form("bool", ["(", ") is true"], [predicate])
       const shown: Tree.Select = { ...body, targets: [{ _tag: "Target", expression: isTrue, name: "held" }] }
@@ -68,6 +83,18 @@ export const statementsOf = ({ law, predicate, query }: Parts): Asked => {
     }
   }
 }
+
+type Named = Extract<Tree.Target, { readonly _tag: "Target" }>
+
+const isGroupable = (target: Tree.Target): target is Named =>
+  target._tag === "Target" && isOrdered(target.expression.kind)
+
+const limitOf = (count: number | undefined, offset: number): Tree.Limit => ({
+  _tag: "Limit",
+  form: "limit",
+  count: count === undefined ? undefined : Tree.form("int8", [String(count)], []),
+  offset: Tree.form("int8", [String(offset)], [])
+})
 
 const aggregate = (name: Clause, kind: Kind, args: ReadonlyArray<Tree.Expression>): Tree.Target => ({
   _tag: "Target",
@@ -143,6 +170,25 @@ const judge = ({ isApproximate, law }: Asked, answers: ReadonlyArray<Rows>): Res
         ? { _tag: "Holds" }
         : violated(`${name} is ${expected[differing]}, but ${places[differing]} from three parts`)
     }
+    case "groups": {
+      const together = grouped(parts)
+      const expected = grouped([whole])
+      const differing = [...new Set([...expected.keys(), ...together.keys()])].find(
+        (key) => expected.get(key) !== together.get(key)
+      )
+      return differing === undefined
+        ? { _tag: "Holds" }
+        : violated(
+            `group ${differing} has ${expected.get(differing)} rows, but ${together.get(differing)} in three parts`
+          )
+    }
+    case "pages": {
+      const together = parts.flatMap(({ rows }) => rows)
+      const same = (one: ReadonlyArray<Row>, other: ReadonlyArray<Row>) => JSON.stringify(one) === JSON.stringify(other)
+      return isApproximate || same(together, whole.rows)
+        ? { _tag: "Holds" }
+        : violated(`${whole.rows.length} rows, and others on their pages (${together.length})`)
+    }
     case "counting": {
       const held = parts[0]?.rows.filter(([value]) => value === "t" || value === "true").length
       return whole.rows[0]?.[0] === String(held)
@@ -150,6 +196,18 @@ const judge = ({ isApproximate, law }: Asked, answers: ReadonlyArray<Rows>): Res
         : violated(`count(*) is ${whole.rows[0]?.[0]}, but the condition is true ${held} times`)
     }
   }
+}
+
+/** Rows by group, where the last column counts them; without a group there is one, of no rows perhaps. */
+const grouped = (answers: ReadonlyArray<Rows>): ReadonlyMap<string, bigint> => {
+  const counts = new Map<string, bigint>()
+  for (const { rows } of answers) {
+    for (const row of rows) {
+      const key = JSON.stringify(row.slice(0, -1))
+      counts.set(key, (counts.get(key) ?? 0n) + BigInt(row.at(-1) ?? 0))
+    }
+  }
+  return counts
 }
 
 const violated = (reason: string): Result => ({ _tag: "Violated", reason })
