@@ -23,7 +23,7 @@ const address = Effect.flatMap(PgCluster.make({ shards: 1, mode: "databases", sh
 )
 
 it.scopedLive(
-  "finds nothing wrong in a few hundred statements",
+  "finds nothing wrong in a few hundred statements, which bring every clause",
   () =>
     Effect.gen(function* () {
       const said: Array<string> = []
@@ -39,13 +39,15 @@ it.scopedLive(
         findsMax: 0,
         print: (text) => Effect.sync(() => void said.push(text))
       })
-      expect(summary).toMatchObject({ statements: 400, schemas: 2, selfChecks: { wrong: 0, failed: 0 } })
+      expect(summary).toMatchObject({ schemas: 2, selfChecks: { wrong: 0, failed: 0 } })
+      // Some are asked again with other values for their parameters.
+      expect(summary.statements).toBeGreaterThan(400)
       expect(summary.shards[2], said.join("\n")).toMatchObject({ wrong: 0, failed: 0, undetermined: 0 })
       expect(Report.isClean(summary)).toBe(true)
       expect(summary.shards[2]?.answered).toBeGreaterThan(150)
       expect(Clause.all.filter((clause) => summary.clauses[clause] === 0)).toEqual([])
       expect(summary.selfChecks.held).toBeGreaterThan(15)
-      expect(Report.total("two schemas", summary)).toContain("400 statements over 2 schemas")
+      expect(Report.total("two schemas", summary)).toContain("statements over 2 schemas")
     }),
   240_000
 )
