@@ -72,8 +72,12 @@ export const make = (options: Options): Finder => {
           const { strategy, verdict } = outcome
           if (verdict._tag === "Undetermined") yield* tellOnce(options, seen, `undetermined ${verdict.reason}`, asked)
           if (verdict._tag !== "Wrong" && verdict._tag !== "Broken") continue
-          const folder = folderFor(`${verdict._tag} ${strategy} ${verdict.reason}`)
-          if (folder === undefined) continue
+          const key = `${verdict._tag} ${strategy} ${verdict.reason}`
+          const folder = folderFor(key)
+          if (folder === undefined) {
+            yield* tellOnce(options, seen, `not shrunk: ${key}`, asked)
+            continue
+          }
           yield* options.print(`  ${verdict._tag} @${outcome.shards} ${verdict.reason}\n    ${print(asked.query).sql}`)
           const regression = yield* shrink(sides, asked.query, outcome, options, `${schema.seed} ${asked.place}`)
           const file = Regression.write(folder, nameOf(schema, asked.place), regression)
