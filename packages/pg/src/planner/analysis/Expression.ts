@@ -19,6 +19,7 @@ import type {
 } from "libpg-query"
 import * as Ast from "../Ast.js"
 import * as Functions from "../Functions.js"
+import * as Tree from "../rewrite/Tree.js"
 import { draft } from "../Refusal.js"
 import { refuse } from "../SchemaView.js"
 import type { Place } from "./Builder.js"
@@ -124,10 +125,10 @@ const within = (walk: Walk, value: unknown, scope: Scope, place: Place): void =>
   } else if (typeof value === "object" && value !== null) {
     for (const [key, child] of Object.entries(value)) {
       if (key === "typeName") checkType(walk, child as TypeName)
-      else if (isNode(child)) expression(walk, child, scope, place)
+      else if (Tree.isNode(child)) expression(walk, child, scope, place)
       else if (Array.isArray(child)) {
         for (const item of child) {
-          if (isNode(item)) jsonItem(walk, item, scope, place)
+          if (Tree.isNode(item)) jsonItem(walk, item, scope, place)
           else within(walk, item, scope, place)
         }
       } else within(walk, child, scope, place)
@@ -146,12 +147,6 @@ const jsonItem = (walk: Walk, node: Node, scope: Scope, place: Place): void => {
     default:
       return expression(walk, node, scope, place)
   }
-}
-
-const isNode = (value: unknown): value is Node => {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return false
-  const keys = Object.keys(value)
-  return keys.length === 1 && /^[A-Z]/.test(keys[0] ?? "")
 }
 
 const columnReference = (

@@ -8,6 +8,7 @@
  */
 import type { Node } from "libpg-query"
 import * as Ast from "../Ast.js"
+import { conjuncts } from "../analysis/Condition.js"
 import type { RelationId } from "../analysis/Model.js"
 import type { Level } from "../analysis/Walk.js"
 import { type Context, columnOf } from "../strategies/Context.js"
@@ -45,12 +46,6 @@ export const wantedIn = (tree: Node): Wanted => {
     }
   })
   return all ? "all" : names
-}
-
-/** @since 0.1.0 @category getters */
-export const conjuncts = (node: Node): ReadonlyArray<Node> => {
-  const both = Ast.as("BoolExpr", node)
-  return both?.boolop === "AND_EXPR" ? (both.args ?? []).flatMap(conjuncts) : [node]
 }
 
 /**

@@ -14,6 +14,7 @@ import * as Either from "effect/Either"
 import * as Ast from "../Ast.js"
 import { analyze, type Study } from "../analysis/Analyze.js"
 import type { ParamTypes } from "../analysis/Builder.js"
+import { conjuncts } from "../analysis/Condition.js"
 import type { Analyzed, RelationId } from "../analysis/Model.js"
 import type { Range } from "../analysis/Walk.js"
 import { draft, type Draft } from "../Refusal.js"
@@ -299,7 +300,7 @@ const filtersOf = (context: Context, study: Study): ReadonlyMap<RelationId, Read
   const filters = new Map<RelationId, Array<Node>>()
   for (const level of study.levels.values()) {
     if (level.select.whereClause === undefined) continue
-    for (const condition of Columns.conjuncts(level.select.whereClause)) {
+    for (const condition of conjuncts(level.select.whereClause)) {
       const relation = Columns.onlyRelation({ ...context, study }, level, condition)
       if (relation === undefined || nullable.has(relation)) continue
       filters.set(relation, [...(filters.get(relation) ?? []), condition])
