@@ -104,7 +104,8 @@ export const plan = (paint: Paint, explanation: Explanation): ReadonlyArray<stri
 const finishOf = ({ notes, runs, strategy }: Explanation): string | undefined => {
   switch (strategy) {
     case "ScatterMerge":
-      return runs.then.join("; ")
+      // The statement that finds a page far down is for `Explain`: here it would hide the rest.
+      return runs.then.map((step) => step.replace(/^(far down, keys first): .*$/, "$1")).join("; ")
     case "ScatterCombine":
     case "Gather":
       return notes.at(-1)
