@@ -33,7 +33,8 @@ interface Definition {
   readonly values: ReadonlyArray<string>
 }
 
-const words = ["a", "b", "B", "ab", "a b", "A", "ä", "z", "Zoë", "10", "9", "", "_x", "-a", "é"]
+/** Among them two whose order by bytes is not that of UTF-16: U+FB01, and a pair of surrogates. */
+const words = ["a", "b", "B", "ab", "a b", "A", "ä", "z", "Zoë", "10", "9", "", "_x", "-a", "é", "\ufb01", "\u{1f600}"]
 
 const table: { readonly [K in Kind]: Definition } = {
   int2: { sql: "int2", values: ["0", "1", "2", "3", "4", "5", "-1", "32767"] },
@@ -42,13 +43,41 @@ const table: { readonly [K in Kind]: Definition } = {
     sql: "int8",
     values: ["0", "1", "2", "3", "4", "5", "9007199254740992", "9007199254740993", "-9007199254740993", "-2"]
   },
-  numeric: { sql: "numeric", values: ["0", "1", "1.0", "1.50", "2.5", "2.500", "-3.25", "10", "0.001", "NaN"] },
+  numeric: {
+    sql: "numeric",
+    values: [
+      "0",
+      "1",
+      "1.0",
+      "1.50",
+      "2.5",
+      "2.500",
+      "-3.25",
+      "10",
+      "0.001",
+      "NaN",
+      "12345678901234567.88",
+      "12345678901234567.89"
+    ]
+  },
   float8: { sql: "float8", values: ["0", "-0", "1", "1.5", "2.25", "-3", "0.125", "100", "NaN"] },
   bool: { sql: "bool", values: ["true", "false"] },
   text: { sql: "text", values: words },
   varchar: { sql: "varchar", values: words },
   char: { sql: "char(4)", values: ["a", "ab", "B", "abcd", "", "b"] },
-  date: { sql: "date", values: ["2020-02-29", "2020-03-01", "2021-01-01", "2021-12-31", "1999-12-31", "2024-06-15"] },
+  date: {
+    sql: "date",
+    values: [
+      "2020-02-29",
+      "2020-03-01",
+      "2021-01-01",
+      "2021-12-31",
+      "1999-12-31",
+      "2024-06-15",
+      "0044-03-15 BC",
+      "12345-01-01"
+    ]
+  },
   timestamp: {
     sql: "timestamp",
     values: [
@@ -56,6 +85,8 @@ const table: { readonly [K in Kind]: Definition } = {
       "2020-02-29 12:34:56.789012",
       "2021-01-01 00:00:00.000001",
       "2021-03-28 02:30:00",
+      "2020-02-29 12:34:56.789013",
+      "0044-03-15 12:00:00 BC",
       "1999-12-31 23:59:59.999999",
       "2024-06-15 08:00:00"
     ]

@@ -266,7 +266,7 @@ const attribute = (random: Random.Random, name: string, kind: Kind.Kind, nullabl
 
 /** Types with a modifier, which rounds or bounds what is stored. */
 const modified: { readonly [K in Kind.Kind]?: string } = {
-  numeric: "numeric(10, 2)",
+  numeric: "numeric(20, 2)",
   varchar: "varchar(20)",
   timestamp: "timestamp(3)",
   timestamptz: "timestamptz(3)"

@@ -112,7 +112,7 @@ const aggregate = (name: Clause, kind: Kind, args: ReadonlyArray<Tree.Expression
   name: undefined
 })
 
-/** Those that can be put together from text: integers by value, dates and timestamps as they are written. */
+/** Those that can be put together from text. */
 const aggregatesOf = ({ targets }: Tree.Select): ReadonlyArray<Tree.Target> => [
   aggregate("count", "int8", []),
   ...targets.flatMap((target) => {
@@ -123,9 +123,6 @@ const aggregatesOf = ({ targets }: Tree.Select): ReadonlyArray<Tree.Target> => [
       case "int4":
       case "int8":
         return (["sum", "min", "max"] as const).map((name) => aggregate(name, expression.kind, [expression]))
-      case "date":
-      case "timestamp":
-        return (["min", "max"] as const).map((name) => aggregate(name, expression.kind, [expression]))
       default:
         return [aggregate("count", "int8", [expression])]
     }
@@ -232,7 +229,6 @@ const combined = (name: string, parts: ReadonlyArray<Rows>, place: number): stri
 }
 
 const order = (one: string, other: string): number => {
-  const isNumber = /^-?\d+$/.test(one) && /^-?\d+$/.test(other)
-  const [left, right] = isNumber ? [BigInt(one), BigInt(other)] : [one, other]
+  const [left, right] = [BigInt(one), BigInt(other)]
   return left < right ? -1 : left > right ? 1 : 0
 }
