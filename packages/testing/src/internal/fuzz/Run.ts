@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import type { Address } from "../conformance/Session.js"
 import * as Check from "./Check.js"
 import * as Finding from "./Finding.js"
+import { rebound } from "./generate/Rebound.js"
 import * as Statement from "./generate/Statement.js"
 import * as Random from "./Random.js"
 import * as Report from "./Report.js"
@@ -92,8 +93,7 @@ const askAll = (batch: Batch, from: number, size: number): Effect.Effect<void> =
 /** A statement; a part of those with parameters once more, with other values for them. */
 const ask = (sides: Sides.Sides, schema: Schema.Schema, place: number): Effect.Effect<ReadonlyArray<Finding.Asked>> => {
   const query = Statement.generate(Random.derive(schema.seed, place), schema)
-  const again =
-    place % againEvery === 0 ? Statement.rebound(Random.derive(schema.seed, place), schema, query) : undefined
+  const again = place % againEvery === 0 ? rebound(Random.derive(schema.seed, place), schema, query) : undefined
   const queries = again === undefined ? [query] : [query, again]
   const ways = place % waysEvery === 0
   return Effect.forEach(queries, (one) =>

@@ -24,6 +24,9 @@ export interface Wanted {
   readonly isTop: boolean
 }
 
+export const top: Wanted = { kinds: undefined, isNamed: false, isTop: true }
+export const inner: Wanted = { kinds: undefined, isNamed: true, isTop: false }
+
 export interface Level {
   readonly select: Tree.Select
   readonly fields: ReadonlyArray<Field>
