@@ -8,7 +8,7 @@ import type * as Clause from "../Clause.js"
 import * as Kinds from "../Kind.js"
 import * as Tree from "../Tree.js"
 import { someKind, value } from "./Expressions.js"
-import type { Level } from "./Selects.js"
+import type { Level } from "./Outputs.js"
 import type { State } from "./State.js"
 import { wants, wantsOneOf } from "./State.js"
 

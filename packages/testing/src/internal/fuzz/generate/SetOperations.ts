@@ -7,7 +7,8 @@ import type * as Clause from "../Clause.js"
 import type { Kind } from "../Kind.js"
 import * as Tree from "../Tree.js"
 import { limitOf, orderByOutputs } from "./Ordering.js"
-import { inner, level } from "./Selects.js"
+import { inner } from "./Outputs.js"
+import { level } from "./Selects.js"
 import type { Around, State } from "./State.js"
 
 export const setWishes: ReadonlyArray<Clause.Clause> = ["UNION ALL", "UNION", "INTERSECT", "EXCEPT"]
