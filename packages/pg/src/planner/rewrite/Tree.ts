@@ -104,7 +104,9 @@ const rewrite = (value: unknown, replace: (node: Node) => Node | undefined): unk
     const other = replace(value)
     if (other !== undefined) return other
   }
-  return Object.fromEntries(Object.entries(value).map(([key, child]) => [key, rewrite(child, replace)]))
+  const copy: Record<string, unknown> = {}
+  for (const [key, child] of Object.entries(value)) copy[key] = rewrite(child, replace)
+  return copy
 }
 
 /**
@@ -115,8 +117,13 @@ const rewrite = (value: unknown, replace: (node: Node) => Node | undefined): unk
  */
 export const isNode = (value: unknown): value is Node => {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return false
-  const keys = Object.keys(value)
-  return keys.length === 1 && /^[A-Z]/.test(keys[0] ?? "")
+  // Asked of every part of every tree: no list of the keys is made.
+  let tag: string | undefined
+  for (const key in value) {
+    if (tag !== undefined) return false
+    tag = key
+  }
+  return tag !== undefined && tag >= "A" && tag < "["
 }
 
 /**
@@ -151,9 +158,36 @@ const places = new Set([
  * @since 0.1.0
  * @category functions
  */
-export const canonical = (value: unknown): string =>
-  JSON.stringify(value, (key, child: unknown) => {
-    if (places.has(key)) return undefined
-    if (typeof child !== "object" || child === null || Array.isArray(child)) return child
-    return Object.fromEntries(Object.entries(child).sort(([one], [other]) => (one < other ? -1 : 1)))
-  })
+export const canonical = (value: unknown): string => {
+  if (Array.isArray(value)) return `[${value.map(canonical).join()}]`
+  if (typeof value !== "object" || value === null) return JSON.stringify(value)
+  const parts = partsOf(value).sort(([one], [other]) => (one < other ? -1 : 1))
+  return `{${parts.map(([key, child]) => `${key}:${canonical(child)}`).join()}}`
+}
+
+/**
+ * Whether two trees mean the same: places do not count, nor whether a builtin type is written with its schema.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const isSame = (one: unknown, other: unknown): boolean => {
+  if (typeof one !== "object" || typeof other !== "object" || one === null || other === null) return one === other
+  if (Array.isArray(one) || Array.isArray(other))
+    return Array.isArray(one) && Array.isArray(other) && isSameList(one, other)
+  const others = new Map(partsOf(other))
+  const parts = partsOf(one)
+  const isSamePart = ([key, child]: [string, unknown]): boolean =>
+    key === "names" ? isSame(unqualified(child), unqualified(others.get(key))) : isSame(child, others.get(key))
+  return parts.length === others.size && parts.every(isSamePart)
+}
+
+/** All that counts of a node. */
+const partsOf = (value: object): Array<[string, unknown]> =>
+  Object.entries(value).filter(([key, child]) => child !== undefined && !places.has(key))
+
+const isSameList = (one: ReadonlyArray<unknown>, other: ReadonlyArray<unknown>): boolean =>
+  one.length === other.length && one.every((item, index) => isSame(item, other[index]))
+
+const unqualified = (names: unknown): unknown =>
+  Array.isArray(names) && isSame(names[0], string("pg_catalog")) ? names.slice(1) : names
