@@ -21,12 +21,15 @@ import * as Distinct from "./merge/Distinct.js"
 import * as Groups from "./merge/Groups.js"
 import * as KWayMerge from "./merge/KWayMerge.js"
 import * as Limit from "./merge/Limit.js"
-import type { MergeProblem } from "./merge/MergeProblem.js"
+import { type MergeProblem, tooManyGroups } from "./merge/MergeProblem.js"
 import * as RowOrder from "./merge/RowOrder.js"
+import * as SortedGroups from "./merge/SortedGroups.js"
+import * as Top from "./merge/Top.js"
 import * as PartialRows from "./Partial.js"
 import * as DeepPage from "./DeepPage.js"
 import * as Page from "./plan/Page.js"
-import type { DeepStatements, Finish, Fragment, Merge, ParamSource, TextRow } from "./plan/Merge.js"
+import type { DeepStatements, Finish, Fragment, Merge, ParamSource, SortKey, Sorted, TextRow } from "./plan/Merge.js"
+import type { ValueKind } from "./plan/ValueKind.js"
 import type { Policy } from "./Policy.js"
 import * as ShardCall from "./ShardCall.js"
 import type { Field, ShardConnection, ShardDriver, TextResult } from "./ShardConnection.js"
@@ -137,7 +140,7 @@ export const runPartial = (
 /** A coordinator that is among the shards that answered. */
 const reachable = (request: Request, given: ReadonlyArray<Given>): Request => {
   const shards = given.map(({ shard }) => shard)
-  return { ...request, coordinator: shards.find((shard) => shard === request.coordinator) ?? first(shards) }
+  return { ...request, shards, coordinator: shards.find((shard) => shard === request.coordinator) ?? first(shards) }
 }
 
 /** The answer out of what shards gave: at least one. */
@@ -153,10 +156,20 @@ const answered = (
   if (finish._tag === "Combine") return combined(options, request, finish.statement, page, given, operation)
   const [source] = given
   if (source === undefined) throw new Error("a merge of nothing")
-  const results = given.map(({ result }) => result)
-  return Effect.flatMap(finished(options, merge, finish, page.amounts, results), (rows) =>
+  const { sorted } = finish
+  const held = finished(options, merge, finish, page.amounts, given)
+  // What is more than may be held is asked for once more, in an order in which it need not be.
+  const rows =
+    sorted === undefined
+      ? held
+      : Effect.catchTag(held, "MergeLimitExceeded", () =>
+          Effect.scoped(
+            Effect.map(Stream.runCollect(sortedRows(options, request, page, finish, sorted)), Chunk.toReadonlyArray)
+          )
+        )
+  return Effect.flatMap(rows, (all) =>
     Effect.map(options.driver(source.shard), (driver) =>
-      present(driver, fieldsOf(merge, source.result), operation, projected(merge, rows))
+      present(driver, fieldsOf(merge, source.result), operation, projected(merge, all))
     )
   )
 }
@@ -164,30 +177,44 @@ const answered = (
 /** @since 0.1.0 @category functions */
 export const stream = (options: Options, request: Request): Stream.Stream<Row, ShardError> => {
   const { merge, shards } = request
-  const { finish } = merge
-  if (finish._tag !== "Rows" || isDeepPage(request)) {
+  const streamed = streamedOf(options, request)
+  if (streamed === undefined) {
     return Stream.unwrap(
       Effect.map(run(options, request, "execute"), (rows: ReadonlyArray<Row>) => Stream.fromIterable(rows))
     )
   }
-  return Stream.unwrapScoped(
+  return Stream.unwrap(
     Effect.gen(function* () {
       const page = yield* bound(options, request, moment(options, request))
-      // Connections one after another: whoever has that of a shard waits for those of later shards only.
-      const pulls = yield* Effect.forEach(shards, (shard, index) =>
-        Effect.flatMap(pagesOf(options, shard, merge.statement.sql, page.params(index)), (pages) =>
-          // One page ahead of the one that is being merged.
-          Stream.toPull(Stream.bufferChunks(pages, { capacity: 1 }))
-        )
-      )
       const driver = yield* options.driver(first(shards))
       const presenter = driver.presenter(fieldsOf(merge, undefined))
-      const steps = stepsOf(options, merge, finish, page.amounts)
-      return Stream.mapChunks(merged(steps, pulls), (rows) =>
-        Chunk.unsafeFromArray([...presenter.objects(projected(merge, Chunk.toReadonlyArray(rows)))])
+      return Stream.mapChunks(streamed(page), (chunk) =>
+        Chunk.unsafeFromArray([...presenter.objects(projected(merge, Chunk.toReadonlyArray(chunk)))])
       )
     })
   )
+}
+
+/** The rows as they come; undefined where all must be there before the first one is known. */
+const streamedOf = (
+  options: Options,
+  request: Request
+): ((page: Bound) => Stream.Stream<TextRow, ShardError>) | undefined => {
+  const { merge } = request
+  const { finish } = merge
+  if (finish._tag === "Combine") return undefined
+  const { sorted } = finish
+  if (finish._tag === "Groups" && (sorted === undefined || !isSortedAlready(finish))) return undefined
+  if (sorted !== undefined) return (page) => sortedRows(options, request, page, finish, sorted)
+  if (finish._tag === "Groups" || isDeepPage(request)) return undefined
+  return (page) =>
+    mergedRows(
+      options,
+      request,
+      page,
+      merge.statement,
+      throughRows(options, merge.kinds, finish, finish.order, page.amounts)
+    )
 }
 
 /** Without a limit what follows the page may be all there is: that is read page by page. */
@@ -226,8 +253,8 @@ interface Bound {
   readonly amounts: Page.Amounts
   /** The moment of the statement, where it is needed. */
   readonly now: string | null
-  /** Of the statement on the shard of this place in the request. */
-  readonly params: (place: number) => ReadonlyArray<unknown>
+  /** Of a statement for the shard of this place in the request. */
+  readonly params: (statement: Fragment, place: number) => ReadonlyArray<unknown>
 }
 
 const bound = (
@@ -247,7 +274,7 @@ const bound = (
   return Effect.map(now, (known) => ({
     amounts,
     now: known,
-    params: (place) => paramsOf(merge.statement, { request, amounts, now: known, place, rows: [] })
+    params: (statement, place) => paramsOf(statement, { request, amounts, now: known, place, rows: [] })
   }))
 }
 
@@ -323,24 +350,18 @@ interface Given {
 }
 
 const texts = (options: Options, request: Request, page: Bound): Effect.Effect<ReadonlyArray<Given>, ShardError> =>
-  Effect.flatMap(
-    Effect.forEach(request.shards, (shard, place) => textsOn(options, request, page, shard, place), {
-      concurrency: options.policy.concurrency
-    }),
-    (given) => Effect.as(checkWhole(options, request, given), given)
-  )
+  Effect.forEach(request.shards, (shard, place) => textsOn(options, request, page, shard, place), {
+    concurrency: options.policy.concurrency
+  })
 
 const textsOrMissing = (options: Options, request: Request, page: Bound) =>
-  Effect.flatMap(
+  Effect.map(
     Effect.forEach(
       request.shards,
       (shard, place) => PartialRows.orMissing(shard, textsOn(options, request, page, shard, place)),
       { concurrency: options.policy.concurrency }
     ),
-    (answers) => {
-      const given = Array.getRights(answers)
-      return Effect.as(checkWhole(options, request, given), { given, missing: Array.getLefts(answers) })
-    }
+    (answers) => ({ given: Array.getRights(answers), missing: Array.getLefts(answers) })
   )
 
 const textsOn = (
@@ -355,23 +376,12 @@ const textsOn = (
       // Rows as they are make up the answer, which the program asked for; what is held beside it is bounded.
       driver.executeText(
         merge.statement.sql,
-        page.params(place),
+        page.params(merge.statement, place),
         merge.finish._tag === "Rows" ? Infinity : options.rowsMax
       )
     ),
     (result) => ({ shard, result })
   )
-
-const checkWhole = (
-  { rowsMax }: Options,
-  { merge }: Request,
-  given: ReadonlyArray<Given>
-): Effect.Effect<void, MergeLimitExceeded> =>
-  given.some(({ result }) => result.truncated)
-    ? Effect.fail(
-        new MergeLimitExceeded({ rowsMax, what: merge.finish._tag === "Groups" ? "groups" : "rows to combine" })
-      )
-    : Effect.void
 
 const combined = (
   options: Options,
@@ -383,7 +393,9 @@ const combined = (
 ): Effect.Effect<any, ShardError> => {
   const rows = given.flatMap(({ result }) => result.rows)
   const { rowsMax } = options
-  if (rows.length > rowsMax) return Effect.fail(new MergeLimitExceeded({ rowsMax, what: "rows to combine" }))
+  if (given.some(({ result }) => result.truncated) || rows.length > rowsMax) {
+    return Effect.fail(new MergeLimitExceeded({ rowsMax, what: "rows to combine" }))
+  }
   const pairsMax = rowsMax * pairsPerRow
   if (isCrossed(request.merge) && pairsIn(rows) > pairsMax) {
     return Effect.fail(new MergeLimitExceeded({ rowsMax: pairsMax, what: "pairs of rows to compare" }))
@@ -429,20 +441,22 @@ export const runAs = (
   }
 }
 
+/** A finish that is done here. */
+type Steps = Exclude<Finish, { readonly _tag: "Combine" }>
+
 const finished = (
   options: Options,
   merge: Merge,
-  finish: Exclude<Finish, { readonly _tag: "Combine" }>,
+  finish: Steps,
   amounts: Page.Amounts,
-  results: ReadonlyArray<TextResult>
+  given: ReadonlyArray<Given>
 ): Effect.Effect<ReadonlyArray<TextRow>, ShardError> => {
+  const results = given.map(({ result }) => result)
   const rows =
     finish._tag === "Rows"
       ? rowsOf(options, merge, finish, amounts, results)
       : groupsOf(options, merge, finish, amounts, results)
-  return Either.isRight(rows)
-    ? Effect.succeed(rows.right)
-    : Effect.fail(problem(rows.left, finish._tag === "Rows" ? "distinct rows" : "groups"))
+  return Either.isRight(rows) ? Effect.succeed(rows.right) : Effect.fail(problem(rows.left, finish))
 }
 
 const rowsOf = (
@@ -452,12 +466,16 @@ const rowsOf = (
   amounts: Page.Amounts,
   results: ReadonlyArray<TextResult>
 ): Either.Either<ReadonlyArray<TextRow>, MergeProblem> => {
-  const { distinct, limit, order } = stepsOf(options, merge, finish, amounts)
+  const order = RowOrder.make(finish.order, merge.kinds)
   const inputs = results.map((result) => result.rows)
   // Without repeats and ties, no row after the page is looked at.
-  const wanted = distinct === undefined && finish.page?.withTies !== true ? (Page.depth(amounts) ?? Infinity) : Infinity
+  const isCut = finish.distinct === undefined && finish.page?.withTies !== true
+  const wanted = isCut ? (Page.depth(amounts) ?? Infinity) : Infinity
   const rows = finish.order.length === 0 ? inputs.flat() : KWayMerge.mergeSorted(order, inputs, wanted)
-  return Either.map(distinct === undefined ? Either.right(rows) : distinct.filter(rows), limit.take)
+  return Either.map(
+    distinctOf(options, merge.kinds, finish, finish.order)?.filter(rows) ?? Either.right(rows),
+    limitOf(finish.page, amounts, order).take
+  )
 }
 
 const groupsOf = (
@@ -467,8 +485,10 @@ const groupsOf = (
   amounts: Page.Amounts,
   results: ReadonlyArray<TextResult>
 ): Either.Either<ReadonlyArray<TextRow>, MergeProblem> => {
+  const { rowsMax } = options
+  if (results.some(({ truncated }) => truncated)) return Either.left(tooManyGroups(rowsMax))
   const { aggregates, keys } = finish
-  const groups = Groups.make({ aggregates, keys, kinds: merge.kinds, groupsMax: options.rowsMax })
+  const groups = Groups.make({ aggregates, keys, kinds: merge.kinds, groupsMax: rowsMax })
   for (const { rows } of results) {
     const added = groups.add(rows)
     if (Either.isLeft(added)) return Either.left(added.left)
@@ -480,24 +500,19 @@ const groupsOf = (
   })
 }
 
-interface Steps {
-  readonly order: RowOrder.RowOrder
-  readonly distinct: Distinct.Distinct | undefined
-  readonly limit: Limit.Limit
-}
-
-const stepsOf = (
-  options: Options,
-  { kinds }: Merge,
-  finish: Extract<Finish, { readonly _tag: "Rows" }>,
-  amounts: Page.Amounts
-): Steps => {
-  const order = RowOrder.make(finish.order, kinds)
-  return {
-    order,
-    distinct: finish.distinct === undefined ? undefined : Distinct.hashed(finish.distinct, kinds, options.rowsMax),
-    limit: limitOf(finish.page, amounts, order)
-  }
+/** Rows in an order that keeps those together which repeat each other need not be remembered. */
+const distinctOf = (
+  { rowsMax }: Options,
+  kinds: ReadonlyArray<ValueKind>,
+  { distinct }: Extract<Finish, { readonly _tag: "Rows" }>,
+  order: ReadonlyArray<SortKey>
+): Distinct.Distinct | undefined => {
+  if (distinct === undefined) return undefined
+  const end = order.findIndex(({ column }) => !distinct.includes(column))
+  const leading = end < 0 ? order : order.slice(0, end)
+  return distinct.every((column) => leading.some((key) => key.column === column))
+    ? Distinct.adjacent(distinct, kinds)
+    : Distinct.hashed(distinct, kinds, rowsMax)
 }
 
 const limitOf = (
@@ -506,33 +521,152 @@ const limitOf = (
   order: RowOrder.RowOrder
 ): Limit.Limit => Limit.make({ offset, limit, ties: page?.withTies === true ? order : undefined })
 
+/** What rows go through, one chunk after the other, once they are merged. */
+interface Through {
+  readonly order: RowOrder.RowOrder
+  readonly take: (rows: ReadonlyArray<TextRow>) => Either.Either<ReadonlyArray<TextRow>, MergeProblem>
+  /** What is left when all have gone through. */
+  readonly end: () => Either.Either<ReadonlyArray<TextRow>, MergeProblem>
+  readonly done: () => boolean
+}
+
+const throughRows = (
+  options: Options,
+  kinds: ReadonlyArray<ValueKind>,
+  finish: Extract<Finish, { readonly _tag: "Rows" }>,
+  keys: ReadonlyArray<SortKey>,
+  amounts: Page.Amounts
+): Through => {
+  const order = RowOrder.make(keys, kinds)
+  // Ties are those of the program's own keys.
+  const limit = limitOf(finish.page, amounts, RowOrder.make(finish.order, kinds))
+  const distinct = distinctOf(options, kinds, finish, keys)
+  return {
+    order,
+    take: (rows) => Either.map(distinct?.filter(rows) ?? Either.right(rows), limit.take),
+    end: () => Either.right([]),
+    done: limit.done
+  }
+}
+
+const throughGroups = (
+  { rowsMax }: Options,
+  { kinds }: Merge,
+  finish: Extract<Finish, { readonly _tag: "Groups" }>,
+  sorted: Sorted,
+  amounts: Page.Amounts
+): Through => {
+  const { aggregates, keys } = finish
+  const counted = sorted.order[keys.length]?.column
+  const groups = SortedGroups.make({ aggregates, keys, kinds, counted, valuesMax: rowsMax })
+  const order = RowOrder.make(sorted.order, sorted.kinds)
+  const final = RowOrder.make(finish.order, finish.kinds)
+  const limit = limitOf(finish.page, amounts, final)
+  if (isSortedAlready(finish)) {
+    return {
+      order,
+      take: (rows) => Either.map(groups.add(rows), limit.take),
+      end: () => Either.map(groups.finish(), limit.take),
+      done: limit.done
+    }
+  }
+  const top = Top.make({
+    order: final,
+    rowsMax: Page.depth(amounts) ?? undefined,
+    ties: finish.page?.withTies === true
+  })
+  const none: ReadonlyArray<TextRow> = []
+  return {
+    order,
+    take: (rows) => Either.map(groups.add(rows), (complete) => (top.add(complete), none)),
+    end: () => Either.map(groups.finish(), (last) => (top.add(last), limit.take(top.finish()))),
+    done: () => false
+  }
+}
+
+/** The order that the groups come in is the one they are asked for. */
+const isSortedAlready = ({ keys, order, sorted }: Extract<Finish, { readonly _tag: "Groups" }>): boolean =>
+  order.every(({ column, descending, nullsFirst }, index) => {
+    const key = sorted?.order[index]
+    return (
+      key !== undefined && key.column === keys[column] && key.descending === descending && key.nullsFirst === nullsFirst
+    )
+  })
+
+/** Rows that repeat each other, or groups, in an order in which they need not be held. */
+const sortedRows = (
+  options: Options,
+  request: Request,
+  page: Bound,
+  finish: Steps,
+  sorted: Sorted
+): Stream.Stream<TextRow, ShardError> =>
+  mergedRows(
+    options,
+    request,
+    page,
+    sorted.statement,
+    finish._tag === "Rows"
+      ? throughRows(options, sorted.kinds, finish, sorted.order, page.amounts)
+      : throughGroups(options, request.merge, finish, sorted, page.amounts)
+  )
+
+const mergedRows = (
+  options: Options,
+  request: Request,
+  page: Bound,
+  statement: Fragment,
+  through: Through
+): Stream.Stream<TextRow, ShardError> =>
+  Stream.unwrapScoped(
+    // Connections one after another: whoever has that of a shard waits for those of later shards only.
+    Effect.map(
+      Effect.forEach(request.shards, (shard, place) =>
+        Effect.flatMap(pagesOf(options, shard, statement.sql, page.params(statement, place)), (pages) =>
+          // One page ahead of the one that is being merged.
+          Stream.toPull(Stream.bufferChunks(pages, { capacity: 1 }))
+        )
+      ),
+      (pulls) => throughPulls(through, pulls, request.merge.finish)
+    )
+  )
+
 type Pull = Effect.Effect<Chunk.Chunk<TextRow>, Option.Option<ShardError>>
 
 /** Merges pages as they come, and asks only the shards without which it cannot go on. */
-const merged = ({ distinct, limit, order }: Steps, pulls: ReadonlyArray<Pull>): Stream.Stream<TextRow, ShardError> => {
-  const merge = KWayMerge.make(order, pulls.length)
+const throughPulls = (
+  through: Through,
+  pulls: ReadonlyArray<Pull>,
+  finish: Finish
+): Stream.Stream<TextRow, ShardError> => {
+  const merge = KWayMerge.make(through.order, pulls.length)
+  let ended = false
   const feed = (index: number): Effect.Effect<void, Option.Option<ShardError>> =>
     Effect.matchEffect(pulls[index]!, {
       onSuccess: (rows) => Effect.sync(() => merge.push(index, Chunk.toReadonlyArray(rows))),
       onFailure: (end) => (Option.isNone(end) ? Effect.sync(() => merge.end(index)) : Effect.fail(end))
     })
   const pull: Pull = Effect.suspend(() => {
-    if (limit.done()) return Effect.fail(Option.none())
+    if (ended || through.done()) return Effect.fail(Option.none())
     const rows = merge.pull()
-    const unique = distinct === undefined ? Either.right(rows) : distinct.filter(rows)
-    if (Either.isLeft(unique)) return Effect.fail(Option.some(problem(unique.left, "distinct rows")))
-    const page = limit.take(unique.right)
-    if (page.length > 0) return Effect.succeed(Chunk.unsafeFromArray([...page]))
-    if (merge.done()) return Effect.fail(Option.none())
+    ended = merge.done()
+    const taken = through.take(rows)
+    const all = ended ? Either.flatMap(taken, (page) => Either.map(through.end(), (last) => [...page, ...last])) : taken
+    if (Either.isLeft(all)) return Effect.fail(Option.some(problem(all.left, finish)))
+    if (all.right.length > 0) return Effect.succeed(Chunk.unsafeFromArray([...all.right]))
+    if (ended) return Effect.fail(Option.none())
     return Effect.zipRight(Effect.forEach(merge.wanting(), feed, { concurrency: "unbounded", discard: true }), pull)
   })
   return Stream.fromPull(Effect.succeed(pull) as Effect.Effect<Pull, never, Scope.Scope>)
 }
 
-const problem = (found: MergeProblem, what: MergeLimitExceeded["what"]): ShardError => {
+const problem = (found: MergeProblem, finish: Finish): MergeLimitExceeded | StatementFailed => {
   switch (found._tag) {
     case "TooManyGroups":
-      return new MergeLimitExceeded({ rowsMax: found.groupsMax, what })
+      return new MergeLimitExceeded({
+        rowsMax: found.groupsMax,
+        what: finish._tag === "Rows" ? "distinct rows" : "groups"
+      })
     case "OutOfRange":
       return new StatementFailed({
         shard: "(merged)",

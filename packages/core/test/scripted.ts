@@ -25,7 +25,8 @@ const rowsFinish: Extract<Finish, { _tag: "Rows" }> = {
   order: [{ column: 0, descending: false, nullsFirst: false }],
   distinct: undefined,
   page: undefined,
-  deep: undefined
+  deep: undefined,
+  sorted: undefined
 }
 
 const merge = (finish: Finish, now?: string): Merge => ({
@@ -67,7 +68,15 @@ export const plans: Record<string, Plan> = {
   limited: merged({ ...rowsFinish, page }),
   distinct: merged({ ...rowsFinish, distinct: [0, 1] }),
   "distinct on": merged({ ...rowsFinish, distinct: [0] }),
-  counted: merged({ _tag: "Groups", keys: [], aggregates: [], kinds: [], order: [], page: undefined }),
+  counted: merged({
+    _tag: "Groups",
+    keys: [],
+    aggregates: [],
+    kinds: [],
+    order: [],
+    page: undefined,
+    sorted: undefined
+  }),
   combined: merged(combine),
   "sorted elsewhere": merged({ ...combine, rowwise: true }),
   deep: merged({

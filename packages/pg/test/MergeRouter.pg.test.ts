@@ -74,6 +74,27 @@ const ordered = [
   "select e.id, f.id as other_id from events e join events f on f.id = e.kind_id where e.id < 40 and f.id < 3 order by 1"
 ]
 
+const sortedTexts = (rows: ReadonlyArray<unknown>) => rows.map((row) => JSON.stringify(row)).sort()
+
+const many = [
+  "select tag, count(*), sum(big) from events group by tag",
+  "select tag, feeling, count(*), avg(amount) from events group by tag, feeling order by feeling desc, tag",
+  "select id, count(*) from events group by id, tag order by tag desc nulls last, id limit 7 offset 12",
+  "select amount, count(*) from events group by amount limit 100",
+  "select happened_at, count(distinct tag), count(distinct feeling) from events group by happened_at order by 1",
+  "select count(distinct id) from events",
+  "select count(distinct tag), max(id) from events",
+  "select feeling, count(distinct id) as ids from events group by feeling order by ids desc, feeling desc",
+  "select amount, count(*) as n from events group by amount order by n desc, amount desc limit 4 offset 2",
+  "select kind_id, tag, count(*) as n from events group by kind_id, tag order by n desc fetch first 2 rows with ties",
+  "select distinct tag, feeling, kind_id from events",
+  "select distinct kind_id, tag, amount from events order by amount desc, tag, kind_id limit 9 offset 5",
+  "select distinct on (tag, kind_id) tag, kind_id, id from events order by tag desc, kind_id, id desc",
+  "select tag from events union select kind_name from kinds",
+  "select amount, tag from events union select 1.5, 'z' union select 1.0001, 'z' from kinds order by 2, 1 desc",
+  "select feeling from events union select 'sad' order by 1 desc"
+]
+
 describe("merged statements", () => {
   it.scopedLive(
     "answer in every form as one PostgreSQL does",
@@ -151,6 +172,26 @@ describe("merged statements", () => {
             offset: expect.any(Number)
           }
         )
+      }),
+    60_000
+  )
+
+  it.scopedLive(
+    "give more groups and distinct rows than may be held, one after another",
+    () =>
+      Effect.gen(function* () {
+        // Three rows, groups or values in memory.
+        const { one, router, sql } = yield* make(3)
+        for (const text of many) {
+          const [left, right] = [one.unsafe(text), sql.unsafe(text)]
+          const all = /order by(?!.*with ties)/.test(text) ? (rows: ReadonlyArray<unknown>) => rows : sortedTexts
+          expect(all(yield* right), text).toEqual(all(yield* left))
+          expect(all(yield* right.values), text).toEqual(all(yield* left.values))
+          expect(all(Array.from(yield* Stream.runCollect(right.stream))), text).toEqual(all(yield* left))
+        }
+        // Of one group as many values of another column as may be held.
+        const two = sql.unsafe("select count(distinct tag), count(distinct id) from events")
+        expect(yield* Effect.flip(router.query(two))).toMatchObject({ _tag: "MergeLimitExceeded", what: "groups" })
       }),
     60_000
   )

@@ -29,10 +29,12 @@ export interface Accumulator {
 }
 
 /**
+ * `adjacent`: equal values of each group come one after the other, so that `Distinct` keeps one.
+ *
  * @since 0.1.0
  * @category constructors
  */
-export const make = (aggregate: Aggregate, kinds: ReadonlyArray<ValueKind>): Accumulator => {
+export const make = (aggregate: Aggregate, kinds: ReadonlyArray<ValueKind>, adjacent = false): Accumulator => {
   const { column } = aggregate
   const kind = kindOf(column, kinds)
   switch (aggregate._tag) {
@@ -58,7 +60,7 @@ export const make = (aggregate: Aggregate, kinds: ReadonlyArray<ValueKind>): Acc
     case "Any":
       return fold(column, first)
     case "Distinct":
-      return distinct(column, kind)
+      return adjacent ? fold(column, changes(kind)) : distinct(column, kind)
   }
 }
 
@@ -216,6 +218,18 @@ const distinct = (column: number, kind: ValueKind): Accumulator => {
       return values.add(canonical(text)).size - before
     },
     finish: (group) => Either.right(String(seen[group]?.size ?? 0))
+  }
+}
+
+/** How often another value comes than the one before. */
+const changes = (kind: ValueKind): Fold<{ readonly last: string; readonly values: number }> => {
+  const canonical = Identity.canonical(kind)
+  return {
+    step: (state, text) => {
+      const value = canonical(text)
+      return state?.last === value ? state : { last: value, values: (state?.values ?? 0) + 1 }
+    },
+    finish: (state) => Either.right(String(state?.values ?? 0))
   }
 }
 

@@ -70,7 +70,13 @@ export const make = ({ aggregates, groupsMax, keys, kinds }: Options): Groups =>
   }
 }
 
-const finishRow = (
+/**
+ * The keys of a group, then its aggregates.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const finishRow = (
   keys: TextRow,
   group: number,
   accumulators: ReadonlyArray<Aggregates.Accumulator>

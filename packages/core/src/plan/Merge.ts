@@ -128,9 +128,23 @@ export interface DeepStatements {
 }
 
 /**
+ * The shards' statement once more, its rows in an order in which equal ones stand together: so they are merged one after
+ * the other and not held, however many there are. `kinds` are those of its columns, for that order.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Sorted {
+  readonly statement: Fragment
+  readonly order: ReadonlyArray<SortKey>
+  readonly kinds: ReadonlyArray<ValueKind>
+}
+
+/**
  * - `Rows`: the shards' rows, merged in `order` (each shard's rows come in it), each tuple of `distinct` columns once.
  * - `Groups`: rows equal in `keys` become one row: the keys, then the aggregates, in this order. `order` and `outputs`
  *   number those. Without keys there is one row, whatever the shards give.
+ *   `sorted` of both is for more rows than may be held; undefined where that never is so, or no order is known.
  * - `Combine`: a PostgreSQL finishes; its rows are the answer.
  *
  * @since 0.1.0
@@ -143,6 +157,7 @@ export type Finish =
       readonly distinct: ReadonlyArray<number> | undefined
       readonly page: Page | undefined
       readonly deep: DeepStatements | undefined
+      readonly sorted: Sorted | undefined
     }
   | {
       readonly _tag: "Groups"
@@ -152,6 +167,7 @@ export type Finish =
       readonly kinds: ReadonlyArray<ValueKind>
       readonly order: ReadonlyArray<SortKey>
       readonly page: Page | undefined
+      readonly sorted: Sorted | undefined
     }
   | {
       readonly _tag: "Combine"

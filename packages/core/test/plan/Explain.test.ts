@@ -134,7 +134,8 @@ describe("Explain", () => {
         order: [{ column: 0, descending: true, nullsFirst: true }],
         distinct: undefined,
         page: { limit: { _tag: "Param", index: 2 }, offset: { _tag: "Constant", rows: 3 }, withTies: false },
-        deep: undefined
+        deep: undefined,
+        sorted: undefined
       },
       now: "SELECT now()",
       outputs: []

@@ -31,6 +31,7 @@ import { columnOf, type Context, fragmentOf, meaningOf, refuseRewrite } from "./
 import type { Merged } from "./Merged.js"
 import { pageOf } from "./MergeRows.js"
 import { isSameType } from "./Outputs.js"
+import { sortedOf } from "./Sorted.js"
 import { combined, kindsOf, type Split } from "./Split.js"
 
 /** @since 0.1.0 @category functions */
@@ -43,10 +44,10 @@ export const mergeGroups = (context: Context, level: Level): Merged | undefined 
     const statement = fragmentOf(context, StatementTime.fixed(split.shard, own), own)
     const types = context.describe(statement.sql).columns.map(({ type }) => type)
     const kinds = kindsOf(context, split, types)
-    const merged = inSteps(context, level.select, upper, parts, types, kinds)
-    return typeof merged === "string"
-      ? { ...combined(context, split, Fragments.ownParams()), why: merged }
-      : { statement, kinds, ...merged }
+    const steps = inSteps(context, level.select, upper, parts, types, kinds)
+    return typeof steps === "string"
+      ? { ...combined(context, split, Fragments.ownParams()), why: steps }
+      : { statement, kinds, ...sortable(context, level.select, split, steps, kinds) }
   })
 
 /**
@@ -68,6 +69,43 @@ export const groupsSplit = (context: Context, level: Level): Split | undefined =
     )
     return split
   })
+
+interface Steps {
+  readonly finish: Extract<Finish, { readonly _tag: "Groups" }>
+  readonly outputs: ReadonlyArray<OutputColumn>
+}
+
+/**
+ * The groups in the order of their keys: those that the program sorts by first, and what is counted within a group last.
+ * Where that is the order asked for, or any will do, the first groups of all shards are among the first of each: LIMIT
+ * is pushed.
+ */
+const sortable = (
+  context: Context,
+  select: SelectStmt,
+  split: Split,
+  { finish, outputs }: Steps,
+  kinds: ReadonlyArray<ValueKind.ValueKind>
+): Pick<Merged, "finish" | "outputs"> & { readonly statement?: Merged["statement"] } => {
+  const { aggregates, keys } = finish
+  const isByKey = finish.order.every(({ column }) => column < keys.length)
+  const order = isByKey ? finish.order.map((key) => ({ ...key, column: keys[key.column] ?? key.column })) : []
+  const counted = aggregates.flatMap(({ _tag, column }) => (_tag === "Distinct" ? [column] : []))
+  const columns = [...keys, ...counted]
+  const isCut = isByKey && counted.length === 0 && finish.page?.limit !== undefined && !finish.page.withTies
+  const own = Fragments.ownParams()
+  const sort = { order, columns, kinds, own, paging: undefined }
+  if (!isCut || keys.length === 0 || !keys.every((key) => isOrdered(kinds[key]))) {
+    return { finish: { ...finish, sorted: columns.length === 0 ? undefined : sortedOf(context, split, sort) }, outputs }
+  }
+  const sorted = sortedOf(context, split, { ...sort, paging: Pages.pagingOf(select) })
+  if (sorted === undefined) return { finish, outputs }
+  // What each shard left out comes after all that it gave: the order that decides is the whole one.
+  const whole = sorted.order.map((key) => ({ ...key, column: keys.indexOf(key.column) }))
+  return { statement: sorted.statement, finish: { ...finish, order: whole, sorted }, outputs }
+}
+
+const isOrdered = (kind: ValueKind.ValueKind | undefined): boolean => kind !== undefined && ValueKind.isOrdered(kind)
 
 const splitting = <A>(split: () => A | undefined): A | undefined => {
   try {
@@ -421,7 +459,7 @@ const inSteps = (
   parts: Parts,
   types: ReadonlyArray<Types.TypeRef>,
   kinds: ReadonlyArray<ValueKind.ValueKind>
-): { readonly finish: Finish; readonly outputs: ReadonlyArray<OutputColumn> } | string => {
+): Steps | string => {
   if (parts.having !== undefined) return "HAVING is a PostgreSQL's to decide"
   if (parts.distinct !== undefined) return "DISTINCT comes after the groups"
   if (parts.windows.length > 0) return "window functions come after the groups"
@@ -473,7 +511,15 @@ const inSteps = (
   const page = paging._tag === "Page" ? paging.page : undefined
   // Without ties to look at, the page of no order is that of any; with them there must be an order.
   return {
-    finish: { _tag: "Groups", keys, aggregates, kinds: resultKinds(keys, aggregates, kinds), order, page },
+    finish: {
+      _tag: "Groups",
+      keys,
+      aggregates,
+      kinds: resultKinds(keys, aggregates, kinds),
+      order,
+      page,
+      sorted: undefined
+    },
     outputs
   }
 }

@@ -9,7 +9,7 @@
  */
 import type { Node, SelectStmt, SortBy } from "libpg-query"
 import * as DeepPage from "@shardlayer/core/DeepPage"
-import type { Amount, DeepStatements, Page, SortKey } from "@shardlayer/core/plan/Merge"
+import type { Amount, DeepStatements, Page, Sorted, SortKey } from "@shardlayer/core/plan/Merge"
 import * as ValueKind from "@shardlayer/core/plan/ValueKind"
 import type { Level } from "../analysis/Walk.js"
 import * as Ast from "../Ast.js"
@@ -23,6 +23,7 @@ import { targetsOf } from "../rules/Targets.js"
 import type { Merged } from "./Merged.js"
 import { type Context, fragmentOf, refuseRewrite } from "./Context.js"
 import { outputsOf } from "./Outputs.js"
+import { type Options as SortedOptions, sortedOf } from "./Sorted.js"
 import { combined, kindsOf, type Split } from "./Split.js"
 
 /**
@@ -43,8 +44,18 @@ export const mergeRows = (context: Context, level: Level, distinct: boolean): Me
   if (why !== undefined) return { ...rowwise(combined(context, split, own), parts), why }
   const outputs = outputsOf(context, types)
   const deep = isFar(page?.offset) && unique === undefined ? deepStatements(context, split, order) : undefined
-  return { statement, kinds, outputs, finish: { _tag: "Rows", order, distinct: unique, page, deep } }
+  const sorted =
+    unique === undefined
+      ? undefined
+      : sortedRows(context, split, { order, columns: unique, kinds, own, paging: undefined })
+  return { statement, kinds, outputs, finish: { _tag: "Rows", order, distinct: unique, page, deep, sorted } }
 }
+
+/** Rows that may repeat those of another shard; where ORDER BY keeps them together already, nothing more is needed. */
+const sortedRows = (context: Context, split: Split, options: SortedOptions): Sorted | undefined =>
+  options.columns.every((column) => options.order.some((key) => key.column === column))
+    ? undefined
+    : sortedOf(context, split, options)
 
 /** Without a page, and where whole rows alone come once, PostgreSQL does nothing but sort the shards' rows. */
 const rowwise = (merged: Merged, { paging, split, unique }: Parts): Merged => {

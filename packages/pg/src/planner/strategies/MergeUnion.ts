@@ -26,6 +26,7 @@ import * as Concatenate from "./Concatenate.js"
 import { commonCollation, commonRules, type Context, fragmentOf } from "./Context.js"
 import type { Merged } from "./Merged.js"
 import { outputsOf } from "./Outputs.js"
+import { sortedOf } from "./Sorted.js"
 
 /** @since 0.1.0 @category functions */
 export const mergeUnion = (context: Context, select: SelectStmt, params: ParamTypes): Merged | undefined => {
@@ -60,8 +61,8 @@ export const mergeUnion = (context: Context, select: SelectStmt, params: ParamTy
     const kind = kinds[column]
     return kind !== undefined && test(kind)
   }
-  const sorted = order.flatMap((key) => (key !== undefined && isKnown(key.column, ValueKind.isOrdered) ? [key] : []))
-  if (sorted.length < order.length || commonCollation(context) === undefined) return undefined
+  const known = order.flatMap((key) => (key !== undefined && isKnown(key.column, ValueKind.isOrdered) ? [key] : []))
+  if (known.length < order.length || commonCollation(context) === undefined) return undefined
   const columns = kinds.map((_, index) => index)
   if (!all && !columns.every((column) => isKnown(column, ValueKind.hasIdentity))) return undefined
   return {
@@ -70,10 +71,17 @@ export const mergeUnion = (context: Context, select: SelectStmt, params: ParamTy
     outputs: outputsOf(context, types),
     finish: {
       _tag: "Rows",
-      order: sorted,
+      order: known,
       distinct: all ? undefined : columns,
       page: paging._tag === "Page" ? paging.page : undefined,
-      deep: undefined
+      deep: undefined,
+      sorted: all
+        ? undefined
+        : sortedOf(
+            context,
+            { shard: tree, names: columns.map((column) => `c${column}`) },
+            { order: known, columns, kinds, own, paging: undefined }
+          )
     }
   }
 }
@@ -95,20 +103,29 @@ const branchOf = (
   if (Either.isLeft(study)) return undefined
   const { analyzed } = study.right
   if (unshared(analyzed) !== undefined) return undefined
-  if (analyzed.leaves.length === 0) return once(side, own)
+  if (analyzed.leaves.length === 0) return once(context, side, own)
   return Either.isRight(align(analyzed)) && Concatenate.obstacle(analyzed) === undefined ? side : undefined
 }
 
-/** On one shard only: what is read is alike everywhere, or nothing is. */
-const once = (side: SelectStmt, own: Fragments.OwnParams): SelectStmt | undefined =>
-  Ast.as(
+/**
+ * On one shard only: what is read is alike everywhere, or nothing is. In a derived table a constant without a type would
+ * become a text.
+ */
+const once = ({ columns }: Context, side: SelectStmt, own: Fragments.OwnParams): SelectStmt | undefined => {
+  const names = columns.map((_, index) => `c${index}`)
+  const targets = columns.map(({ name, type }, index) => {
+    const value = Tree.column("part", names[index] ?? "")
+    return Tree.target(type.names.length === 0 ? value : Tree.cast(value, type.names), name)
+  })
+  return Ast.as(
     "SelectStmt",
     Tree.select({
-      targetList: [Tree.target({ ColumnRef: { fields: [{ A_Star: {} }] } })],
-      fromClause: [Tree.derivedTable({ SelectStmt: side }, "part")],
+      targetList: targets,
+      fromClause: [Tree.derivedTable({ SelectStmt: side }, "part", names)],
       whereClause: own.node({ _tag: "First" }, ["pg_catalog", "bool"])
     })
   )
+}
 
 /** ORDER BY over a set operation knows output columns only. */
 const placeOf = (node: Node | undefined, names: ReadonlyArray<string>): number | undefined => {
