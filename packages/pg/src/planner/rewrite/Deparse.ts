@@ -8,7 +8,7 @@
  */
 import type { Node } from "libpg-query"
 import * as Either from "effect/Either"
-import { deparseSync } from "pgsql-deparser"
+import { Deparser } from "pgsql-deparser"
 import type { Parser } from "../Parser.js"
 import { draft } from "../Refusal.js"
 import { refuse } from "../SchemaView.js"
@@ -17,20 +17,41 @@ import * as Tree from "./Tree.js"
 
 /** @since 0.1.0 @category functions */
 export const deparse = (parser: Parser, tree: Node): string => {
-  const sql = withTies(tree)
-  const again = parser.parse(sql)
-  const isSame =
-    Either.isRight(again) && again.right.statements.length === 1 && Tree.isSame(again.right.statements[0]?.tree, tree)
-  return isSame ? sql : refuse(draft("SL1103", {}, undefined))
+  const sql = textOf(tree, plain)
+  if (isText(parser, sql, tree)) return sql
+  // The deparser leaves out parentheses here and there, as in `(a AND b) IS NULL`. They mean nothing, so all may have them.
+  const careful = textOf(tree, inParentheses)
+  return isText(parser, careful, tree) ? careful : refuse(draft("SL1103", {}, undefined))
 }
+
+const isText = (parser: Parser, sql: string, tree: Node): boolean => {
+  const again = parser.parse(sql)
+  return (
+    Either.isRight(again) && again.right.statements.length === 1 && Tree.isSame(again.right.statements[0]?.tree, tree)
+  )
+}
+
+type Write = (tree: Node) => string
 
 /** The deparser writes FETCH FIRST … WITH TIES as LIMIT: written here, for the outermost level. */
-const withTies = (tree: Node): string => {
+const textOf = (tree: Node, write: Write): string => {
   const select = Ast.as("SelectStmt", tree)
-  if (select?.limitOption !== "LIMIT_OPTION_WITH_TIES" || select.limitCount === undefined) return written(tree)
+  if (select?.limitOption !== "LIMIT_OPTION_WITH_TIES" || select.limitCount === undefined) return write(tree)
   const { limitCount, ...rest } = select
-  const count = written(Tree.select({ targetList: [Tree.target(limitCount)] })).replace(/^SELECT\s+/, "")
-  return `${written({ SelectStmt: { ...rest, limitOption: "LIMIT_OPTION_DEFAULT" } })} FETCH FIRST (${count}) ROWS WITH TIES`
+  const count = write(Tree.select({ targetList: [Tree.target(limitCount)] })).replace(/^SELECT\s+/, "")
+  return `${write({ SelectStmt: { ...rest, limitOption: "LIMIT_OPTION_DEFAULT" } })} FETCH FIRST (${count}) ROWS WITH TIES`
 }
 
-const written = (tree: Node): string => deparseSync(tree as never, { pretty: false })
+// Its nodes are those of another release of the same parser.
+const plain: Write = (tree) => new Deparser(tree as never, { pretty: false }).deparseQuery()
+
+const inParentheses: Write = (tree) => new Careful(tree as never, { pretty: false }).deparseQuery()
+
+const operators = new Set(["A_Expr", "BoolExpr", "BooleanTest", "CollateClause", "NullTest"])
+
+class Careful extends Deparser {
+  override visit(...args: Parameters<Deparser["visit"]>): string {
+    const text = super.visit(...args)
+    return Object.keys(args[0]).some((tag) => operators.has(tag)) ? `(${text})` : text
+  }
+}

@@ -13,6 +13,7 @@ import * as Ast from "../Ast.js"
 import { groupItem } from "../analysis/Select.js"
 import type { Level } from "../analysis/Walk.js"
 import * as Tree from "../rewrite/Tree.js"
+import * as Dependents from "../rules/Dependents.js"
 import * as Relation from "../rules/Relation.js"
 import * as SortKeys from "../rules/SortKeys.js"
 import { targetsOf } from "../rules/Targets.js"
@@ -63,12 +64,19 @@ export const rowsOf = (context: Context, level: Level, groupsPushed: boolean): S
         }),
     ...pageOf(select)
   }
+  // Known once all clauses are written.
+  const dependent = groupsPushed || parts.groupClause === undefined ? [] : shipping.dependent()
   return {
     level,
     shard: shardStatement(select, shipping, groupsPushed),
     names: shipping.nodes.length === 0 ? ["c0"] : shipping.nodes.map((_, index) => `c${index}`),
     expressions: shipping.nodes,
-    upper: (relation) => Tree.select({ ...parts, fromClause: [relation] }),
+    upper: (relation) =>
+      Tree.select({
+        ...parts,
+        ...(dependent.length === 0 ? {} : { groupClause: [...(parts.groupClause ?? []), ...dependent] }),
+        fromClause: [relation]
+      }),
     page: undefined
   }
 }
@@ -105,6 +113,15 @@ class Shipping {
         default:
           return undefined
       }
+    })
+  }
+
+  /** What of it the grouped primary key determines. */
+  dependent(): ReadonlyArray<Node> {
+    return this.nodes.flatMap((node, index) => {
+      const column = columnOf(this.context, this.level, node)?.column
+      const isDependent = column !== undefined && Dependents.isDependent(this.context, this.level, column)
+      return isDependent ? [Relation.reference(`c${index}`)] : []
     })
   }
 

@@ -21,6 +21,7 @@ import { draft, type Draft } from "../Refusal.js"
 import { refuse, Stopped } from "../SchemaView.js"
 import * as Fragments from "../rewrite/Fragments.js"
 import * as Tree from "../rewrite/Tree.js"
+import * as Dependents from "../rules/Dependents.js"
 import * as Relation from "../rules/Relation.js"
 import * as StatementTime from "../rules/StatementTime.js"
 import * as Types from "../Types.js"
@@ -131,8 +132,9 @@ class Composer {
       const opened = Ast.open(node)
       switch (opened._tag) {
         case "SelectStmt": {
-          // Not the level itself: what stands in it, as a derived table, a subquery or a CTE.
-          return opened.node === select ? undefined : this.part(opened.node, ctes)
+          // What stands in the level, as a derived table, a subquery or a CTE, and is none of its own.
+          const part = opened.node === select ? undefined : this.part(opened.node, ctes)
+          return part ?? withDependents({ ...this.context, study }, opened.node, wanted, replace)
         }
         case "RangeVar":
           return this.range(opened.node, study, filters, wanted, replace)
@@ -279,6 +281,29 @@ class Composer {
       }
     }
   }
+}
+
+/** Rows in the place of a table have no primary key: what it determined is grouped by. */
+const withDependents = (
+  context: Context,
+  select: SelectStmt,
+  wanted: Columns.Wanted,
+  replace: (node: Node) => Node | undefined
+): Node | undefined => {
+  const level = context.study.levels.get(select)
+  const keyed = level === undefined ? [] : Dependents.keyed(context, level)
+  if (keyed.length === 0) return undefined
+  const ranges = [...context.study.ranges].flatMap(([node, range]) => {
+    const found = keyed.find((known) => known.range === range)
+    return found === undefined ? [] : [{ node, ...found }]
+  })
+  const dependent = ranges.flatMap(({ columns, node }) =>
+    columns
+      .filter(({ name }) => Columns.isWanted(wanted, name))
+      .map(({ name }) => Tree.column(node.alias?.aliasname ?? node.relname ?? "", name))
+  )
+  const copy = Tree.replaced(select, replace)
+  return { SelectStmt: { ...copy, groupClause: [...(copy.groupClause ?? []), ...dependent] } }
 }
 
 /** Which rows a LIMIT without ORDER BY lets through is open: where shards' rows meet, it would not be those of before. */

@@ -14,12 +14,12 @@ import type { Aggregate, Finish, OutputColumn, SortKey } from "@shardlayer/core/
 import * as ValueKind from "@shardlayer/core/plan/ValueKind"
 import * as Ast from "../Ast.js"
 import { groupItem } from "../analysis/Select.js"
-import type { ColumnId } from "../analysis/Model.js"
 import type { Level } from "../analysis/Walk.js"
 import { draft } from "../Refusal.js"
 import { refuse } from "../SchemaView.js"
 import * as Fragments from "../rewrite/Fragments.js"
 import * as Tree from "../rewrite/Tree.js"
+import * as Dependents from "../rules/Dependents.js"
 import * as Pages from "../rules/Pages.js"
 import * as PartialAggregates from "../rules/PartialAggregates.js"
 import * as Relation from "../rules/Relation.js"
@@ -221,7 +221,8 @@ class Upper {
    */
   private dependent(node: Node): Node {
     const column = columnOf(this.context, this.level, node)?.column
-    if (column === undefined || !hasPrimaryKey(this.context, this.level, column)) throw new NeedsRows("a column")
+    if (column === undefined || !Dependents.isDependent(this.context, this.level, column))
+      throw new NeedsRows("a column")
     return Relation.reference(`k${this.key(node, "dependent")}`)
   }
 
@@ -301,17 +302,6 @@ export const isAggregate = (context: Context, call: FuncCall): boolean =>
   call.agg_filter !== undefined ||
   (call.agg_order ?? []).length > 0 ||
   context.view.isAggregate(Ast.names(call.funcname))
-
-/** The level groups by the whole primary key of the column's table. */
-const hasPrimaryKey = (context: Context, level: Level, column: ColumnId): boolean => {
-  const { builder, ranges } = context.study
-  const { relation } = builder.column(column)
-  const grouped = [...level.groupColumns].map((id) => builder.column(id)).filter((own) => own.relation === relation)
-  const table = [...ranges.values()].find((range) => range._tag === "Table" && range.relation === relation)
-  const key =
-    table?._tag === "Table" ? table.named.relation?.indexes.find(({ primary }) => primary)?.columns : undefined
-  return key !== undefined && key.every((name) => grouped.some((own) => own.name === name))
-}
 
 /** The clauses of the level, written over the shards' columns. */
 interface Parts {
