@@ -16,7 +16,7 @@ import type { BoundPlan } from "./plan/Bind.js"
 import type { Analysis, Format, Measured } from "./plan/Explain.js"
 import type { Policy } from "./Policy.js"
 import * as ShardCall from "./ShardCall.js"
-import type { ShardConnection, ShardDriver } from "./ShardConnection.js"
+import { type ShardConnection, type ShardDriver, type TextBound, unbounded } from "./ShardConnection.js"
 import type { ShardError } from "./ShardError.js"
 import type { ShardManagerService } from "./ShardManager.js"
 import type { ShardId } from "./topology/ShardId.js"
@@ -24,7 +24,7 @@ import type { ShardId } from "./topology/ShardId.js"
 /** @since 0.1.0 @category models */
 export interface Options {
   readonly manager: ShardManagerService
-  readonly mergeRowsMax: number
+  readonly limits: TextBound
   readonly policy: Policy
   readonly dialect: Pick<DialectService, "analyzing">
   readonly format: Format
@@ -38,9 +38,9 @@ export const run = (
   params: ReadonlyArray<unknown>
 ): Effect.Effect<Analysis, ShardError> =>
   Effect.gen(function* () {
-    const { manager, mergeRowsMax, policy } = options
+    const { limits, manager, policy } = options
     const notes: Array<Note> = []
-    const executor = Executor.make({ manager: noting(manager, notes), mergeRowsMax })
+    const executor = Executor.make({ manager: noting(manager, notes), limits })
     const terms = { transaction: undefined, policy }
     const answer = yield* timed(executor.run(bound, terms, "executeValues", sql, params))
     const steps = notes.flatMap((note) => {
@@ -102,8 +102,8 @@ const notingDriver = (driver: ShardDriver, shard: ShardId, notes: Array<Note>): 
     })
   const notingConnection = (connection: ShardConnection): Pick<ShardConnection, "executeValues" | "executeText"> => ({
     executeValues: (sql, params) => noted(sql, params, connection.executeValues(sql, params), (rows) => rows),
-    executeText: (sql, params, rowsMax) =>
-      noted(sql, params, connection.executeText(sql, params, rowsMax), ({ rows }) => rows)
+    executeText: (sql, params, bound) =>
+      noted(sql, params, connection.executeText(sql, params, bound), ({ rows }) => rows)
   })
   return {
     ...driver,
@@ -118,7 +118,7 @@ const measured = (
   step: Measured["step"]
 ): Effect.Effect<Measured, ShardError> => {
   const explained = Effect.flatMap(manager.driver(shard), (driver) =>
-    driver.executeText(dialect.analyzing(sql, format), params, Infinity)
+    driver.executeText(dialect.analyzing(sql, format), params, unbounded)
   )
   return Effect.map(ShardCall.run({ shard, policy, access: "read" }, explained), (result) => {
     const text = result.rows.map(([line]) => line ?? "").join("\n")

@@ -13,7 +13,7 @@ import type { RowOrder } from "./merge/RowOrder.js"
 import * as Skips from "./merge/Skips.js"
 import type { TextRow } from "./plan/Merge.js"
 import type { Amounts } from "./plan/Page.js"
-import type { ShardSession, TextResult } from "./ShardConnection.js"
+import { type ShardSession, type TextResult, unbounded } from "./ShardConnection.js"
 import type { ShardError } from "./ShardError.js"
 
 /**
@@ -103,6 +103,6 @@ const onAll = <A>(
   Effect.forEach(sessions, (session, place) => limited(place, use(session, place)), { concurrency })
 
 const text = (session: ShardSession, { params, sql }: Statement): Effect.Effect<TextResult, ShardError> =>
-  session.executeText(sql, params, Infinity)
+  session.executeText(sql, params, unbounded)
 
 const rowsOf = ({ rows }: TextResult): ReadonlyArray<TextRow> => rows

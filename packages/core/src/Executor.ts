@@ -18,7 +18,7 @@ import * as Partial from "./Partial.js"
 import type { Policy } from "./Policy.js"
 import * as ScatterMerge from "./ScatterMerge.js"
 import * as ShardCall from "./ShardCall.js"
-import type { RawResult, ShardConnection } from "./ShardConnection.js"
+import type { RawResult, ShardConnection, TextBound } from "./ShardConnection.js"
 import { CrossShardTransaction, type ShardError } from "./ShardError.js"
 import type { ShardManagerService } from "./ShardManager.js"
 import type { ShardId } from "./topology/ShardId.js"
@@ -75,8 +75,8 @@ export interface Executor {
 /** @since 0.1.0 @category models */
 export interface Options {
   readonly manager: ShardManagerService
-  /** Groups, distinct rows, or rows to combine, that one statement may hold in memory. */
-  readonly mergeRowsMax: number
+  /** Of what one statement may hold in memory (`ScatterMerge`). */
+  readonly limits: TextBound
 }
 
 /** @since 0.1.0 @category constructors */
@@ -149,14 +149,14 @@ class ShardExecutor implements Executor {
   }
 
   private merging(policy: Policy): ScatterMerge.Options {
-    const { manager, mergeRowsMax } = this.options
+    const { limits, manager } = this.options
     return {
       driver: (shard) => {
         const open = manager.driverNow(shard)
         return open === undefined ? manager.driver(shard) : Effect.succeed(open)
       },
       policy,
-      rowsMax: mergeRowsMax
+      limits
     }
   }
 

@@ -217,7 +217,7 @@ class TransactionLevel implements Level {
       executeRaw: (sql, params) => this.use(shard, (session) => session.executeRaw(sql, params)),
       executeStream: (sql, params) =>
         Stream.unwrap(this.use(shard, (session) => Effect.succeed(session.executeStream(sql, params)))),
-      executeText: (sql, params, rowsMax) => this.use(shard, (session) => session.executeText(sql, params, rowsMax)),
+      executeText: (sql, params, bound) => this.use(shard, (session) => session.executeText(sql, params, bound)),
       streamText: (sql, params) =>
         Stream.unwrap(this.use(shard, (session) => Effect.succeed(session.streamText(sql, params))))
     }

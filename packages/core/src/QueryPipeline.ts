@@ -111,7 +111,7 @@ class Pipeline implements QueryPipeline {
   constructor(private readonly stages: Stages) {
     const { manager, options } = stages
     this.plans = PlanCache.make({ entriesMax: options.plansMax, textMax: options.planTextMax })
-    this.executor = Executor.make({ manager, mergeRowsMax: options.mergeRowsMax })
+    this.executor = Executor.make({ manager, limits: options.mergeLimits })
     this.pinned = PinnedStatement.make(stages)
     this.seen = manager.topology()
   }
@@ -167,8 +167,8 @@ class Pipeline implements QueryPipeline {
   readonly analyze: QueryPipeline["analyze"] = (sql, params, options) =>
     Effect.withFiberRuntime((fiber) => {
       const place = this.placeOf(fiber)
-      const { manager, options: limits } = this.stages
-      const run = { ...options, manager, mergeRowsMax: limits.mergeRowsMax, policy: place.policy }
+      const { manager, options: own } = this.stages
+      const run = { ...options, manager, limits: own.mergeLimits, policy: place.policy }
       return Effect.flatMap(this.reading("router.explain with analyze", place, sql, params), (routing) =>
         Effect.map(
           Analyze.run(run, routing.bound, sql, params),

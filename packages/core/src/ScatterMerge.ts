@@ -31,17 +31,28 @@ import * as Page from "./plan/Page.js"
 import type { DeepStatements, Finish, Fragment, Merge, ParamSource, SortKey, Sorted, TextRow } from "./plan/Merge.js"
 import type { ValueKind } from "./plan/ValueKind.js"
 import type { Policy } from "./Policy.js"
+import * as Staging from "./Staging.js"
 import * as ShardCall from "./ShardCall.js"
-import type { Field, ShardConnection, ShardDriver, TextResult } from "./ShardConnection.js"
-import { MergeLimitExceeded, type ShardError, StatementFailed } from "./ShardError.js"
+import {
+  type Field,
+  type ShardConnection,
+  type ShardDriver,
+  type TextBound,
+  type TextResult,
+  unbounded
+} from "./ShardConnection.js"
+import { GatherLimitExceeded, MergeLimitExceeded, type ShardError, StatementFailed } from "./ShardError.js"
 import type { ShardId } from "./topology/ShardId.js"
 
 /** @since 0.1.0 @category models */
 export interface Options {
   readonly driver: (shard: ShardId) => Effect.Effect<ShardDriver, ShardError>
   readonly policy: Policy
-  /** Groups, distinct rows, or rows to combine, that one statement may hold in memory. */
-  readonly rowsMax: number
+  /**
+   * What one statement may hold in memory: rows to combine, and those in bytes; groups and distinct rows where they are
+   * not merged in order.
+   */
+  readonly limits: TextBound
 }
 
 /** @since 0.1.0 @category models */
@@ -153,7 +164,7 @@ const answered = (
 ): Effect.Effect<any, ShardError> => {
   const { merge } = request
   const { finish } = merge
-  if (finish._tag === "Combine") return combined(options, request, finish.statement, page, given, operation)
+  if (finish._tag === "Combine") return combined(options, request, finish, page, given, operation)
   const [source] = given
   if (source === undefined) throw new Error("a merge of nothing")
   const { sorted } = finish
@@ -285,7 +296,7 @@ const moment = (options: Options, { merge, shards }: Request): Effect.Effect<str
 
 const momentOn = (options: Options, shard: ShardId, now: string): Effect.Effect<string | null, ShardError> =>
   Effect.map(
-    ask(options, shard, (driver) => driver.executeText(now, [], 1)),
+    ask(options, shard, (driver) => driver.executeText(now, [], unbounded)),
     ({ rows }) => rows[0]?.[0] ?? null
   )
 
@@ -377,7 +388,7 @@ const textsOn = (
       driver.executeText(
         merge.statement.sql,
         page.params(merge.statement, place),
-        merge.finish._tag === "Rows" ? Infinity : options.rowsMax
+        merge.finish._tag === "Rows" ? unbounded : options.limits
       )
     ),
     (result) => ({ shard, result })
@@ -386,28 +397,67 @@ const textsOn = (
 const combined = (
   options: Options,
   request: Request,
-  statement: Fragment,
+  finish: Extract<Finish, { readonly _tag: "Combine" }>,
   page: Bound,
   given: ReadonlyArray<Given>,
   operation: Operation
 ): Effect.Effect<any, ShardError> => {
   const rows = given.flatMap(({ result }) => result.rows)
-  const { rowsMax } = options
-  if (given.some(({ result }) => result.truncated) || rows.length > rowsMax) {
-    return Effect.fail(new MergeLimitExceeded({ rowsMax, what: "rows to combine" }))
-  }
-  const pairsMax = rowsMax * pairsPerRow
-  if (isCrossed(request.merge) && pairsIn(rows) > pairsMax) {
-    return Effect.fail(new MergeLimitExceeded({ rowsMax: pairsMax, what: "pairs of rows to compare" }))
-  }
-  const params = paramsOf(statement, { request, amounts: page.amounts, now: page.now, place: 0, rows })
-  return ask(options, request.coordinator, (driver) => runAs(driver, operation, statement.sql, params))
+  const { limits } = options
+  const problem = tooMuch(finish, limits, given)
+  if (problem !== undefined) return Effect.fail(problem)
+  const bind = (fragment: Fragment, of: ReadonlyArray<TextRow> = rows): Staging.Bound => ({
+    sql: fragment.sql,
+    params: paramsOf(fragment, { request, amounts: page.amounts, now: page.now, place: 0, rows: of })
+  })
+  const { crossed, gathered, staged, statement } = finish
+  const isCostly = crossed && pairsIn(rows) > limits.rowsMax * pairsPerRow
+  const costly = new GatherLimitExceeded({ tables: gathered, max: limits.rowsMax * costPerRow, what: "cost" })
+  return ask(options, request.coordinator, (driver) => {
+    const whole = bind(statement)
+    const inline = isCostly ? Effect.fail(costly) : runAs(driver, operation, whole.sql, whole.params)
+    if (staged === undefined || (!isCostly && rows.length <= Staging.rowsMin)) return inline
+    const over = bind(staged.statement)
+    const answer = Staging.run(driver, {
+      tables: staged.tables.map(({ name, rows: fragment }, scan) => ({
+        name,
+        pages: Staging.pagesOf(rows, scan).map((some) => bind(fragment, some))
+      })),
+      prepare: staged.prepare,
+      use: (session) =>
+        Effect.zipRight(
+          isCostly ? Staging.checkCost(session, over, costly) : Effect.void,
+          runAs(session, operation, over.sql, over.params)
+        )
+    })
+    return Staging.orInline(answer, inline)
+  })
+}
+
+const tooMuch = (
+  { gathered }: Extract<Finish, { readonly _tag: "Combine" }>,
+  { bytesMax, rowsMax }: TextBound,
+  given: ReadonlyArray<Given>
+): GatherLimitExceeded | MergeLimitExceeded | undefined => {
+  const isOver = (what: "rows" | "bytes", max: number) =>
+    given.some(({ result }) => result.truncated === what) ||
+    given.reduce((sum, { result }) => sum + (what === "rows" ? result.rows.length : result.bytes), 0) > max
+  const error = (what: "rows" | "bytes", max: number) =>
+    gathered.length > 0
+      ? new GatherLimitExceeded({ tables: gathered, max, what })
+      : new MergeLimitExceeded({ max, what: `${what} to combine` })
+  if (isOver("rows", rowsMax)) return error("rows", rowsMax)
+  return isOver("bytes", bytesMax) ? error("bytes", bytesMax) : undefined
 }
 
 /** Rows to compare pair by pair, a row that may be held: a few seconds of one PostgreSQL at the default. */
 const pairsPerRow = 25
 
-const isCrossed = ({ finish }: Merge): boolean => finish._tag === "Combine" && finish.crossed
+/**
+ * Beyond it PostgreSQL is asked what the statement costs, with statistics and indexes. A lookup by index is about 8 of its
+ * units, a pair compared about 0.01: at the default some ten seconds.
+ */
+const costPerRow = 10
 
 /** Of the two largest scans. */
 const pairsIn = (rows: ReadonlyArray<TextRow>): number => {
@@ -485,8 +535,8 @@ const groupsOf = (
   amounts: Page.Amounts,
   results: ReadonlyArray<TextResult>
 ): Either.Either<ReadonlyArray<TextRow>, MergeProblem> => {
-  const { rowsMax } = options
-  if (results.some(({ truncated }) => truncated)) return Either.left(tooManyGroups(rowsMax))
+  const { rowsMax } = options.limits
+  if (results.some(({ truncated }) => truncated !== undefined)) return Either.left(tooManyGroups(rowsMax))
   const { aggregates, keys } = finish
   const groups = Groups.make({ aggregates, keys, kinds: merge.kinds, groupsMax: rowsMax })
   for (const { rows } of results) {
@@ -502,7 +552,7 @@ const groupsOf = (
 
 /** Rows in an order that keeps those together which repeat each other need not be remembered. */
 const distinctOf = (
-  { rowsMax }: Options,
+  { limits: { rowsMax } }: Options,
   kinds: ReadonlyArray<ValueKind>,
   { distinct }: Extract<Finish, { readonly _tag: "Rows" }>,
   order: ReadonlyArray<SortKey>
@@ -550,7 +600,7 @@ const throughRows = (
 }
 
 const throughGroups = (
-  { rowsMax }: Options,
+  { limits: { rowsMax } }: Options,
   { kinds }: Merge,
   finish: Extract<Finish, { readonly _tag: "Groups" }>,
   sorted: Sorted,
@@ -664,7 +714,7 @@ const problem = (found: MergeProblem, finish: Finish): MergeLimitExceeded | Stat
   switch (found._tag) {
     case "TooManyGroups":
       return new MergeLimitExceeded({
-        rowsMax: found.groupsMax,
+        max: found.groupsMax,
         what: finish._tag === "Rows" ? "distinct rows" : "groups"
       })
     case "OutOfRange":

@@ -32,8 +32,10 @@ export interface RawResult {
 export interface TextResult {
   readonly fields: ReadonlyArray<{ readonly name: string; readonly dataTypeID: number }>
   readonly rows: ReadonlyArray<TextRow>
-  /** There were more rows than were asked for. */
-  readonly truncated: boolean
+  /** What there was more of than was asked for. */
+  readonly truncated: "rows" | "bytes" | undefined
+  /** Of the rows that are given, as they traveled. */
+  readonly bytes: number
 }
 
 /**
@@ -60,6 +62,20 @@ export interface Presenter {
 }
 
 /**
+ * How much of a result is kept: so many rows, and so many bytes of them as they travel.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface TextBound {
+  readonly rowsMax: number
+  readonly bytesMax: number
+}
+
+/** @since 0.1.0 @category constants */
+export const unbounded: TextBound = { rowsMax: Infinity, bytesMax: Infinity }
+
+/**
  * Statements on one shard. On a `ShardDriver` each call takes a connection of the pool for itself; on a `ShardSession`
  * all calls run on the same connection, one after another.
  *
@@ -84,11 +100,11 @@ export interface StatementConnection {
  * @category models
  */
 export interface ShardConnection extends StatementConnection {
-  /** Values as they came, none of them parsed: what merging compares. Of more than `rowsMax` rows the rest is dropped. */
+  /** Values as they came, none of them parsed: what merging compares. What is more than the bound is dropped. */
   readonly executeText: (
     sql: string,
     params: ReadonlyArray<unknown>,
-    rowsMax: number
+    bound: TextBound
   ) => Effect.Effect<TextResult, ShardError>
   readonly streamText: (sql: string, params: ReadonlyArray<unknown>) => Stream.Stream<TextRow, ShardError>
 }

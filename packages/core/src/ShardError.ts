@@ -418,11 +418,33 @@ export class NotInstalled extends Data.TaggedError("NotInstalled")<{
  * @category errors
  */
 export class MergeLimitExceeded extends Data.TaggedError("MergeLimitExceeded")<{
-  readonly rowsMax: number
-  readonly what: "groups" | "distinct rows" | "rows to combine" | "pairs of rows to compare"
+  readonly max: number
+  readonly what: "groups" | "distinct rows" | "rows to combine" | "bytes to combine"
 }> {
   override get message() {
-    return `the shards give more than ${this.rowsMax} ${this.what}: narrow the statement (a filter, a LIMIT, a group of the shard key), or raise mergeRowsMax`
+    const option = this.what === "bytes to combine" ? "mergeBytesMax" : "mergeRowsMax"
+    return `the shards give more than ${this.max} ${this.what}: narrow the statement (a filter, a LIMIT, a group of the shard key), or raise ${option}`
+  }
+  readonly isRetryable = false
+}
+
+/**
+ * Tables that are not joined on the shard key are brought to one PostgreSQL, and that would have taken more than is
+ * allowed. No answer was given. `max` counts rows, bytes, or PostgreSQL's own units of cost (of what would be compared
+ * row by row).
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class GatherLimitExceeded extends Data.TaggedError("GatherLimitExceeded")<{
+  readonly tables: ReadonlyArray<string>
+  readonly max: number
+  readonly what: "rows" | "bytes" | "cost"
+}> {
+  override get message() {
+    const more = `more than ${this.max} ${this.what === "cost" ? "units of estimated cost" : this.what}`
+    const option = this.what === "bytes" ? "mergeBytesMax" : "mergeRowsMax"
+    return `the statement needs rows of ${this.tables.join(", ")} together, and they come to ${more}: add a filter on one of these tables, join them on the shard key, or raise ${option}`
   }
   readonly isRetryable = false
 }
@@ -522,6 +544,7 @@ export type ShardError =
   | StaleTopology
   | NotInstalled
   | MergeLimitExceeded
+  | GatherLimitExceeded
   | ShardTimeout
   | ScatterRefused
   | OperationRefused
@@ -557,6 +580,7 @@ const kinds = [
   StaleTopology,
   NotInstalled,
   MergeLimitExceeded,
+  GatherLimitExceeded,
   ShardTimeout,
   ScatterRefused,
   OperationRefused

@@ -50,10 +50,13 @@ export interface Options {
   /** The longest text whose plan is kept, in UTF-16 code units. Default 32,768. */
   readonly planTextMax?: number | undefined
   /**
-   * Groups, distinct rows, or rows to combine, that one statement over several shards may hold in memory: beyond it,
-   * `MergeLimitExceeded`. Default 1,000,000.
+   * Rows to combine or to gather, that one statement over several shards may hold in memory: beyond it,
+   * `MergeLimitExceeded` or `GatherLimitExceeded`. Groups and distinct rows beyond it are merged in order, not held.
+   * Default 1,000,000.
    */
   readonly mergeRowsMax?: number | undefined
+  /** The same in bytes, as the rows travel. Default 268,435,456 (256 MiB). */
+  readonly mergeBytesMax?: number | undefined
 }
 
 /** @since 0.1.0 @category models */
@@ -174,7 +177,10 @@ export const make = (
       options: {
         plansMax: options.plansMax ?? 2000,
         planTextMax: options.planTextMax ?? 32_768,
-        mergeRowsMax: options.mergeRowsMax ?? 1_000_000
+        mergeLimits: {
+          rowsMax: options.mergeRowsMax ?? 1_000_000,
+          bytesMax: options.mergeBytesMax ?? 268_435_456
+        }
       }
     })
     const client = yield* RoutedClient.make({ pipeline, dialect, withTransaction })

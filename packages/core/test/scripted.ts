@@ -49,6 +49,7 @@ const page = { offset: undefined, limit: { _tag: "Constant", rows: 1 }, withTies
 const combine: Finish = {
   _tag: "Combine",
   statement: { sql: "whole", params: [] },
+  staged: undefined,
   page: undefined,
   gathered: [],
   crossed: false,
@@ -139,7 +140,8 @@ const driverOf = (shard: ShardId, behave: Behaviour, log: Array<string>): ShardD
   const connection = {
     execute: (sql: string) => Effect.map(answer(sql), objects),
     executeValues: (sql: string) => answer(sql),
-    executeText: (sql: string) => Effect.map(answer(sql), (rows) => ({ fields: [], rows, truncated: false })),
+    executeText: (sql: string) =>
+      Effect.map(answer(sql), (rows) => ({ fields: [], rows, truncated: undefined, bytes: 0 })),
     executeStream: (sql: string) =>
       Stream.flatMap(Stream.unwrap(Effect.map(answer(sql), Stream.fromIterable)), (row) =>
         Stream.make(...objects([row]))

@@ -146,7 +146,7 @@ export const make = (lane: Lane, options: { readonly streamRows: number }): Shar
       (query) => query.results as RawResult
     ),
   executeStream: (sql, params) => stream(lane, sql, params, options.streamRows, "object"),
-  executeText: (sql, params, rowsMax) => run(lane, () => new PgTextQuery(sql, paramsOf(params), rowsMax), textsOf),
+  executeText: (sql, params, bound) => run(lane, () => new PgTextQuery(sql, paramsOf(params), bound), textsOf),
   streamText: (sql, params) => stream(lane, sql, params, options.streamRows, "text")
 })
 
@@ -199,7 +199,7 @@ const rowsOf = (query: PgQuery): ReadonlyArray<any> => {
 const textsOf = (query: PgTextQuery): TextResult => {
   const results = query.results
   if (!("rows" in results)) throw new Error("a statement of the router's own has several results")
-  return { fields: results.fields, rows: results.rows, truncated: query.truncated }
+  return { fields: results.fields, rows: results.rows, truncated: query.truncated, bytes: query.bytes }
 }
 
 const stream = (

@@ -141,6 +141,20 @@ export interface Sorted {
 }
 
 /**
+ * The same over temporary tables of the coordinator, one a scan: for so many rows that PostgreSQL plans better with
+ * statistics of them. `rows` gives those of one scan, out of arrays, and is what fills its table; `prepare` is what follows
+ * once all are filled (indexes).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Staged {
+  readonly tables: ReadonlyArray<{ readonly name: string; readonly rows: Fragment }>
+  readonly prepare: ReadonlyArray<string>
+  readonly statement: Fragment
+}
+
+/**
  * - `Rows`: the shards' rows, merged in `order` (each shard's rows come in it), each tuple of `distinct` columns once.
  * - `Groups`: rows equal in `keys` become one row: the keys, then the aggregates, in this order. `order` and `outputs`
  *   number those. Without keys there is one row, whatever the shards give.
@@ -172,6 +186,8 @@ export type Finish =
   | {
       readonly _tag: "Combine"
       readonly statement: Fragment
+      /** Undefined where all rows are of one relation. */
+      readonly staged: Staged | undefined
       /** What the shards' statement limits its rows to. */
       readonly page: Page | undefined
       /** The tables whose rows are brought together as they are. */

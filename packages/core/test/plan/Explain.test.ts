@@ -177,6 +177,7 @@ describe("Explain", () => {
             { _tag: "Given", index: 2 }
           ]
         },
+        staged: undefined,
         page: undefined,
         gathered: [],
         crossed: false,

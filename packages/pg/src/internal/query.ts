@@ -3,6 +3,7 @@
  * what differs is when they end: at ReadyForQuery, never before, so that whoever is told of an end may use the
  * connection for something else and may trust its transaction status.
  */
+import type { TextBound, TextResult } from "@shardlayer/core/ShardConnection"
 import type { FieldDef } from "pg"
 import type { Result, Wire } from "./wire.js"
 import { arrayResult, DriverQuery } from "./wire.js"
@@ -86,21 +87,27 @@ export class PgQuery extends DriverQuery {
   }
 }
 
-/** Rows as texts, at most `rowsMax` of them: the rest is read and dropped, so that memory stays within the bound. */
+/** Rows as texts within a bound: the rest is read and dropped, so that memory stays within it. */
 export class PgTextQuery extends PgQuery {
-  truncated = false
+  truncated: TextResult["truncated"] = undefined
+  bytes = 0
 
   constructor(
     text: string,
     values: ReadonlyArray<unknown> | undefined,
-    private readonly rowsMax: number
+    private readonly bound: TextBound
   ) {
     super(text, values, "text")
   }
 
-  override handleDataRow(message: { readonly fields: ReadonlyArray<unknown> }): void {
-    if (this._result.rows.length < this.rowsMax) super.handleDataRow(message)
-    else this.truncated = true
+  override handleDataRow(message: { readonly fields: ReadonlyArray<unknown>; readonly length: number }): void {
+    if (this.truncated !== undefined) return
+    if (this._result.rows.length >= this.bound.rowsMax) this.truncated = "rows"
+    else if (this.bytes + message.length > this.bound.bytesMax) this.truncated = "bytes"
+    else {
+      this.bytes += message.length
+      super.handleDataRow(message)
+    }
   }
 }
 

@@ -136,7 +136,11 @@ export const run = (world: World, sql: string, params: Params): Effect.Effect<Ou
       const coordinator = shards[sql_turn++ % shards.length]!
       const request = { merge, shards, coordinator, sql, params }
       const rows = yield* Effect.either(
-        ScatterMerge.run({ driver: world.driver, policy: Policy.defaults, rowsMax: 100_000 }, request, "executeValues")
+        ScatterMerge.run(
+          { driver: world.driver, policy: Policy.defaults, limits: { rowsMax: 100_000, bytesMax: Infinity } },
+          request,
+          "executeValues"
+        )
       )
       return { _tag: "Ran" as const, answer: answerOf(rows), shards: shards.length, plan: planned.right }
     }

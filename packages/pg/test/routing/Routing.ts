@@ -146,8 +146,8 @@ const loggedConnection = (shard: string, connection: ShardConnection, log: Array
   executeRaw: (sql, params) => Effect.suspend(() => (log.push({ shard, sql }), connection.executeRaw(sql, params))),
   executeStream: (sql, params) =>
     Stream.suspend(() => (log.push({ shard, sql }), connection.executeStream(sql, params))),
-  executeText: (sql, params, rowsMax) =>
-    Effect.suspend(() => (log.push({ shard, sql }), connection.executeText(sql, params, rowsMax))),
+  executeText: (sql, params, bound) =>
+    Effect.suspend(() => (log.push({ shard, sql }), connection.executeText(sql, params, bound))),
   streamText: (sql, params) => Stream.suspend(() => (log.push({ shard, sql }), connection.streamText(sql, params)))
 })
 

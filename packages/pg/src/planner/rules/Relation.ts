@@ -6,7 +6,7 @@
  *
  * @since 0.1.0
  */
-import type { Node } from "libpg-query"
+import type { Node, RangeVar } from "libpg-query"
 import type { Collation } from "../analysis/Model.js"
 import { draft } from "../Refusal.js"
 import { refuse } from "../SchemaView.js"
@@ -39,7 +39,15 @@ export const relation = (
   scan: number | undefined,
   own: OwnParams,
   as: string = alias
-): Node => {
+): Node => Tree.derivedTable(rowsOf(columns, scan, own), as)
+
+/**
+ * The query in it.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const rowsOf = (columns: ReadonlyArray<Shipped>, scan: number | undefined, own: OwnParams): Node => {
   const values = columns.map((_, column) => own.node({ _tag: "Column", column, scan }, ["pg_catalog", "_text"]))
   const names = columns.map(({ name }) => name)
   const unnested: Node = {
@@ -50,8 +58,44 @@ export const relation = (
     }
   }
   const targets = columns.map((column) => Tree.target(typed(column), column.name))
-  return Tree.derivedTable(Tree.select({ targetList: targets, fromClause: [unnested] }), as)
+  return Tree.select({ targetList: targets, fromClause: [unnested] })
 }
+
+/**
+ * The temporary table that holds the rows of a scan, under an alias.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const staged = (scan: number, as: string = alias): Node => ({
+  RangeVar: {
+    schemaname: temporary,
+    relname: stagedName(scan),
+    inh: true,
+    relpersistence: "p",
+    alias: { aliasname: as }
+  } satisfies RangeVar
+})
+
+/** @since 0.1.0 @category getters */
+export const stagedName = (scan: number): string => `shardlayer_scan_${scan}`
+
+/** @since 0.1.0 @category getters */
+export const index = (scan: number, column: string): string =>
+  `CREATE INDEX ON ${temporary}.${stagedName(scan)} ("${column.replaceAll('"', '""')}")`
+
+/**
+ * Of which scan a relation is the temporary table.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const scanOf = ({ relname, schemaname }: RangeVar): number | undefined => {
+  const scan = schemaname === temporary ? /^shardlayer_scan_(\d+)$/.exec(relname ?? "")?.[1] : undefined
+  return scan === undefined ? undefined : Number(scan)
+}
+
+const temporary = "pg_temp"
 
 const typed = ({ collation, name, type }: Shipped): Node => {
   if (type.names.length === 0) return refuse(draft("SL4018", { what: "a column of the shards' rows" }, undefined))

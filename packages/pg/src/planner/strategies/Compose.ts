@@ -15,13 +15,15 @@ import * as Ast from "../Ast.js"
 import { analyze, type Study } from "../analysis/Analyze.js"
 import type { ParamTypes } from "../analysis/Builder.js"
 import { conjuncts } from "../analysis/Condition.js"
-import type { Analyzed, RelationId } from "../analysis/Model.js"
+import type { RelationId } from "../analysis/Model.js"
 import type { Range } from "../analysis/Walk.js"
-import { draft, type Draft } from "../Refusal.js"
+import { draft } from "../Refusal.js"
 import { refuse, Stopped } from "../SchemaView.js"
 import * as Fragments from "../rewrite/Fragments.js"
 import * as Tree from "../rewrite/Tree.js"
 import * as Dependents from "../rules/Dependents.js"
+import * as Lookups from "../rules/Lookups.js"
+import { looseLimit } from "../rules/LooseLimits.js"
 import * as Relation from "../rules/Relation.js"
 import * as StatementTime from "../rules/StatementTime.js"
 import * as Types from "../Types.js"
@@ -37,6 +39,16 @@ import { shippedOf, type Split } from "./Split.js"
 interface Scan {
   readonly shard: Node
   readonly types: ReadonlyArray<Types.TypeRef>
+  readonly shipped: ReadonlyArray<Relation.Shipped>
+  /** Columns that its rows are looked up by, one at a time. */
+  readonly indexed: ReadonlyArray<string>
+}
+
+/** What the statement needs of its tables. */
+interface Needs {
+  readonly filters: ReadonlyMap<RelationId, ReadonlyArray<Node>>
+  readonly lookups: ReadonlyMap<RelationId, ReadonlySet<string>>
+  readonly wanted: Columns.Wanted
 }
 
 /** @since 0.1.0 @category functions */
@@ -120,13 +132,14 @@ class Composer {
    * as that part's rows, every other table as its own.
    */
   private gathered(select: SelectStmt, study: Study): Node {
-    const loose = looseLimit(study.analyzed)
+    const loose = looseLimit({ ...this.context, study })
     if (loose !== undefined) return refuse(loose)
     if (study.usesWholeRows) return refuseRewrite("a whole row")
     this.crossed ||= Columns.isCrossed({ ...this.context, study })
     if (study.analyzed.functions.some(({ name }) => name === "pg_typeof")) return refuseRewrite("pg_typeof")
     const filters = filtersOf(this.context, study)
     const wanted = Columns.wantedIn(study.tree)
+    const lookups = Lookups.lookups({ ...this.context, study })
     const ctes = ctesIn(study.tree)
     const replace = (node: Node): Node | undefined => {
       const opened = Ast.open(node)
@@ -137,7 +150,7 @@ class Composer {
           return part ?? withDependents({ ...this.context, study }, opened.node, wanted, replace)
         }
         case "RangeVar":
-          return this.range(opened.node, study, filters, wanted, replace)
+          return this.range(opened.node, study, { filters, lookups, wanted }, replace)
         default:
           return undefined
       }
@@ -157,8 +170,7 @@ class Composer {
   private range(
     range: RangeVar,
     study: Study,
-    filters: ReadonlyMap<RelationId, ReadonlyArray<Node>>,
-    wanted: Columns.Wanted,
+    needs: Needs,
     replace: (node: Node) => Node | undefined
   ): Node | undefined {
     const known = study.ranges.get(range)
@@ -178,16 +190,15 @@ class Composer {
           }
         }
       case "Table":
-        return this.table(range, known, filters.get(known.relation) ?? [], wanted)
+        return this.table(range, known, needs)
     }
   }
 
   /** The rows of one table that its own filters let through, under its alias. */
   private table(
     range: RangeVar,
-    { named }: Extract<Range, { readonly _tag: "Table" }>,
-    filters: ReadonlyArray<Node>,
-    wanted: Columns.Wanted
+    { named, relation }: Extract<Range, { readonly _tag: "Table" }>,
+    { filters, lookups, wanted }: Needs
   ): Node {
     const all = named.relation?.columns ?? []
     const alias = range.alias?.aliasname ?? range.relname ?? ""
@@ -201,7 +212,7 @@ class Composer {
       columns.length > 0 || fallback === undefined ? columns : [{ name: renamed[0] ?? fallback.name, column: fallback }]
     if (kept.length === 0) return refuseRewrite(`table ${Ast.relationName(range)}`)
     const guard = named._tag === "Reference" ? [this.own.node({ _tag: "First" }, ["pg_catalog", "bool"])] : []
-    const conditions = [...guard, ...filters]
+    const conditions = [...guard, ...(filters.get(relation) ?? [])]
     const shard = Tree.select({
       targetList: kept.map(({ name }, index) => Tree.target(Tree.column(alias, name), `c${index}`)),
       fromClause: [{ RangeVar: range }],
@@ -218,7 +229,8 @@ class Composer {
         collation:
           column.collation === null ? undefined : { name: column.collation, deterministic: column.deterministic }
       })),
-      alias
+      alias,
+      kept.flatMap(({ name }) => (lookups.get(relation)?.has(name) === true ? [name] : []))
     )
   }
 
@@ -252,10 +264,10 @@ class Composer {
     shard: Node,
     types: ReadonlyArray<Types.TypeRef>,
     shipped: ReadonlyArray<Relation.Shipped>,
-    alias: string = Relation.alias
+    alias: string = Relation.alias,
+    indexed: ReadonlyArray<string> = []
   ): Node {
-    const scan = this.scans.push({ shard, types }) - 1
-    return Relation.relation(shipped, scan, this.own, alias)
+    return Relation.staged(this.scans.push({ shard, types, shipped, indexed }) - 1, alias)
   }
 
   private typesOf(tree: Node): ReadonlyArray<Types.TypeRef> {
@@ -270,16 +282,34 @@ class Composer {
   finish(upper: Node): Merged {
     const { context, own } = this
     const statement = fragmentOf(context, StatementTime.fixed(allScans(this.scans), own), own)
+    const staged = StatementTime.fixed(upper, own)
+    const inline = Tree.replaced(staged, (node) => {
+      const range = Ast.as("RangeVar", node)
+      const scan = range === undefined ? undefined : Relation.scanOf(range)
+      return scan === undefined ? undefined : this.inline(scan, range?.alias?.aliasname)
+    })
     return {
       statement,
       kinds: [],
       outputs: [],
       finish: {
-        ...checkedCombine(context, StatementTime.fixed(upper, own), own),
+        ...checkedCombine(context, inline, own),
+        staged: {
+          tables: this.scans.map(({ shipped }, scan) => ({
+            name: Relation.stagedName(scan),
+            rows: fragmentOf(context, Relation.rowsOf(shipped, scan, own), own)
+          })),
+          prepare: this.scans.flatMap(({ indexed }, scan) => indexed.map((column) => Relation.index(scan, column))),
+          statement: fragmentOf(context, staged, own)
+        },
         gathered: [...this.gatheredTables].sort(),
         crossed: this.crossed
       }
     }
+  }
+
+  private inline(scan: number, alias: string | undefined): Node {
+    return Relation.relation(this.scans[scan]?.shipped ?? [], scan, this.own, alias)
   }
 }
 
@@ -304,17 +334,6 @@ const withDependents = (
   )
   const copy = Tree.replaced(select, replace)
   return { SelectStmt: { ...copy, groupClause: [...(copy.groupClause ?? []), ...dependent] } }
-}
-
-/** Which rows a LIMIT without ORDER BY lets through is open: where shards' rows meet, it would not be those of before. */
-const looseLimit = (analyzed: Analyzed): Draft | undefined => {
-  for (const { traits } of analyzed.blocks.slice(1)) {
-    const limit = traits.find(({ kind }) => kind === "limit")
-    if (limit !== undefined && !traits.some(({ kind }) => kind === "order")) {
-      return draft("SL4022", { clause: limit.clause }, limit.location)
-    }
-  }
-  return undefined
 }
 
 /** Conditions on one table alone, in WHERE and where no outer join could have made the row: a shard applies them. */

@@ -108,6 +108,7 @@ const fromError = (error: ShardError): Answer => {
     case "StatementFailed":
       return { _tag: "Failed", code: error.code, message: error.message }
     case "CrossShardTransaction":
+    case "GatherLimitExceeded":
     case "KeyInvalid":
     case "KeyNotPinned":
     case "KeyUnassigned":
