@@ -16,7 +16,8 @@ import type { BoundPlan } from "./plan/Bind.js"
 import type { Analysis, Format, Measured } from "./plan/Explain.js"
 import type { Policy } from "./Policy.js"
 import * as ShardCall from "./ShardCall.js"
-import { type ShardConnection, type ShardDriver, type TextBound, unbounded } from "./ShardConnection.js"
+import { type ShardConnection, type ShardDriver, unbounded } from "./ShardConnection.js"
+import type { Limits } from "./ScatterMerge.js"
 import type { ShardError } from "./ShardError.js"
 import type { ShardManagerService } from "./ShardManager.js"
 import type { ShardId } from "./topology/ShardId.js"
@@ -24,7 +25,7 @@ import type { ShardId } from "./topology/ShardId.js"
 /** @since 0.1.0 @category models */
 export interface Options {
   readonly manager: ShardManagerService
-  readonly limits: TextBound
+  readonly limits: Limits
   readonly policy: Policy
   readonly dialect: Pick<DialectService, "analyzing">
   readonly format: Format

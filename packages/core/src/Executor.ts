@@ -18,7 +18,7 @@ import * as Partial from "./Partial.js"
 import type { Policy } from "./Policy.js"
 import * as ScatterMerge from "./ScatterMerge.js"
 import * as ShardCall from "./ShardCall.js"
-import type { RawResult, ShardConnection, TextBound } from "./ShardConnection.js"
+import type { RawResult, ShardConnection } from "./ShardConnection.js"
 import { CrossShardTransaction, type ShardError } from "./ShardError.js"
 import type { ShardManagerService } from "./ShardManager.js"
 import type { ShardId } from "./topology/ShardId.js"
@@ -76,7 +76,7 @@ export interface Executor {
 export interface Options {
   readonly manager: ShardManagerService
   /** Of what one statement may hold in memory (`ScatterMerge`). */
-  readonly limits: TextBound
+  readonly limits: ScatterMerge.Limits
 }
 
 /** @since 0.1.0 @category constructors */

@@ -52,7 +52,13 @@ export interface Options {
    * What one statement may hold in memory: rows to combine, and those in bytes; groups and distinct rows where they are
    * not merged in order.
    */
-  readonly limits: TextBound
+  readonly limits: Limits
+}
+
+/** @since 0.1.0 @category models */
+export interface Limits extends TextBound {
+  /** Rows of several tables, from how many on they are staged (`Staging`) and not shipped as arrays. */
+  readonly stagedMin: number
 }
 
 /** @since 0.1.0 @category models */
@@ -416,7 +422,7 @@ const combined = (
   return ask(options, request.coordinator, (driver) => {
     const whole = bind(statement)
     const inline = isCostly ? Effect.fail(costly) : runAs(driver, operation, whole.sql, whole.params)
-    if (staged === undefined || (!isCostly && rows.length <= Staging.rowsMin)) return inline
+    if (staged === undefined || (!isCostly && rows.length < limits.stagedMin)) return inline
     const over = bind(staged.statement)
     const answer = Staging.run(driver, {
       tables: staged.tables.map(({ name, rows: fragment }, scan) => ({

@@ -57,6 +57,11 @@ export interface Options {
   readonly mergeRowsMax?: number | undefined
   /** The same in bytes, as the rows travel. Default 268,435,456 (256 MiB). */
   readonly mergeBytesMax?: number | undefined
+  /**
+   * From how many gathered rows on they go through temporary tables of one shard, which its planner has statistics of:
+   * fewer go as arrays, in one round trip. `Infinity` for never. Default 10,000.
+   */
+  readonly gatherTablesMin?: number | undefined
 }
 
 /** @since 0.1.0 @category models */
@@ -179,7 +184,8 @@ export const make = (
         planTextMax: options.planTextMax ?? 32_768,
         mergeLimits: {
           rowsMax: options.mergeRowsMax ?? 1_000_000,
-          bytesMax: options.mergeBytesMax ?? 268_435_456
+          bytesMax: options.mergeBytesMax ?? 268_435_456,
+          stagedMin: options.gatherTablesMin ?? 10_000
         }
       }
     })

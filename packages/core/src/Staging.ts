@@ -13,15 +13,6 @@ import type { TextRow } from "./plan/Merge.js"
 import { type ShardDriver, type ShardSession, unbounded } from "./ShardConnection.js"
 import type { GatherLimitExceeded, ShardError } from "./ShardError.js"
 
-/**
- * Rows from which on they are staged. Fewer are planned well enough out of arrays, and cost one round trip instead of one
- * for each table and some more.
- *
- * @since 0.1.0
- * @category constants
- */
-export const rowsMin = 10_000
-
 /** @since 0.1.0 @category models */
 export interface Bound {
   readonly sql: string

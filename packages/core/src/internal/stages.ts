@@ -9,7 +9,7 @@ import type * as Bind from "../plan/Bind.js"
 import type { Policy } from "../Policy.js"
 import type { QueryPlannerService } from "../QueryPlanner.js"
 import { KeyUnassigned, type ShardError } from "../ShardError.js"
-import type { TextBound } from "../ShardConnection.js"
+import type { Limits } from "../ScatterMerge.js"
 import type { ShardManagerService } from "../ShardManager.js"
 import * as Resolver from "../topology/Resolver.js"
 import type { ShardId } from "../topology/ShardId.js"
@@ -20,7 +20,7 @@ export interface Options {
   /** The longest text whose plan is kept, in UTF-16 code units. */
   readonly planTextMax: number
   /** Groups, distinct rows, or rows to combine, that one statement may hold in memory. */
-  readonly mergeLimits: TextBound
+  readonly mergeLimits: Limits
 }
 
 export interface Stages {

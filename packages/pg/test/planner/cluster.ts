@@ -137,7 +137,11 @@ export const run = (world: World, sql: string, params: Params): Effect.Effect<Ou
       const request = { merge, shards, coordinator, sql, params }
       const rows = yield* Effect.either(
         ScatterMerge.run(
-          { driver: world.driver, policy: Policy.defaults, limits: { rowsMax: 100_000, bytesMax: Infinity } },
+          {
+            driver: world.driver,
+            policy: Policy.defaults,
+            limits: { rowsMax: 100_000, bytesMax: Infinity, stagedMin: Infinity }
+          },
           request,
           "executeValues"
         )
