@@ -16,7 +16,7 @@ import type { BoundPlan } from "./plan/Bind.js"
 import type { Analysis, Format, Measured } from "./plan/Explain.js"
 import type { Policy } from "./Policy.js"
 import * as ShardCall from "./ShardCall.js"
-import { type ShardConnection, type ShardDriver, unbounded } from "./ShardConnection.js"
+import { type ShardConnection, type ShardDriver, type TextResult, unbounded } from "./ShardConnection.js"
 import type { Limits } from "./ScatterMerge.js"
 import type { ShardError } from "./ShardError.js"
 import type { ShardManagerService } from "./ShardManager.js"
@@ -41,7 +41,10 @@ export const run = (
   Effect.gen(function* () {
     const { limits, manager, policy } = options
     const notes: Array<Note> = []
-    const executor = Executor.make({ manager: noting(manager, notes), limits })
+    // Rows that are staged are there only as long as the statement runs: its plan is asked for then.
+    const planned = stagedSql(bound)
+    const analyzing = (text: string) => options.dialect.analyzing(text, options.format)
+    const executor = Executor.make({ manager: noting(manager, { notes, planned, analyzing }), limits })
     const terms = { transaction: undefined, policy }
     const answer = yield* timed(executor.run(bound, terms, "executeValues", sql, params))
     const steps = notes.flatMap((note) => {
@@ -66,7 +69,14 @@ interface Note {
   readonly params: ReadonlyArray<unknown>
   readonly rows: number
   readonly millis: number
+  /** What the server said of it, where that can not be asked for afterwards. */
+  readonly plan?: string
 }
+
+const stagedSql = (bound: BoundPlan): string | undefined =>
+  bound._tag === "Merged" && bound.merge.finish._tag === "Combine"
+    ? bound.merge.finish.staged?.statement.sql
+    : undefined
 
 /** The moment of the statement, which a shard is asked ahead, is no part of it. */
 const stepOf = (bound: BoundPlan, { sql }: Note): Measured["step"] | undefined => {
@@ -76,7 +86,7 @@ const stepOf = (bound: BoundPlan, { sql }: Note): Measured["step"] | undefined =
     case "Rows":
       return sql === finish.deep?.probe.sql ? "probe" : sql === finish.deep?.page.sql ? "each" : undefined
     case "Combine":
-      return sql === finish.statement.sql ? "then" : undefined
+      return sql === finish.statement.sql || sql === finish.staged?.statement.sql ? "then" : undefined
     case "Groups":
       return undefined
   }
@@ -84,27 +94,43 @@ const stepOf = (bound: BoundPlan, { sql }: Note): Measured["step"] | undefined =
 
 const stepOrder: ReadonlyArray<Measured["step"]> = ["probe", "each", "then"]
 
-const noting = (manager: ShardManagerService, notes: Array<Note>): ShardManagerService => ({
+interface Notebook {
+  readonly notes: Array<Note>
+  /** The statement whose plan is asked for on its own session. */
+  readonly planned: string | undefined
+  readonly analyzing: (sql: string) => string
+}
+
+const noting = (manager: ShardManagerService, notebook: Notebook): ShardManagerService => ({
   ...manager,
   driverNow: () => undefined,
-  driver: (shard) => Effect.map(manager.driver(shard), (driver) => notingDriver(driver, shard, notes))
+  driver: (shard) => Effect.map(manager.driver(shard), (driver) => notingDriver(driver, shard, notebook))
 })
 
-const notingDriver = (driver: ShardDriver, shard: ShardId, notes: Array<Note>): ShardDriver => {
+const notingDriver = (driver: ShardDriver, shard: ShardId, { analyzing, notes, planned }: Notebook): ShardDriver => {
   const noted = <A>(
+    connection: ShardConnection,
     sql: string,
     params: ReadonlyArray<unknown>,
     answer: Effect.Effect<A, ShardError>,
     rowsOf: (value: A) => ReadonlyArray<unknown>
   ): Effect.Effect<A, ShardError> =>
-    Effect.map(timed(answer), ({ millis, value }) => {
-      notes.push({ shard, sql, params, rows: rowsOf(value).length, millis })
-      return value
+    Effect.flatMap(timed(answer), ({ millis, value }) => {
+      const note: Note = { shard, sql, params, rows: rowsOf(value).length, millis }
+      const explained =
+        sql === planned
+          ? Effect.map(connection.executeText(analyzing(sql), params, unbounded), (result) => textOf(result))
+          : Effect.succeed(undefined)
+      return Effect.map(explained, (plan) => {
+        notes.push(plan === undefined ? note : { ...note, plan })
+        return value
+      })
     })
   const notingConnection = (connection: ShardConnection): Pick<ShardConnection, "executeValues" | "executeText"> => ({
-    executeValues: (sql, params) => noted(sql, params, connection.executeValues(sql, params), (rows) => rows),
+    executeValues: (sql, params) =>
+      noted(connection, sql, params, connection.executeValues(sql, params), (rows) => rows),
     executeText: (sql, params, bound) =>
-      noted(sql, params, connection.executeText(sql, params, bound), ({ rows }) => rows)
+      noted(connection, sql, params, connection.executeText(sql, params, bound), ({ rows }) => rows)
   })
   return {
     ...driver,
@@ -115,18 +141,23 @@ const notingDriver = (driver: ShardDriver, shard: ShardId, notes: Array<Note>): 
 
 const measured = (
   { dialect, format, manager, policy }: Options,
-  { millis, params, rows, shard, sql }: Note,
+  { millis, params, plan: known, rows, shard, sql }: Note,
   step: Measured["step"]
 ): Effect.Effect<Measured, ShardError> => {
   const explained = Effect.flatMap(manager.driver(shard), (driver) =>
     driver.executeText(dialect.analyzing(sql, format), params, unbounded)
   )
-  return Effect.map(ShardCall.run({ shard, policy, access: "read" }, explained), (result) => {
-    const text = result.rows.map(([line]) => line ?? "").join("\n")
-    const plan: unknown = format === "json" ? JSON.parse(text) : text
+  const text =
+    known === undefined
+      ? Effect.map(ShardCall.run({ shard, policy, access: "read" }, explained), textOf)
+      : Effect.succeed(known)
+  return Effect.map(text, (said) => {
+    const plan: unknown = format === "json" ? JSON.parse(said) : said
     return { shard, step, rows, millis, plan }
   })
 }
+
+const textOf = ({ rows }: TextResult): string => rows.map(([line]) => line ?? "").join("\n")
 
 const timed = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<{ readonly value: A; readonly millis: number }, E> =>
   Effect.gen(function* () {

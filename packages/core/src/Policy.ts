@@ -24,6 +24,11 @@ export interface Policy {
    */
   readonly combine: Permission
   /**
+   * Of these the ones that bring tables together which are not joined on the shard key (strategy `Gather`): all their
+   * rows, but for what their own conditions leave out. `refuse`: `ScatterRefused`.
+   */
+  readonly gather: Permission
+  /**
    * Shards that one statement, or one `onAllShards`, runs on at a time. A stream whose rows are merged reads all its
    * shards at once: its first row is known when each of them has given one.
    */
@@ -51,6 +56,8 @@ export interface Options {
   readonly scatter?: Permission | undefined
   /** Statements that a PostgreSQL finishes over the rows of several shards. Default `allow`. */
   readonly combine?: Permission | undefined
+  /** Of these the ones that bring tables together which are not joined on the shard key. Default `allow`. */
+  readonly gather?: Permission | undefined
   /** Shards that one statement, or one `onAllShards`, runs on at a time. Default 16. */
   readonly concurrency?: number | undefined
   /** How long one shard may take; of a stream, for each page of rows. Default: without a limit. */
@@ -63,6 +70,7 @@ export interface Options {
 export const defaults: Policy = {
   scatter: "allow",
   combine: "allow",
+  gather: "allow",
   concurrency: 16,
   shardTimeout: undefined,
   retry: undefined
@@ -76,10 +84,11 @@ export const defaults: Policy = {
  */
 export const within = (policy: Policy, options: Options | undefined): Policy => {
   if (options === undefined) return policy
-  const { combine, concurrency, retry, scatter, shardTimeout } = options
+  const { combine, concurrency, gather, retry, scatter, shardTimeout } = options
   return {
     scatter: scatter ?? policy.scatter,
     combine: combine ?? policy.combine,
+    gather: gather ?? policy.gather,
     concurrency: concurrency === undefined ? policy.concurrency : Math.max(1, Math.trunc(concurrency)),
     shardTimeout: shardTimeout === undefined ? policy.shardTimeout : finite(shardTimeout),
     retry: retry ?? policy.retry
@@ -98,6 +107,7 @@ export const nested = (outer: Options | undefined, inner: Options): Options =>
     : {
         scatter: inner.scatter ?? outer.scatter,
         combine: inner.combine ?? outer.combine,
+        gather: inner.gather ?? outer.gather,
         concurrency: inner.concurrency ?? outer.concurrency,
         shardTimeout: inner.shardTimeout ?? outer.shardTimeout,
         retry: inner.retry ?? outer.retry

@@ -270,14 +270,13 @@ class Pipeline implements QueryPipeline {
 
   /** What the policy does not let several shards do. */
   private refusalOf(
-    { combine, scatter }: Policy.Policy,
+    policy: Policy.Policy,
     { bound, plan }: Routing,
     sql: string,
     params: ReadonlyArray<unknown>
   ): ScatterRefused | undefined {
     if (bound._tag !== "Concatenated" && bound._tag !== "Merged") return undefined
-    const isCombined = bound._tag === "Merged" && bound.merge.finish._tag === "Combine"
-    const rule = scatter === "refuse" ? "scatter" : combine === "refuse" && isCombined ? "combine" : undefined
+    const rule = rulesOn(bound).find((each) => policy[each] === "refuse")
     if (rule === undefined || plan === undefined) return undefined
     const { reaches } = this.reached({ bound, plan }, params)
     return new ScatterRefused({ rule, shards: bound.shards, tables: tablesToLimit(reaches), sql })
@@ -324,6 +323,12 @@ const notPinned = (only: Bind.OnlyKey | undefined): ShardNotPinned =>
   })
 
 /** The tables that spread over shards; where each has one, all of them, for they must have the same. */
+/** What a policy must allow for it. */
+const rulesOn = (bound: Bind.BoundPlan): ReadonlyArray<ScatterRefused["rule"]> => {
+  if (bound._tag !== "Merged" || bound.merge.finish._tag !== "Combine") return ["scatter"]
+  return bound.merge.finish.gathered.length === 0 ? ["scatter", "combine"] : ["scatter", "combine", "gather"]
+}
+
 const tablesToLimit = (reaches: ReadonlyArray<Bind.Reach>): ScatterRefused["tables"] => {
   const wide = reaches.filter(({ shards }) => shards.length !== 1)
   const found = new Map(

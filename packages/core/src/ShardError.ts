@@ -473,24 +473,25 @@ export class ShardTimeout extends Data.TaggedError("ShardTimeout")<{
 
 /**
  * The policy in force does not allow this statement on several shards (`scatter`), or not to be finished by a PostgreSQL
- * over their rows (`combine`). No shard was touched. `tables` are those that are not limited to one shard, with the key
+ * over their rows (`combine`), or not to bring tables together that are not joined on the shard key (`gather`). No shard was touched. `tables` are those that are not limited to one shard, with the key
  * columns that would limit them.
  *
  * @since 0.1.0
  * @category errors
  */
 export class ScatterRefused extends Data.TaggedError("ScatterRefused")<{
-  readonly rule: "scatter" | "combine"
+  readonly rule: "scatter" | "combine" | "gather"
   /** Where it would have run. */
   readonly shards: ReadonlyArray<ShardId>
   readonly tables: ReadonlyArray<{ readonly table: string; readonly columns: ReadonlyArray<string> }>
   readonly sql: string
 }> {
   override get message() {
-    const what =
-      this.rule === "scatter"
-        ? "statements on several shards"
-        : "statements over several shards that a PostgreSQL finishes over their rows"
+    const what = {
+      scatter: "statements on several shards",
+      combine: "statements over several shards that a PostgreSQL finishes over their rows",
+      gather: "statements that bring tables together which are not joined on the shard key"
+    }[this.rule]
     const keys = this.tables.map(({ columns, table }) => `${table} (${columns.join(", ")})`).join(" and ")
     const way = `limit ${keys} to one key, or say ShardRouter.withPolicy({ ${this.rule}: "allow" })`
     return `the policy in force refuses ${what}, and this one needs ${this.shards.join(", ")}: ${way}`

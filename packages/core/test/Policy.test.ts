@@ -9,7 +9,14 @@ describe("Policy", () => {
     const router = Policy.within(Policy.defaults, { scatter: "refuse", concurrency: 4, shardTimeout: "1 second" })
     const outer: Policy.Options = { concurrency: 2, retry }
     const inner: Policy.Options = { scatter: "allow", shardTimeout: undefined }
-    const expected = { scatter: "allow", combine: "allow", concurrency: 2, shardTimeout: Duration.seconds(1), retry }
+    const expected = {
+      scatter: "allow",
+      combine: "allow",
+      gather: "allow",
+      concurrency: 2,
+      shardTimeout: Duration.seconds(1),
+      retry
+    }
     expect(Policy.within(router, Policy.nested(outer, inner))).toEqual(expected)
     expect(Policy.within(Policy.within(router, outer), inner)).toEqual(expected)
     expect(Policy.nested(undefined, inner)).toBe(inner)

@@ -88,6 +88,18 @@ describe("a policy that refuses scatter", () => {
     })
   )
 
+  it.scoped("gather: only what brings tables together", () =>
+    Effect.gen(function* () {
+      const { log, router, sql } = yield* make(well, { gather: "refuse" })
+      const error = yield* Effect.flip(router.query(sql`gathered`))
+      expect(error).toMatchObject({ _tag: "ScatterRefused", rule: "gather" })
+      expect(error.message).toMatch(/not joined on the shard key.*\.withPolicy\(\{ gather: "allow" \}\)$/)
+      expect(log).toEqual([])
+      expect(yield* router.query(sql`gathered`, { gather: "allow" })).toHaveLength(1)
+      expect(yield* router.query(sql`combined`)).toHaveLength(1)
+    })
+  )
+
   it.scoped("the statement wins over the scope, the inner scope over the outer, all over the router", () =>
     Effect.gen(function* () {
       const { router, sql } = yield* make(well, { scatter: "refuse" })

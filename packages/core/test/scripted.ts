@@ -79,6 +79,7 @@ export const plans: Record<string, Plan> = {
     sorted: undefined
   }),
   combined: merged(combine),
+  gathered: merged({ ...combine, gathered: ["orders", "users"] }),
   "sorted elsewhere": merged({ ...combine, rowwise: true }),
   deep: merged({
     ...rowsFinish,

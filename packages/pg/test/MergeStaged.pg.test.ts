@@ -97,7 +97,7 @@ describe("gathered rows", () => {
     "in temporary tables give what one PostgreSQL gives, in every form, and leave nothing",
     () =>
       Effect.gen(function* () {
-        const { left, one, sql } = yield* make()
+        const { left, one, router, sql } = yield* make()
         for (const text of gathered) {
           const [expected, actual] = [one.unsafe(text), sql.unsafe(text)]
           expect(yield* actual, text).toEqual(yield* expected)
@@ -105,6 +105,9 @@ describe("gathered rows", () => {
           expect(Array.from(yield* Stream.runCollect(actual.stream)), text).toEqual(yield* expected)
         }
         expect(yield* left).toEqual([])
+        const explained = yield* router.explain(sql.unsafe(gathered[0] ?? ""), { analyze: true })
+        expect(JSON.stringify(explained)).toMatch(/Hash Cond: \(.*other = .*id\)/)
+        expect(JSON.stringify(explained)).toContain("shardlayer_scan_0")
         const staged = yield* sql.unsafe(gathered[0] ?? "").raw
         expect(staged).toMatchObject({ command: "SELECT", rowCount: 1 })
       }),
