@@ -237,7 +237,7 @@ const runOnce = (
 /** `unchecked` sends even what cannot be classified. */
 const uncheckedPlan = (plan: Effect.Effect<PinnedPlan, ShardError>): Effect.Effect<PinnedPlan, ShardError> =>
   Effect.match(plan, {
-    onFailure: (): PinnedPlan => ({ changesSchema: true, changesSession: true, access: "write", verdict: pass }),
+    onFailure: (): PinnedPlan => ({ changesSchema: true, changesSession: true, access: "write", writes: "unknown", verdict: pass }),
     onSuccess: (known): PinnedPlan => ({ ...known, verdict: pass })
   })
 

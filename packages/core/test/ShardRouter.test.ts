@@ -24,7 +24,7 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { describe, expect } from "vitest"
-import { recordingDriver, refusal, routed, shard1, shard2, shard3, shardLayer, topology, userOn } from "./support.js"
+import { reading, recordingDriver, refusal, routed, shard1, shard2, shard3, shardLayer, topology, userOn } from "./support.js"
 
 const param = (index: number) => Constraint.equals([{ _tag: "Param", index }])
 
@@ -34,14 +34,15 @@ const plans: Record<string, Plan> = {
   "any of $1": routed([{ keyspace: "user", constraint: Constraint.anyOf(1) }], { scatter: { _tag: "Concatenate" } }),
   "write all": routed([{ keyspace: "user", constraint: Constraint.unknown }], { access: "write" }),
   "by tenant $1": routed([{ keyspace: "tenant", constraint: param(1) }]),
-  countries: { _tag: "AnyShard", tables: ["countries"] },
-  settings: { _tag: "Fixed", shard: shard2, access: "read", tables: ["settings"] }
+  countries: { _tag: "AnyShard", tables: ["countries"], footprint: reading("countries") },
+  settings: { _tag: "Fixed", shard: shard2, access: "read", tables: ["settings"], footprint: reading("settings") }
 }
 
 const pinnedPlan = (verdict: PinnedPlan["verdict"], changes: Partial<PinnedPlan> = {}): PinnedPlan => ({
   changesSchema: false,
   changesSession: false,
   access: "write",
+  writes: ["public.users"],
   verdict,
   ...changes
 })

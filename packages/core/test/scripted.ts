@@ -18,7 +18,7 @@ import type { ShardId } from "@shardlayer/core/topology/ShardId"
 import type * as Topology from "@shardlayer/core/topology/Topology"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { recordingDriver, refusal, routed, shardLayer, topology } from "./support.js"
+import { reading, recordingDriver, refusal, routed, shardLayer, topology } from "./support.js"
 
 const rowsFinish: Extract<Finish, { _tag: "Rows" }> = {
   _tag: "Rows",
@@ -86,13 +86,14 @@ export const plans: Record<string, Plan> = {
     page: { ...page, offset: { _tag: "Constant", rows: 5_000 } },
     deep: { probe: { sql: "probe", params: [] }, page: { sql: "behind", params: [] } }
   }),
-  countries: { _tag: "AnyShard", tables: ["countries"] }
+  countries: { _tag: "AnyShard", tables: ["countries"], footprint: reading("countries") }
 }
 
 const pinnedPlan = (access: PinnedPlan["access"], changesSession = false): PinnedPlan => ({
   changesSchema: false,
   changesSession,
   access,
+  writes: access === "write" ? ["public.users"] : [],
   verdict: { _tag: "Pass" }
 })
 

@@ -4,7 +4,7 @@
 import type { SqlClient } from "@effect/sql/SqlClient"
 import * as Client from "@effect/sql/SqlClient"
 import type { ShardLayer } from "@shardlayer/core/LazyShard"
-import type { Plan, ShardedReference } from "@shardlayer/core/plan/Plan"
+import type { Footprint, Plan, ShardedReference } from "@shardlayer/core/plan/Plan"
 import { CurrentShardDriver, type ShardConnection, type ShardDriver } from "@shardlayer/core/ShardConnection"
 import { UnsupportedQuery } from "@shardlayer/core/ShardError"
 import * as Keyspace from "@shardlayer/core/topology/Keyspace"
@@ -79,26 +79,38 @@ export const refusal = new UnsupportedQuery({
   sql: "select"
 })
 
+/** The footprint of a plan that reads these tables. */
+export const reading = (...tables: ReadonlyArray<string>): Footprint => ({
+  reads: tables.map((table) => `public.${table}`),
+  writes: [],
+  volatile: undefined
+})
+
 /** A plan of sharded references; refused on more than one shard unless `scatter` says otherwise. */
 export const routed = (
   references: ReadonlyArray<Pick<ShardedReference, "keyspace" | "constraint">>,
   options: Partial<Extract<Plan, { _tag: "Routed" }>> = {}
-): Plan => ({
-  _tag: "Routed",
-  access: "read",
-  references: references.map((reference) => {
+): Plan => {
+  const found = references.map((reference): ShardedReference => {
     const table = Object.values(topology.tables).find(
       (table) => table._tag === "Sharded" && table.keyspace === reference.keyspace
     )
     if (table?._tag !== "Sharded") throw new Error(`no table of keyspace ${reference.keyspace}`)
     return { table: table.id, alias: table.id, columns: table.columns, ...reference }
-  }),
-  singles: [],
-  scatter: { _tag: "Refuse", refusal },
-  tables: [],
-  notes: [],
-  ...options
-})
+  })
+  const { reads, ...rest } = reading(...new Set(found.map(({ table }) => table)))
+  return {
+    _tag: "Routed",
+    access: "read",
+    references: found,
+    singles: [],
+    scatter: { _tag: "Refuse", refusal },
+    tables: [],
+    footprint: { reads, ...rest, writes: options.access === "write" ? reads : [] },
+    notes: [],
+    ...options
+  }
+}
 
 /** A driver that answers each statement with one row that repeats it, and writes it down. */
 export const recordingDriver = (log: Array<readonly [sql: string, params: ReadonlyArray<unknown>]>): ShardDriver => {

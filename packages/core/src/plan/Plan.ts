@@ -36,6 +36,30 @@ export interface ShardedReference {
 export type Access = "read" | "write"
 
 /**
+ * Tables by their full name, `schema.name`, whose rows a statement may change. `unknown`: code of the server decides, or
+ * the schema changes; it may be any.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Written = ReadonlyArray<string> | "unknown"
+
+/**
+ * What an answer is made of, and what the statement leaves behind: for those who keep answers.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Footprint {
+  /** Tables by their full name, those under views among them; those that are written, too. */
+  readonly reads: ReadonlyArray<string>
+  /** With what foreign keys cascade to. Empty for a read, and for one that locks rows. */
+  readonly writes: Written
+  /** A function in it that gives another value at each call, as `random` does. */
+  readonly volatile: string | undefined
+}
+
+/**
  * What may run when more than one shard is touched.
  *
  * - `Concatenate`: the same text on each shard; the answer is the rows of all, in no order.
@@ -62,12 +86,13 @@ export type Scatter =
  * @category models
  */
 export type Plan =
-  | { readonly _tag: "AnyShard"; readonly tables: ReadonlyArray<string> }
+  | { readonly _tag: "AnyShard"; readonly tables: ReadonlyArray<string>; readonly footprint: Footprint }
   | {
       readonly _tag: "Fixed"
       readonly shard: ShardId
       readonly access: Access
       readonly tables: ReadonlyArray<string>
+      readonly footprint: Footprint
     }
   | {
       readonly _tag: "Routed"
@@ -76,6 +101,7 @@ export type Plan =
       readonly singles: ReadonlyArray<ShardId>
       readonly scatter: Scatter
       readonly tables: ReadonlyArray<string>
+      readonly footprint: Footprint
       /** Why a cheaper strategy does not apply, for `Explain`. */
       readonly notes: ReadonlyArray<string>
     }
@@ -115,6 +141,7 @@ export type PinnedPlan = {
   /** It changes the state of the session it runs on: that session must not go back to the pool. */
   readonly changesSession: boolean
   readonly access: Access
+  readonly writes: Written
   readonly verdict:
     | { readonly _tag: "Pass" }
     | { readonly _tag: "Keys"; readonly writes: ReadonlyArray<PinnedWrite> }

@@ -6,7 +6,7 @@ import type { ShardId } from "@shardlayer/core/topology/ShardId"
 import * as Either from "effect/Either"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
-import { ownerOf, refusal, routed, shard1, shard2, shard3, topology, userOn } from "../support.js"
+import { ownerOf, reading, refusal, routed, shard1, shard2, shard3, topology, userOn } from "../support.js"
 import { constraint, domain, matters, params } from "./ConstraintArbitrary.js"
 
 const constant = (part: string | null): Operand => ({ _tag: "Constant", part })
@@ -69,7 +69,7 @@ describe("Bind", () => {
     expect(bind(routed([{ keyspace: "user", constraint: Constraint.nothing }]))).toEqual(
       Either.right({ _tag: "AnyShard", access: "read" })
     )
-    expect(bind({ _tag: "AnyShard", tables: ["countries"] })).toEqual(
+    expect(bind({ _tag: "AnyShard", tables: ["countries"], footprint: reading("countries") })).toEqual(
       Either.right({ _tag: "AnyShard", access: "read" })
     )
   })
@@ -82,7 +82,13 @@ describe("Bind", () => {
   })
 
   it("keeps a single table on its shard", () => {
-    const plan = { _tag: "Fixed", shard: shard2, access: "write", tables: ["settings"] } as const
+    const plan = {
+      _tag: "Fixed",
+      shard: shard2,
+      access: "write",
+      tables: ["settings"],
+      footprint: reading("settings")
+    } as const
     expect(bind(plan)).toEqual(oneShard(shard2, "write"))
   })
 
@@ -153,12 +159,18 @@ describe("Bind under forKey", () => {
     expect(reasonOf(bind(any, [], only))).toContain("id = …")
     const shop = routed([{ keyspace: "region", constraint: Constraint.equals([constant("eu")]) }])
     expect(reasonOf(bind(shop, [], only))).toContain("keyspace region")
-    const single = { _tag: "Fixed", shard: shard1, access: "read", tables: ["settings"] } as const
+    const single = {
+      _tag: "Fixed",
+      shard: shard1,
+      access: "read",
+      tables: ["settings"],
+      footprint: reading("settings")
+    } as const
     expect(reasonOf(bind(single, [], only))).toContain("single table")
   })
 
   it("leaves reference reads alone", () => {
-    expect(bind({ _tag: "AnyShard", tables: ["countries"] }, [], only)).toEqual(
+    expect(bind({ _tag: "AnyShard", tables: ["countries"], footprint: reading("countries") }, [], only)).toEqual(
       Either.right({ _tag: "AnyShard", access: "read" })
     )
   })

@@ -5,7 +5,7 @@ import type { Merge } from "@shardlayer/core/plan/Merge"
 import type { Plan } from "@shardlayer/core/plan/Plan"
 import * as Either from "effect/Either"
 import { describe, expect, it } from "vitest"
-import { routed, shard1, shard2, topology, userOn } from "../support.js"
+import { reading, routed, shard1, shard2, topology, userOn } from "../support.js"
 
 const explained = (plan: Plan, params: ReadonlyArray<unknown>) => {
   const bound = Either.getOrThrow(Bind.bind(plan, params, topology, () => undefined))
@@ -84,7 +84,8 @@ describe("Explain", () => {
   })
 
   it("any shard", () => {
-    expect(explained({ _tag: "AnyShard", tables: ["countries"] }, [])).toMatchInlineSnapshot(`
+    expect(explained({ _tag: "AnyShard", tables: ["countries"], footprint: reading("countries") }, []))
+      .toMatchInlineSnapshot(`
       "strategy: AnyShard
       shards:   any one of 3, in turn
       tables:   countries"
@@ -92,7 +93,13 @@ describe("Explain", () => {
   })
 
   it("a single table", () => {
-    const plan = { _tag: "Fixed", shard: shard2, access: "read", tables: ["settings"] } as const
+    const plan = {
+      _tag: "Fixed",
+      shard: shard2,
+      access: "read",
+      tables: ["settings"],
+      footprint: reading("settings")
+    } as const
     expect(explained(plan, [])).toMatchInlineSnapshot(`
       "strategy: SingleShard
       shards:   shard_2 (1 of 3)

@@ -17,6 +17,7 @@ import * as SessionState from "./classify/SessionState.js"
 import * as Target from "./classify/Target.js"
 import * as Verdict from "./classify/Verdict.js"
 import * as Writes from "./classify/Writes.js"
+import * as Footprint from "./Footprint.js"
 import type { Parsed } from "./Parser.js"
 import { draft, type Draft } from "./Refusal.js"
 import type { SchemaView } from "./SchemaView.js"
@@ -44,6 +45,10 @@ export const classify = (parsed: Parsed, view: SchemaView): Classified => {
       changesSchema: effects.some((effect) => effect.schema),
       changesSession: effects.some((effect) => effect.session),
       access: effects.some((effect) => effect.access === "write") ? "write" : "read",
+      writes: Footprint.written(
+        view,
+        parsed.statements.map(({ tree }) => tree)
+      ),
       verdict: Verdict.of(parsed, effects)
     },
     unknownName: effects.some((effect) => effect.writes.isUnknown)

@@ -46,6 +46,23 @@ const shard = new Set(
 )
 
 /**
+ * A function that gives another value at each call within one statement, or takes its time. Of those that are not
+ * refused anyway; `now` and its like are stable.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isVolatile = (name: string): boolean => volatile.has(name)
+
+const volatile = new Set(
+  words(`
+  clock_timestamp timeofday
+  random random_normal gen_random_uuid uuidv4 uuidv7 array_sample array_shuffle
+  pg_sleep pg_sleep_for pg_sleep_until
+`)
+)
+
+/**
  * Functions that do more than their volatility says, or that take apart a name: refused although immutable.
  */
 const hidden = new Set(

@@ -16,6 +16,7 @@ import { analyze, stoppable, type Study } from "./analysis/Analyze.js"
 import type { ParamTypes } from "./analysis/Builder.js"
 import { closure, constraintOf } from "./analysis/Closure.js"
 import type { Analyzed, Write } from "./analysis/Model.js"
+import * as Footprint from "./Footprint.js"
 import type { Parsed, Parser } from "./Parser.js"
 import { draft, type Draft, toError } from "./Refusal.js"
 import { refuse, type SchemaView, type Stop, Stopped } from "./SchemaView.js"
@@ -58,7 +59,7 @@ export const planStatement = (
   descriptions: Descriptions
 ): Either.Either<Planned, Stop> => {
   const [first] = parsed.statements
-  if (first === undefined) return Either.right({ plan: { _tag: "AnyShard", tables: [] }, paramsNeeded: new Set() })
+  if (first === undefined) return Either.right({ plan: nothingToDo, paramsNeeded: new Set() })
   const [, second] = parsed.statements
   if (second !== undefined) {
     return refused(draft("SL1001", { count: String(parsed.statements.length) }, second.location))
@@ -76,6 +77,8 @@ export const planStatement = (
   if (unlisted !== undefined) return Either.map(unlisted, (plan) => ({ plan, paramsNeeded: new Set<number>() }))
   return refused(StatementKind.refusal(kind, words))
 }
+
+const nothingToDo: Plan = { _tag: "AnyShard", tables: [], footprint: Footprint.nothing }
 
 const refused = (refusal: Draft): Either.Either<never, Stop> =>
   Either.left({ _tag: "Refused", refusal, unknownName: false })
@@ -104,15 +107,18 @@ const planOf = (subject: Subject): Plan => {
   const access: Access = isWriting(analyzed) ? "write" : "read"
   const singles = singleShards(analyzed)
   const tables = analyzed.tables
+  const footprint = Footprint.ofAnalyzed(subject.view, subject.study.tree, analyzed)
   if (analyzed.leaves.length === 0 && analyzed.writes.length === 0) {
     const [shard] = singles
-    return shard === undefined ? { _tag: "AnyShard", tables } : { _tag: "Fixed", shard, access, tables }
+    return shard === undefined
+      ? { _tag: "AnyShard", tables, footprint }
+      : { _tag: "Fixed", shard, access, tables, footprint }
   }
   const references = [
     ...analyzed.leaves.map((leaf) => leafReference(analyzed, leaf)),
     ...analyzed.writes.map((write) => writeReference(analyzed, write))
   ]
-  return { _tag: "Routed", access, references, singles, ...scatterOf(subject, access, references), tables }
+  return { _tag: "Routed", access, references, singles, ...scatterOf(subject, access, references), tables, footprint }
 }
 
 const isWriting = (analyzed: Analyzed): boolean => analyzed.isWrite || analyzed.locks.length > 0
@@ -264,6 +270,8 @@ const writeRefusal = (analyzed: Analyzed): Draft => {
   return draft("SL6001", { table: target?.table.id ?? "" }, target?.location)
 }
 
+const schemaChange: Plan["footprint"] = { ...Footprint.nothing, writes: "unknown" }
+
 /**
  * Tables that the topology does not list live on one shard, and so do statements about them: CREATE TABLE and LOCK
  * TABLE pass there, which is what the stock Migrator needs for its own table.
@@ -280,7 +288,9 @@ const onUnlisted = (tree: Node, view: SchemaView): Either.Either<Plan, Stop> | u
       (table) => table.name === relation.relname && table.schema === (relation.schemaname ?? "public")
     )
     const table = Ast.relationName(relation)
-    return isListed ? undefined : Either.right({ _tag: "Fixed", shard, access: "write", tables: [table] })
+    return isListed
+      ? undefined
+      : Either.right({ _tag: "Fixed", shard, access: "write", tables: [table], footprint: schemaChange })
   }
   if (opened._tag !== "LockStmt") return undefined
   const ranges = (opened.node.relations ?? []).flatMap((node) => Ast.as("RangeVar", node) ?? [])
@@ -288,6 +298,12 @@ const onUnlisted = (tree: Node, view: SchemaView): Either.Either<Plan, Stop> | u
     ranges.map((range) => view.table(range.schemaname, range.relname ?? "", Ast.location(range)))
   )
   return Either.isRight(named) && named.right.every((table) => table._tag === "Single" && table.shard === shard)
-    ? Either.right({ _tag: "Fixed", shard, access: "write", tables: ranges.map(Ast.relationName) })
+    ? Either.right({
+        _tag: "Fixed",
+        shard,
+        access: "write",
+        tables: ranges.map(Ast.relationName),
+        footprint: Footprint.nothing
+      })
     : undefined
 }

@@ -82,8 +82,13 @@ const reached = (
   return undefined
 }
 
-/** What happens to the rows that reference the changed ones. */
-const consequence = (key: Catalog.ForeignKey, action: Action): Action | undefined => {
+/**
+ * What happens to the rows that reference the changed ones.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const consequence = (key: Catalog.ForeignKey, action: Action): Action | undefined => {
   if (action._tag === "Truncate") return action
   if (action._tag === "Update" && !key.references.some((column) => action.columns.has(column))) return undefined
   switch (action._tag === "Delete" ? key.onDelete : key.onUpdate) {
