@@ -15,10 +15,12 @@
 import { TransactionConnection } from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
@@ -65,6 +67,8 @@ export interface Level {
   readonly stillOpen: Effect.Effect<void, TransactionEnded>
   /** Runs once the whole transaction has ended, however it ended. */
   readonly afterEnd: (effect: Effect.Effect<void>) => Effect.Effect<void>
+  /** Runs once the whole transaction has been committed, or may have been: not when it is known that nothing was. */
+  readonly afterCommit: (effect: Effect.Effect<void>) => Effect.Effect<void>
 }
 
 /**
@@ -194,6 +198,7 @@ class TransactionLevel implements Level {
 
   // Of the root only.
   private readonly after = new Set<Effect.Effect<void>>()
+  private readonly committed = new Set<Effect.Effect<void>>()
   private participant: Participant | undefined
   private savepoints = 0
   /** A savepoint could not be rolled back: committing would keep what was to be undone. */
@@ -228,6 +233,11 @@ class TransactionLevel implements Level {
   readonly afterEnd = (effect: Effect.Effect<void>): Effect.Effect<void> =>
     Effect.sync(() => {
       this.root.after.add(effect)
+    })
+
+  readonly afterCommit = (effect: Effect.Effect<void>): Effect.Effect<void> =>
+    Effect.sync(() => {
+      this.root.committed.add(effect)
     })
 
   readonly stillOpen: Effect.Effect<void, TransactionEnded> = Effect.suspend(() =>
@@ -288,7 +298,11 @@ class TransactionLevel implements Level {
       )
     }
     return this.broken === undefined
-      ? Effect.tapError(session.commit, () => session.rollback)
+      ? Effect.onExit(
+          Effect.tapError(session.commit, () => session.rollback),
+          (exit) =>
+            isUndone(exit) ? Effect.void : Effect.forEach(this.committed, (effect) => effect, { discard: true })
+        )
       : Effect.zipRight(session.rollback, Effect.fail(this.broken))
   }
 
@@ -402,6 +416,10 @@ class TransactionLevel implements Level {
     )
   }
 }
+
+/** PostgreSQL said that nothing was committed. Of another failure that is not certain. */
+const isUndone = (exit: Exit.Exit<void, ShardError>): boolean =>
+  Exit.isFailure(exit) && Option.exists(Cause.failureOption(exit.cause), ({ _tag }) => _tag === "TransactionRolledBack")
 
 const crossShard = (began: ShardId | undefined, needed: ShardId | undefined): CrossShardTransaction => {
   // A client of one shard always says undefined, a router never does: the two cannot differ otherwise.
