@@ -49,6 +49,18 @@ export interface PinnedStatements {
   readonly onSession: (place: Place, session: ShardSession) => StatementConnection
   /** Would it leave schema, session and rows as they are, as far as its text shows? Fails where it may not run at all. */
   readonly access: (place: Place, sql: string, params: ReadonlyArray<unknown>) => Effect.Effect<Access, ShardError>
+  /** An answer to a text that is sent without being looked at: what it may have changed is told. */
+  readonly watched: <A>(
+    sql: string,
+    transaction: LocalTransaction.Level | undefined,
+    answer: Effect.Effect<A, ShardError>
+  ) => Effect.Effect<A, ShardError>
+  readonly watchedStream: <A>(
+    sql: string,
+    transaction: LocalTransaction.Level | undefined,
+    rows: Stream.Stream<A, ShardError>
+  ) => Stream.Stream<A, ShardError>
+  readonly watchedSession: (session: ShardSession) => StatementConnection
 }
 
 type Place = Pick<Pinned, "shard" | "unchecked">
@@ -81,14 +93,16 @@ class Pins implements PinnedStatements {
           )
         }
         const call = callOf(pinned, plan)
+        const { changes } = this.stages
         if (pinned.transaction !== undefined) {
           const rows = pinned.transaction.connectionFor(pinned.shard).executeStream(sql, params)
-          return Effect.succeed(ShardCall.limitedStream(call, rows))
+          return Effect.succeed(
+            changes.afterStream(plan.writes, pinned.transaction, ShardCall.limitedStream(call, rows))
+          )
         }
         const driver = this.stages.manager.driver(pinned.shard)
-        return Effect.succeed(
-          ShardCall.stream(call, Stream.unwrap(Effect.map(driver, (opened) => opened.executeStream(sql, params))))
-        )
+        const rows = Stream.unwrap(Effect.map(driver, (opened) => opened.executeStream(sql, params)))
+        return Effect.succeed(changes.afterStream(plan.writes, undefined, ShardCall.stream(call, rows)))
       })
     )
 
@@ -108,9 +122,34 @@ class Pins implements PinnedStatements {
       executeValues: run("executeValues"),
       executeRaw: run("executeRaw"),
       executeStream: (sql, params) =>
-        Stream.unwrap(Effect.as(this.admitted(place, sql, params), session.executeStream(sql, params)))
+        Stream.unwrap(
+          Effect.map(this.admitted(place, sql, params), (plan) =>
+            this.stages.changes.afterStream(plan.writes, undefined, session.executeStream(sql, params))
+          )
+        )
     }
   }
+
+  readonly watched: PinnedStatements["watched"] = (sql, transaction, answer) =>
+    this.stages.changes.isWatched()
+      ? Effect.flatMap(uncheckedPlan(this.classified(sql)), (plan) => this.settled(plan, transaction, answer))
+      : this.stages.changes.afterUnseen(transaction, answer)
+
+  readonly watchedStream: PinnedStatements["watchedStream"] = (sql, transaction, rows) =>
+    this.stages.changes.isWatched()
+      ? Stream.unwrap(
+          Effect.map(uncheckedPlan(this.classified(sql)), (plan) =>
+            this.stages.changes.afterStream(plan.writes, transaction, rows)
+          )
+        )
+      : this.stages.changes.afterUnseenStream(transaction, rows)
+
+  readonly watchedSession: PinnedStatements["watchedSession"] = (session) => ({
+    execute: (sql, params) => this.watched(sql, undefined, session.execute(sql, params)),
+    executeValues: (sql, params) => this.watched(sql, undefined, session.executeValues(sql, params)),
+    executeRaw: (sql, params) => this.watched(sql, undefined, session.executeRaw(sql, params)),
+    executeStream: (sql, params) => this.watchedStream(sql, undefined, session.executeStream(sql, params))
+  })
 
   readonly access: PinnedStatements["access"] = (place, sql, params) =>
     Effect.map(this.admitted(place, sql, params), (plan) =>
@@ -148,7 +187,7 @@ class Pins implements PinnedStatements {
   }
 
   /**
-   * After a statement that changed the schema, plans made before may be wrong. In a transaction the change is nobody
+   * Who reads what it changed is told. After a statement that changed the schema, plans made before may be wrong. In a transaction the change is nobody
    * else's before its end, and reading the catalog beside it would wait for the very locks that it holds.
    */
   private settled<A>(
@@ -156,11 +195,11 @@ class Pins implements PinnedStatements {
     transaction: LocalTransaction.Level | undefined,
     answer: Effect.Effect<A, ShardError>
   ): Effect.Effect<A, ShardError> {
-    const { invalidate } = this.stages.planner
-    if (!plan.changesSchema) return answer
+    const { changes, planner } = this.stages
+    if (!plan.changesSchema) return changes.after(plan.writes, transaction, answer)
     return transaction === undefined
-      ? Effect.ensuring(answer, invalidate)
-      : Effect.zipRight(transaction.afterEnd(invalidate), answer)
+      ? changes.after(plan.writes, undefined, Effect.ensuring(answer, planner.invalidate))
+      : Effect.zipRight(transaction.afterEnd(planner.invalidate), changes.after(plan.writes, transaction, answer))
   }
 
   private runAdmitted(
@@ -237,7 +276,13 @@ const runOnce = (
 /** `unchecked` sends even what cannot be classified. */
 const uncheckedPlan = (plan: Effect.Effect<PinnedPlan, ShardError>): Effect.Effect<PinnedPlan, ShardError> =>
   Effect.match(plan, {
-    onFailure: (): PinnedPlan => ({ changesSchema: true, changesSession: true, access: "write", writes: "unknown", verdict: pass }),
+    onFailure: (): PinnedPlan => ({
+      changesSchema: true,
+      changesSession: true,
+      access: "write",
+      writes: "unknown",
+      verdict: pass
+    }),
     onSuccess: (known): PinnedPlan => ({ ...known, verdict: pass })
   })
 

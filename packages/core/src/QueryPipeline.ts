@@ -21,17 +21,19 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Analyze from "./Analyze.js"
+import * as CachedRead from "./CachedRead.js"
 import * as Executor from "./Executor.js"
 import { ownerOf, type Stages, unassigned } from "./internal/stages.js"
 import type { Operation } from "./LightStatement.js"
 import * as PinnedStatement from "./PinnedStatement.js"
 import * as Bind from "./plan/Bind.js"
 import type { Analysis } from "./plan/Explain.js"
-import type { Plan } from "./plan/Plan.js"
+import type { Plan, Written } from "./plan/Plan.js"
 import * as Partial from "./Partial.js"
 import * as PlanCache from "./PlanCache.js"
 import * as Policy from "./Policy.js"
 import * as LocalTransaction from "./LocalTransaction.js"
+import type * as ResultCache from "./ResultCache.js"
 import * as ShardContext from "./ShardContext.js"
 import type { StatementConnection } from "./ShardConnection.js"
 import { OperationRefused, ScatterRefused, type ShardError, ShardNotPinned } from "./ShardError.js"
@@ -55,6 +57,11 @@ export interface QueryPipeline {
   ) => Effect.Effect<Partial.PartialRows<any>, ShardError>
   /** Where a statement would run, without running it. */
   readonly route: (sql: string, params: ReadonlyArray<unknown>) => Effect.Effect<Route, ShardError>
+  /** The answer of a read that was given before, or a new one. */
+  readonly cached: (
+    request: CachedRead.Request,
+    fiber: Fiber.RuntimeFiber<any, any>
+  ) => Effect.Effect<ReadonlyArray<any>, ShardError>
   /** Runs a read to tell where its time goes. */
   readonly analyze: (
     sql: string,
@@ -92,7 +99,7 @@ export interface Route extends Routing {
 }
 
 /** @since 0.1.0 @category constructors */
-export const make = (stages: Stages): QueryPipeline => new Pipeline(stages)
+export const make = (stages: Stages, results: ResultCache.ResultCache): QueryPipeline => new Pipeline(stages, results)
 
 /** Where a statement of this fiber may go before anything is planned, and how. */
 interface Place extends Executor.Terms {
@@ -108,7 +115,10 @@ class Pipeline implements QueryPipeline {
   private readonly pinned: PinnedStatement.PinnedStatements
   private seen: Topology
 
-  constructor(private readonly stages: Stages) {
+  constructor(
+    private readonly stages: Stages,
+    private readonly results: ResultCache.ResultCache
+  ) {
     const { manager, options } = stages
     this.plans = PlanCache.make({ entriesMax: options.plansMax, textMax: options.planTextMax })
     this.executor = Executor.make({ manager, limits: options.mergeLimits })
@@ -119,7 +129,10 @@ class Pipeline implements QueryPipeline {
   readonly run: QueryPipeline["run"] = (operation, sql, params, fiber) => {
     const place = this.placeOf(fiber)
     const { alone, only, pinned } = place
-    if (alone !== undefined) return this.executor.runOn(alone, place, operation, sql, params)
+    if (alone !== undefined) {
+      const answer = this.executor.runOn(alone, place, operation, sql, params)
+      return this.pinned.watched(sql, place.transaction, answer)
+    }
     if (pinned !== undefined) return this.pinned.run(pinned, operation, sql, params)
     const routing = this.routed(sql, params, only)
     return Effect.isEffect(routing)
@@ -135,9 +148,9 @@ class Pipeline implements QueryPipeline {
     params: ReadonlyArray<unknown>
   ): Effect.Effect<any, ShardError> {
     const refusal = this.refusalOf(place.policy, routing, sql, params)
-    return refusal === undefined
-      ? this.executor.run(routing.bound, place, operation, sql, params)
-      : Effect.fail(refusal)
+    if (refusal !== undefined) return Effect.fail(refusal)
+    const answer = this.executor.run(routing.bound, place, operation, sql, params)
+    return this.stages.changes.after(writtenBy(routing), place.transaction, answer)
   }
 
   readonly stream: QueryPipeline["stream"] = (sql, params) =>
@@ -145,13 +158,16 @@ class Pipeline implements QueryPipeline {
       Effect.withFiberRuntime<Stream.Stream<Row, ShardError>, ShardError>((fiber) => {
         const place = this.placeOf(fiber)
         const { alone, only, pinned } = place
-        if (alone !== undefined) return Effect.succeed(this.executor.streamOn(alone, place, sql, params))
+        if (alone !== undefined) {
+          const rows = this.executor.streamOn(alone, place, sql, params)
+          return Effect.succeed(this.pinned.watchedStream(sql, place.transaction, rows))
+        }
         if (pinned !== undefined) return Effect.succeed(this.pinned.stream(pinned, sql, params))
         return Effect.flatMap(toEffect(this.routed(sql, params, only)), (routing) => {
           const refusal = this.refusalOf(place.policy, routing, sql, params)
-          return refusal === undefined
-            ? Effect.succeed(this.executor.stream(routing.bound, place, sql, params))
-            : Effect.fail(refusal)
+          if (refusal !== undefined) return Effect.fail(refusal)
+          const rows = this.executor.stream(routing.bound, place, sql, params)
+          return Effect.succeed(this.stages.changes.afterStream(writtenBy(routing), place.transaction, rows))
         })
       })
     )
@@ -161,6 +177,54 @@ class Pipeline implements QueryPipeline {
     return Effect.flatMap(this.reading("router.queryPartial", place, sql, params), ({ bound }) => {
       const refusal = Partial.refusal(bound)
       return refusal === undefined ? this.executor.partial(bound, place.policy, sql, params) : Effect.fail(refusal)
+    })
+  }
+
+  readonly cached: QueryPipeline["cached"] = (request, fiber) => {
+    const { params, sql, transform } = request
+    const { changes, planner } = this.stages
+    // From here on: a write that this topology would not look at must not end unnoticed while the read runs.
+    changes.watch()
+    const place = this.placeOf(fiber)
+    const at: CachedRead.At = {
+      // As it is before anything is planned: a plan of a later one is not looked for under this.
+      version: planner.version(),
+      epoch: this.topology().epoch,
+      pin: ShardContext.of(fiber).pin
+    }
+    const rows = Effect.withFiberRuntime<ReadonlyArray<any>, ShardError>((reader) => {
+      const answer = this.run("execute", sql, params, reader)
+      return transform === undefined ? answer : Effect.map(answer, transform)
+    })
+    return Effect.flatMap(this.cacheable(place, sql, params), (plan) => {
+      const asked = CachedRead.asked(request, at, plan)
+      if (Either.isLeft(asked)) return Effect.fail(asked.left)
+      // In a transaction the answer is its own: what it has written, nobody else sees.
+      return place.transaction === undefined ? this.results.get(asked.right, rows) : rows
+    })
+  }
+
+  /** The plan of a read whose answer may be kept. Under a pin, too, the planner says which tables a text reads. */
+  private cacheable(
+    { alone, only, pinned, policy }: Place,
+    sql: string,
+    params: ReadonlyArray<unknown>
+  ): Effect.Effect<Plan, ShardError> {
+    const shard = alone ?? pinned?.shard
+    const planned =
+      shard === undefined
+        ? Effect.flatMap(toEffect(this.routed(sql, params, only)), (routing) => {
+            const refusal = this.refusalOf(policy, routing, sql, params)
+            return refusal === undefined ? Effect.succeed(routing.plan) : Effect.fail(refusal)
+          })
+        : Effect.zipRight(
+            Effect.flatMap(this.pinned.access(pinned ?? { shard, unchecked: true }, sql, params), CachedRead.onlyReads),
+            Effect.catchTag(toEffect(this.planOf(sql)), "UnsupportedQuery", CachedRead.unplanned)
+          )
+    return Effect.flatMap(planned, (plan) => {
+      if (plan === undefined) throw new Error("a routed statement has no plan")
+      const refusal = CachedRead.refusal(plan)
+      return refusal === undefined ? Effect.succeed(plan) : Effect.fail(refusal)
     })
   }
 
@@ -230,7 +294,9 @@ class Pipeline implements QueryPipeline {
     const shard = alone ?? pinned?.shard
     if (shard === undefined) return Effect.fail(notPinned(only))
     const session = Effect.flatMap(this.stages.manager.driver(shard), (driver) => driver.reserve)
-    return pinned === undefined ? session : Effect.map(session, (reserved) => this.pinned.onSession(pinned, reserved))
+    return Effect.map(session, (reserved) =>
+      pinned === undefined ? this.pinned.watchedSession(reserved) : this.pinned.onSession(pinned, reserved)
+    )
   })
 
   readonly locate: QueryPipeline["locate"] = (keyspace, key) => ownerOf(this.stages, keyspace, key)
@@ -305,6 +371,8 @@ class Pipeline implements QueryPipeline {
     return boundTo(this.stages, plan, params, topology, only)
   }
 }
+
+const writtenBy = ({ plan }: Routing): Written => plan?.footprint.writes ?? []
 
 const isWrite = (bound: Bind.BoundPlan): boolean => {
   switch (bound._tag) {

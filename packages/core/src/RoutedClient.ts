@@ -6,7 +6,7 @@
  *
  * @since 0.1.0
  */
-import * as Reactivity from "@effect/experimental/Reactivity"
+import type * as Reactivity from "@effect/experimental/Reactivity"
 import * as Client from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
@@ -33,42 +33,55 @@ export interface Options {
   readonly pipeline: QueryPipeline
   readonly dialect: DialectService
   readonly withTransaction: Client.SqlClient["withTransaction"]
+  readonly reactivity: Reactivity.Reactivity.Service
+  /** Called by whoever wants to be told of changes, before they are. */
+  readonly watch: () => void
 }
 
+type Rest = Pick<
+  Client.SqlClient,
+  typeof Client.TypeId | "withTransaction" | "reserve" | "reactive" | "reactiveMailbox"
+>
+
 /** @since 0.1.0 @category constructors */
-export const make = (options: Options): Effect.Effect<Client.SqlClient> =>
-  Effect.map(Reactivity.make, (reactivity) => {
-    const { dialect, pipeline, withTransaction } = options
-    const executor = statementExecutor(pipeline)
-    const reserve = Effect.mapError(Effect.map(pipeline.reserve, connectionOf), toSqlError)
-    const rest = {
-      [Client.TypeId]: Client.TypeId,
-      withTransaction,
-      reserve,
-      reactive: reactivity.stream,
-      reactiveMailbox: reactivity.query
-    } as const
-    const { compiler, spanAttributes, transformRows } = dialect
-    const plain: Client.SqlClient = Object.assign(
-      LightStatement.makeConstructor({
-        executor,
-        // As in `@effect/sql`: transforms of query names alone are not to be got rid of.
-        compiler: transformRows === undefined ? compiler : compiler.withoutTransform,
-        spanAttributes,
-        transformRows: undefined
-      }),
-      rest,
-      { safe: undefined as never, withoutTransforms: () => plain }
-    )
-    Object.assign(plain, { safe: plain })
-    if (transformRows === undefined) return plain
-    const client: Client.SqlClient = Object.assign(
-      LightStatement.makeConstructor({ executor, compiler, spanAttributes, transformRows }),
-      rest,
-      { safe: undefined as never, withoutTransforms: () => plain }
-    )
-    return Object.assign(client, { safe: client })
-  })
+export const make = (options: Options): Client.SqlClient => {
+  const { dialect, pipeline, reactivity, watch, withTransaction } = options
+  const executor = statementExecutor(pipeline)
+  const reserve = Effect.mapError(Effect.map(pipeline.reserve, connectionOf), toSqlError)
+  const rest: Rest = {
+    [Client.TypeId]: Client.TypeId,
+    withTransaction,
+    reserve,
+    reactive: (keys, effect) => {
+      watch()
+      return reactivity.stream(keys, effect)
+    },
+    reactiveMailbox: (keys, effect) => {
+      watch()
+      return reactivity.query(keys, effect)
+    }
+  }
+  const { compiler, spanAttributes, transformRows } = dialect
+  const plain: Client.SqlClient = Object.assign(
+    LightStatement.makeConstructor({
+      executor,
+      // As in `@effect/sql`: transforms of query names alone are not to be got rid of.
+      compiler: transformRows === undefined ? compiler : compiler.withoutTransform,
+      spanAttributes,
+      transformRows: undefined
+    }),
+    rest,
+    { safe: undefined as never, withoutTransforms: () => plain }
+  )
+  Object.assign(plain, { safe: plain })
+  if (transformRows === undefined) return plain
+  const client: Client.SqlClient = Object.assign(
+    LightStatement.makeConstructor({ executor, compiler, spanAttributes, transformRows }),
+    rest,
+    { safe: undefined as never, withoutTransforms: () => plain }
+  )
+  return Object.assign(client, { safe: client })
+}
 
 /** @since 0.1.0 @category models */
 export type PartialStatements = <A>(
@@ -98,6 +111,31 @@ export const partialOf = (pipeline: QueryPipeline, dialect: DialectService): Par
     transformRows: undefined
   })
   return (sql, params) => statements.unsafe(sql, params) as unknown as Effect.Effect<Partial.PartialRows<any>, SqlError>
+}
+
+/**
+ * Statements that may be answered with what was answered before, `timeToLiveMillis` ago at most: spans, transformers and
+ * transforms as ever.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const cachedOf = (
+  pipeline: QueryPipeline,
+  { compiler, spanAttributes, transformRows: transform }: DialectService,
+  timeToLiveMillis: number
+): (<A>(sql: string, params: ReadonlyArray<unknown>) => Effect.Effect<ReadonlyArray<A>, SqlError>) => {
+  const statements = LightStatement.makeConstructor({
+    executor: {
+      ...statementExecutor(pipeline),
+      run: (_operation, sql, params, fiber) =>
+        Effect.mapError(pipeline.cached({ sql, params, timeToLiveMillis, transform }, fiber), toSqlError)
+    },
+    compiler,
+    spanAttributes,
+    transformRows: undefined
+  })
+  return (sql, params) => statements.unsafe(sql, params) as unknown as Effect.Effect<ReadonlyArray<any>, SqlError>
 }
 
 const statementExecutor = (pipeline: QueryPipeline): LightStatement.StatementExecutor => {

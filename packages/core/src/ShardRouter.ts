@@ -6,6 +6,7 @@
  *
  * @since 0.1.0
  */
+import * as Reactivity from "@effect/experimental/Reactivity"
 import type { SqlClient } from "@effect/sql/SqlClient"
 import * as Client from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
@@ -19,6 +20,7 @@ import type * as Option from "effect/Option"
 import type * as Request from "effect/Request"
 import type * as RequestResolver from "effect/RequestResolver"
 import * as Stream from "effect/Stream"
+import * as CachedRead from "./CachedRead.js"
 import { Dialect, type DialectService } from "./Dialect.js"
 import { KeyResolver } from "./KeyResolver.js"
 import * as LocalTransaction from "./LocalTransaction.js"
@@ -27,10 +29,12 @@ import * as Explain from "./plan/Explain.js"
 import * as Policy from "./Policy.js"
 import { QueryPlanner } from "./QueryPlanner.js"
 import * as QueryPipeline from "./QueryPipeline.js"
+import * as ResultCache from "./ResultCache.js"
 import * as RoutedClient from "./RoutedClient.js"
 import * as ShardContext from "./ShardContext.js"
 import { isShardError, KeyInvalid, type ShardError, type ShardLocked, UnknownShard } from "./ShardError.js"
 import { ShardManager, type ShardManagerService } from "./ShardManager.js"
+import * as TableChanges from "./TableChanges.js"
 import type { KeyInputs, KeyType } from "./topology/KeyType.js"
 import type * as ShardId from "./topology/ShardId.js"
 import * as Table from "./topology/Table.js"
@@ -62,6 +66,10 @@ export interface Options {
    * fewer go as arrays, in one round trip. `Infinity` for never. Default 10,000.
    */
   readonly gatherTablesMin?: number | undefined
+  /** Answers that `cached` keeps. The least recently used goes first. 0: none. Default 1,000. */
+  readonly resultCacheSize?: number | undefined
+  /** An answer of more rows is given, and not kept. Default 10,000. */
+  readonly resultCacheRowsMax?: number | undefined
 }
 
 /** @since 0.1.0 @category models */
@@ -80,6 +88,15 @@ export interface ShardRouterService {
     statement: Statement<A>,
     policy?: Policy.Options
   ) => Effect.Effect<Partial.PartialRows<A>, ShardError>
+  /**
+   * The rows as they were given before, if their read began less than `timeToLive` ago and this router has written none
+   * of its tables since; else as `query` gives them, once for all that ask at the same time. The rows are the caller's
+   * own. Only for reads without volatile functions; else `OperationRefused`. In a transaction, as `query`.
+   */
+  readonly cached: <A>(
+    statement: Statement<A>,
+    options: CachedRead.Options
+  ) => Effect.Effect<ReadonlyArray<A>, ShardError>
   /** The shard that holds the rows of this key. */
   readonly locate: <Id extends string, Types extends ReadonlyArray<KeyType>>(
     table: Table.Sharded<Id, Types>,
@@ -124,6 +141,8 @@ export interface ShardRouterService {
   ) => Effect.Effect<ReadonlyMap<ShardId.ShardId, A>, E | ShardLocked, R>
   /** Counters of the plan cache and the parser. */
   readonly stats: () => Stats
+  /** Counters of `cached`. */
+  readonly cacheStats: () => ResultCache.Stats
 }
 
 /** @since 0.1.0 @category models */
@@ -158,12 +177,18 @@ export class ShardRouter extends Context.Tag("@shardlayer/core/ShardRouter")<Sha
 /** @since 0.1.0 @category constructors */
 export const make = (
   options: Options = {}
-): Effect.Effect<ShardRouterService, never, ShardManager | QueryPlanner | KeyResolver | Dialect> =>
+): Effect.Effect<
+  ShardRouterService,
+  never,
+  ShardManager | QueryPlanner | KeyResolver | Dialect | Reactivity.Reactivity
+> =>
   Effect.gen(function* () {
     const manager = yield* ShardManager
     const planner = yield* QueryPlanner
     const resolver = yield* KeyResolver
     const dialect = yield* Dialect
+    const reactivity = yield* Reactivity.Reactivity
+    const changes = TableChanges.make(reactivity, manager.topology)
     const owner = {}
     const withTransaction = LocalTransaction.makeWithTransaction({
       owner,
@@ -172,24 +197,33 @@ export const make = (
       spanAttributes: dialect.spanAttributes,
       mapError: RoutedClient.toSqlError
     })
-    const pipeline = QueryPipeline.make({
-      manager,
-      planner,
-      resolver,
-      owner,
-      withTransaction,
-      policy: Policy.within(Policy.defaults, options.policy),
-      options: {
-        plansMax: options.plansMax ?? 2000,
-        planTextMax: options.planTextMax ?? 32_768,
-        mergeLimits: {
-          rowsMax: options.mergeRowsMax ?? 1_000_000,
-          bytesMax: options.mergeBytesMax ?? 268_435_456,
-          stagedMin: options.gatherTablesMin ?? 10_000
-        }
-      }
+    const results = ResultCache.make({
+      reactivity,
+      entriesMax: options.resultCacheSize ?? 1_000,
+      rowsMax: options.resultCacheRowsMax ?? 10_000
     })
-    const client = yield* RoutedClient.make({ pipeline, dialect, withTransaction })
+    const pipeline = QueryPipeline.make(
+      {
+        manager,
+        planner,
+        resolver,
+        changes,
+        owner,
+        withTransaction,
+        policy: Policy.within(Policy.defaults, options.policy),
+        options: {
+          plansMax: options.plansMax ?? 2000,
+          planTextMax: options.planTextMax ?? 32_768,
+          mergeLimits: {
+            rowsMax: options.mergeRowsMax ?? 1_000_000,
+            bytesMax: options.mergeBytesMax ?? 268_435_456,
+            stagedMin: options.gatherTablesMin ?? 10_000
+          }
+        }
+      },
+      results
+    )
+    const client = RoutedClient.make({ pipeline, dialect, withTransaction, reactivity, watch: changes.watch })
     return {
       client,
       ...statementsOf(client, pipeline, manager, dialect),
@@ -198,11 +232,12 @@ export const make = (
       install: dialect.install,
       check: planner.check,
       refresh: planner.invalidate,
-      stats: () => ({ ...pipeline.stats(), parses: planner.parses() })
+      stats: () => ({ ...pipeline.stats(), parses: planner.parses() }),
+      cacheStats: results.stats
     }
   })
 
-type Statements = Pick<ShardRouterService, "query" | "stream" | "queryPartial" | "locate" | "explain">
+type Statements = Pick<ShardRouterService, "query" | "stream" | "queryPartial" | "cached" | "locate" | "explain">
 
 const statementsOf = (
   client: SqlClient,
@@ -229,6 +264,11 @@ const statementsOf = (
       const rows = Effect.suspend(() => partially<A>(...statement.compile())).pipe(Effect.mapError(unwrapped))
       return policy === undefined ? rows : ShardContext.withPolicy(rows, policy)
     },
+    cached: <A>(statement: Statement<A>, { timeToLive }: CachedRead.Options) =>
+      Effect.suspend(() => {
+        const cached = RoutedClient.cachedOf(pipeline, dialect, CachedRead.millisOf(timeToLive))
+        return cached<A>(...statement.compile())
+      }).pipe(Effect.mapError(unwrapped)),
     locate: (table, key) => Effect.flatMap(decodeKey(table, key), (tuple) => pipeline.locate(table.keyspace, tuple)),
     explain: explaining(pipeline, manager, dialect)
   }
@@ -310,7 +350,7 @@ const pinsOf = (pipeline: QueryPipeline.QueryPipeline, manager: ShardManagerServ
 export const layer = (
   options?: Options
 ): Layer.Layer<ShardRouter, never, ShardManager | QueryPlanner | KeyResolver | Dialect> =>
-  Layer.effect(ShardRouter, make(options))
+  Layer.effect(ShardRouter, make(options)).pipe(Layer.provide(Reactivity.layer))
 
 /**
  * The routed client under the ordinary `SqlClient` tag.

@@ -2,6 +2,7 @@
  * The walk of a statement, with a planner that knows a few texts by heart and shards that write down what reaches them.
  * What real SQL does is the routing suite's business, in `packages/pg/test/routing`.
  */
+import * as Reactivity from "@effect/experimental/Reactivity"
 import type { SqlClient } from "@effect/sql/SqlClient"
 import { SqlError } from "@effect/sql/SqlError"
 import * as Statement from "@effect/sql/Statement"
@@ -24,7 +25,18 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { describe, expect } from "vitest"
-import { reading, recordingDriver, refusal, routed, shard1, shard2, shard3, shardLayer, topology, userOn } from "./support.js"
+import {
+  reading,
+  recordingDriver,
+  refusal,
+  routed,
+  shard1,
+  shard2,
+  shard3,
+  shardLayer,
+  topology,
+  userOn
+} from "./support.js"
 
 const param = (index: number) => Constraint.equals([{ _tag: "Param", index }])
 
@@ -119,6 +131,7 @@ const make = (
       parses: () => asked.plans + asked.classifications
     }
     const router = yield* ShardRouter.make(options.router).pipe(
+      Effect.provideServiceEffect(Reactivity.Reactivity, Reactivity.make),
       Effect.provideService(ShardManager.ShardManager, manager),
       Effect.provideService(QueryPlanner, planner),
       Effect.provideService(KeyResolver.KeyResolver, resolver),

@@ -2,6 +2,7 @@
  * A router over three shards that do as they are told, and a planner that knows a few texts by heart: for what is done
  * with plans of every strategy, whatever SQL they came from.
  */
+import * as Reactivity from "@effect/experimental/Reactivity"
 import * as Statement from "@effect/sql/Statement"
 import * as Dialect from "@shardlayer/core/Dialect"
 import * as Directory from "@shardlayer/core/Directory"
@@ -86,6 +87,17 @@ export const plans: Record<string, Plan> = {
     page: { ...page, offset: { _tag: "Constant", rows: 5_000 } },
     deep: { probe: { sql: "probe", params: [] }, page: { sql: "behind", params: [] } }
   }),
+  read: routed(everyUser, { scatter: { _tag: "Concatenate" } }),
+  random: routed(byId, { footprint: { reads: ["public.users"], writes: [], volatile: "random" } }),
+  "lock by id $1": routed(byId, {
+    access: "write",
+    footprint: { reads: ["public.users"], writes: [], volatile: undefined }
+  }),
+  "write anything by id $1": routed(byId, {
+    access: "write",
+    footprint: { reads: ["public.users"], writes: "unknown", volatile: undefined }
+  }),
+  shops: routed([{ keyspace: "region", constraint: Constraint.unknown }], { scatter: { _tag: "Concatenate" } }),
   countries: { _tag: "AnyShard", tables: ["countries"], footprint: reading("countries") }
 }
 
@@ -100,7 +112,10 @@ const pinnedPlan = (access: PinnedPlan["access"], changesSession = false): Pinne
 const pinnedPlans: Record<string, PinnedPlan> = {
   read: pinnedPlan("read"),
   write: pinnedPlan("write"),
-  "set x": pinnedPlan("read", true)
+  "set x": pinnedPlan("read", true),
+  all: pinnedPlan("read"),
+  "create table": { ...pinnedPlan("write"), changesSchema: true, writes: "unknown" },
+  unplanned: pinnedPlan("read")
 }
 
 /** What a shard answers: asked with its name, the text and how often it was asked for it before. */
@@ -166,7 +181,8 @@ export const make = (
   behave: Behaviour,
   policy?: ShardRouter.Options["policy"],
   known: Topology.Topology = topology,
-  overrides: Partial<ShardDriver> = {}
+  overrides: Partial<ShardDriver> = {},
+  options: Omit<ShardRouter.Options, "policy"> = {}
 ) =>
   Effect.gen(function* () {
     const log: Array<string> = []
@@ -180,8 +196,10 @@ export const make = (
       },
       tablesWithRows: () => Effect.succeed([])
     })
+    const reactivity = yield* Reactivity.make
     const resolver = yield* KeyResolver.make({ directory: yield* Directory.makeMemory, shards: manager.registered })
-    const router = yield* ShardRouter.make({ policy }).pipe(
+    const router = yield* ShardRouter.make({ ...options, policy }).pipe(
+      Effect.provideService(Reactivity.Reactivity, reactivity),
       Effect.provideService(ShardManager.ShardManager, manager),
       Effect.provideService(KeyResolver.KeyResolver, resolver),
       Effect.provideService(QueryPlanner, {
@@ -206,5 +224,5 @@ export const make = (
         install: Effect.void
       })
     )
-    return { router, sql: router.client, log }
+    return { router, sql: router.client, log, manager, reactivity }
   })

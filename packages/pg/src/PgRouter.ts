@@ -22,6 +22,7 @@ import * as ShardRouter from "@shardlayer/core/ShardRouter"
 import * as ShardId from "@shardlayer/core/topology/ShardId"
 import * as Table from "@shardlayer/core/topology/Table"
 import type { Topology } from "@shardlayer/core/topology/Topology"
+import * as Reactivity from "@effect/experimental/Reactivity"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import type { SqlClient } from "@effect/sql/SqlClient"
 import * as Client from "@effect/sql/SqlClient"
@@ -76,6 +77,7 @@ export type Provided =
   | KeyResolver.KeyResolver
   | SqlClient
   | PgClient.PgClient
+  | Reactivity.Reactivity
 
 /**
  * @example
@@ -102,9 +104,13 @@ export type Provided =
  * @since 0.1.0
  * @category layers
  */
-export const layer = (config: Config): Layer.Layer<Provided, ShardError> => Layer.scopedContext(make(config))
+export const layer = (config: Config): Layer.Layer<Provided, ShardError> =>
+  // The program's own, where it has one: a layer is built once.
+  Layer.provideMerge(Layer.scopedContext(make(config)), Reactivity.layer)
 
-const make = (config: Config): Effect.Effect<Context.Context<Provided>, ShardError, Scope.Scope> =>
+type Made = Exclude<Provided, Reactivity.Reactivity>
+
+const make = (config: Config): Effect.Effect<Context.Context<Made>, ShardError, Scope.Scope | Reactivity.Reactivity> =>
   Effect.gen(function* () {
     const manager = yield* ShardManager.make({
       topology: config.topology,

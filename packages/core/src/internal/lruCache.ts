@@ -33,8 +33,10 @@ export const makeLruCache = <V>(options: {
   /** `Infinity`: entries do not age. */
   readonly timeToLiveMillis: number
   readonly nowMillis: () => number
+  /** Called with a value that goes because there are too many. */
+  readonly onEvict?: ((value: V) => void) | undefined
 }): LruCache<V> => {
-  const { entriesMax, nowMillis, timeToLiveMillis } = options
+  const { entriesMax, nowMillis, onEvict, timeToLiveMillis } = options
   const ages = timeToLiveMillis !== Infinity
   const groups = new Map<string, Map<string, Link<V>>>()
   const root = new Root<V>()
@@ -80,7 +82,10 @@ export const makeLruCache = <V>(options: {
       linkNewest(root, link)
       groupOf(group).set(key, link)
       size++
-      if (size > entriesMax) forget(root.newer)
+      if (size <= entriesMax) return
+      const oldest = root.newer
+      forget(oldest)
+      if (oldest.entry !== undefined) onEvict?.(oldest.entry.value)
     },
     delete: (group, key) => {
       const link = groups.get(group)?.get(key)

@@ -11,6 +11,7 @@ import type { QueryPlannerService } from "../QueryPlanner.js"
 import { KeyUnassigned, type ShardError } from "../ShardError.js"
 import type { Limits } from "../ScatterMerge.js"
 import type { ShardManagerService } from "../ShardManager.js"
+import type { TableChanges } from "../TableChanges.js"
 import * as Resolver from "../topology/Resolver.js"
 import type { ShardId } from "../topology/ShardId.js"
 
@@ -27,6 +28,7 @@ export interface Stages {
   readonly manager: ShardManagerService
   readonly planner: QueryPlannerService
   readonly resolver: KeyResolverService
+  readonly changes: TableChanges
   readonly options: Options
   /** Where no scope and no statement says otherwise. */
   readonly policy: Policy
