@@ -213,18 +213,20 @@ class Pipeline implements QueryPipeline {
     const shard = alone ?? pinned?.shard
     const planned =
       shard === undefined
-        ? Effect.flatMap(toEffect(this.routed(sql, params, only)), (routing) => {
-            const refusal = this.refusalOf(policy, routing, sql, params)
-            return refusal === undefined ? Effect.succeed(routing.plan) : Effect.fail(refusal)
-          })
+        ? toEffect(this.planOf(sql))
         : Effect.zipRight(
             Effect.flatMap(this.pinned.access(pinned ?? { shard, unchecked: true }, sql, params), CachedRead.onlyReads),
             Effect.catchTag(toEffect(this.planOf(sql)), "UnsupportedQuery", CachedRead.unplanned)
           )
-    return Effect.flatMap(planned, (plan) => {
-      if (plan === undefined) throw new Error("a routed statement has no plan")
+    return Effect.flatMap(planned, (plan): Effect.Effect<Plan, ShardError> => {
       const refusal = CachedRead.refusal(plan)
-      return refusal === undefined ? Effect.succeed(plan) : Effect.fail(refusal)
+      if (refusal !== undefined) return Effect.fail(refusal)
+      if (shard !== undefined) return Effect.succeed(plan)
+      // An answer that is kept is given where the statement could run, and nowhere else.
+      return Effect.flatMap(toEffect(boundTo(this.stages, plan, params, this.topology(), only)), (routing) => {
+        const refused = this.refusalOf(policy, routing, sql, params)
+        return refused === undefined ? Effect.succeed(plan) : Effect.fail(refused)
+      })
     })
   }
 

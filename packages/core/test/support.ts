@@ -138,7 +138,11 @@ export const recordingDriver = (log: Array<readonly [sql: string, params: Readon
     reserve: Effect.succeed({
       ...connection,
       taint: Effect.sync(() => void row("(taint)", [])),
-      control: (sql) => Effect.sync(() => void row(sql, [])),
+      control: (sql, onSent) =>
+        Effect.sync(() => {
+          onSent?.()
+          row(sql, [])
+        }),
       commit: Effect.sync(() => void row("COMMIT", [])),
       rollback: Effect.sync(() => void row("ROLLBACK", []))
     })
