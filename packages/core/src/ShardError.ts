@@ -500,8 +500,8 @@ export class ScatterRefused extends Data.TaggedError("ScatterRefused")<{
 }
 
 /**
- * The router can answer this statement, but not in the way it was asked to (`router.queryPartial`, `router.explain` with
- * `analyze`). Nothing was run.
+ * The router can answer this statement, but not in the way it was asked to (`router.queryPartial`, `router.cached`,
+ * `router.explain` with `analyze`). Nothing was run.
  *
  * @since 0.1.0
  * @category errors

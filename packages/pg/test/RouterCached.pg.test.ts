@@ -151,10 +151,12 @@ describe("router.cached", () => {
         for (const text of ["create table extra (id int8)", "select log_in(1)", "do $$ begin perform 1; end $$"]) {
           expect(yield* drops(settings, onOne(sql.unsafe(text))), text).toBe(true)
         }
-        const copied = Effect.scoped(
-          onOne(Effect.flatMap(sql.reserve, (one) => one.executeRaw("update users set doc = null where id = 0", [])))
+        const reserved = onOne(
+          Effect.scoped(
+            Effect.flatMap(sql.reserve, (one) => one.executeRaw("update users set doc = null where id = 0", []))
+          )
         )
-        expect(yield* drops("select count(*) from users", copied)).toBe(true)
+        expect(yield* drops("select count(*) from users", reserved)).toBe(true)
         const { invalidate } = Context.get(context, Reactivity.Reactivity)
         expect(yield* drops(settings, invalidate([TableChanges.key("settings")]))).toBe(true)
         expect(yield* drops(settings, invalidate([TableChanges.key("orders")]))).toBe(false)
