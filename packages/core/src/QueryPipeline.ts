@@ -99,7 +99,8 @@ export interface Route extends Routing {
 }
 
 /** @since 0.1.0 @category constructors */
-export const make = (stages: Stages, results: ResultCache.ResultCache): QueryPipeline => new Pipeline(stages, results)
+export const make = (stages: Stages, results: ResultCache.ResultCache<ShardError>): QueryPipeline =>
+  new Pipeline(stages, results)
 
 /** Where a statement of this fiber may go before anything is planned, and how. */
 interface Place extends Executor.Terms {
@@ -117,7 +118,7 @@ class Pipeline implements QueryPipeline {
 
   constructor(
     private readonly stages: Stages,
-    private readonly results: ResultCache.ResultCache
+    private readonly results: ResultCache.ResultCache<ShardError>
   ) {
     const { manager, options } = stages
     this.plans = PlanCache.make({ entriesMax: options.plansMax, textMax: options.planTextMax })

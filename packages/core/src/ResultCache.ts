@@ -23,9 +23,14 @@ import * as FiberId from "effect/FiberId"
 import { type LruCache, makeLruCache } from "./internal/lruCache.js"
 import { copyRows } from "./internal/rowCopy.js"
 
-/** @since 0.1.0 @category models */
-export interface ResultCache {
-  readonly get: <E, R>(asked: Asked, read: Effect.Effect<Rows, E, R>) => Effect.Effect<Rows, E, R>
+/**
+ * Of reads that fail with `E`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ResultCache<E> {
+  readonly get: <R>(asked: Asked, read: Effect.Effect<Rows, E, R>) => Effect.Effect<Rows, E, R>
   readonly stats: () => Stats
 }
 
@@ -78,10 +83,10 @@ export interface Stats {
 export const keyUnitsMax = 65_536
 
 /** @since 0.1.0 @category constructors */
-export const make = (options: Options): ResultCache => new Results(options)
+export const make = <E>(options: Options): ResultCache<E> => new Results<E>(options)
 
 /** A read under way, or the answer that came of it. */
-class Entry {
+class Entry<E> {
   waiting = 1
   isShared = false
   hasEnded = false
@@ -89,7 +94,7 @@ class Entry {
   rows: Rows | undefined
   /** Takes it out of `Reactivity`. Undefined: that was done, and nobody may find this entry any more. */
   unregister: (() => void) | undefined
-  readonly answer = Deferred.unsafeMake<Rows, unknown>(FiberId.none)
+  readonly answer = Deferred.unsafeMake<Rows, E>(FiberId.none)
 
   constructor(
     readonly key: string,
@@ -100,9 +105,9 @@ class Entry {
 /** The cache of answers has one group. */
 const group = ""
 
-class Results implements ResultCache {
-  private readonly kept: LruCache<Entry>
-  private readonly reads = new Map<string, Entry>()
+class Results<E> implements ResultCache<E> {
+  private readonly kept: LruCache<Entry<E>>
+  private readonly reads = new Map<string, Entry<E>>()
   private hits = 0
   private joined = 0
   private misses = 0
@@ -110,7 +115,7 @@ class Results implements ResultCache {
   private invalidations = 0
 
   constructor(private readonly options: Options) {
-    this.kept = makeLruCache<Entry>({
+    this.kept = makeLruCache<Entry<E>>({
       entriesMax: options.entriesMax,
       // How old is too old, each caller says.
       timeToLiveMillis: Infinity,
@@ -122,7 +127,7 @@ class Results implements ResultCache {
     })
   }
 
-  readonly get = <E, R>(asked: Asked, read: Effect.Effect<Rows, E, R>): Effect.Effect<Rows, E, R> =>
+  readonly get = <R>(asked: Asked, read: Effect.Effect<Rows, E, R>): Effect.Effect<Rows, E, R> =>
     Effect.uninterruptibleMask((restore) =>
       Effect.withFiberRuntime<Rows, E, R>((fiber) => {
         const nowMillis = Context.get(fiber.currentDefaultServices, Clock.Clock).unsafeCurrentTimeMillis()
@@ -130,15 +135,13 @@ class Results implements ResultCache {
         if (rows !== undefined) return Effect.succeed(copyRows(rows))
         const under = this.reads.get(asked.key)
         const entry = under === undefined ? this.begin(asked, nowMillis) : this.join(under)
-        // The entry keeps what its read failed with, which is this `E`: the key stands for one statement.
-        const answer = Deferred.await(entry.answer as Deferred.Deferred<Rows, E>)
-        const own = Effect.map(answer, (found) => (entry.isShared ? copyRows(found) : found))
+        const own = Effect.map(Deferred.await(entry.answer), (found) => (entry.isShared ? copyRows(found) : found))
         const waiting = Effect.ensuring(restore(own), this.leave(entry))
         return under === undefined ? Effect.zipRight(this.start(entry, read), waiting) : waiting
       })
     )
 
-  readonly stats: ResultCache["stats"] = () => ({
+  readonly stats: ResultCache<E>["stats"] = () => ({
     entries: this.kept.size(),
     hits: this.hits,
     joined: this.joined,
@@ -159,8 +162,8 @@ class Results implements ResultCache {
   }
 
   /** Registered before anything is read: what changes from now on is noticed. */
-  private begin({ dependsOn, key }: Asked, nowMillis: number): Entry {
-    const entry = new Entry(key, nowMillis)
+  private begin({ dependsOn, key }: Asked, nowMillis: number): Entry<E> {
+    const entry = new Entry<E>(key, nowMillis)
     this.misses++
     this.reads.set(key, entry)
     entry.unregister = this.options.reactivity.unsafeRegister(dependsOn, () => {
@@ -170,7 +173,7 @@ class Results implements ResultCache {
     return entry
   }
 
-  private join(entry: Entry): Entry {
+  private join(entry: Entry<E>): Entry<E> {
     this.joined++
     entry.waiting++
     entry.isShared = true
@@ -178,7 +181,7 @@ class Results implements ResultCache {
   }
 
   /** In a fiber of its own, which outlives the caller that came first if others wait. */
-  private start<E, R>(entry: Entry, read: Effect.Effect<Rows, E, R>): Effect.Effect<void, never, R> {
+  private start<R>(entry: Entry<E>, read: Effect.Effect<Rows, E, R>): Effect.Effect<void, never, R> {
     const reading = Effect.flatMap(Effect.exit(Effect.interruptible(read)), (exit) =>
       Effect.sync(() => this.end(entry, exit))
     )
@@ -187,7 +190,7 @@ class Results implements ResultCache {
     })
   }
 
-  private end(entry: Entry, exit: Exit.Exit<Rows, unknown>): void {
+  private end(entry: Entry<E>, exit: Exit.Exit<Rows, E>): void {
     if (Exit.isSuccess(exit) && this.isKept(entry, exit.value)) {
       entry.rows = exit.value
       entry.isShared = true
@@ -200,13 +203,13 @@ class Results implements ResultCache {
     Deferred.unsafeDone(entry.answer, exit)
   }
 
-  private isKept({ key, unregister }: Entry, rows: Rows): boolean {
+  private isKept({ key, unregister }: Entry<E>, rows: Rows): boolean {
     const { entriesMax, rowsMax } = this.options
     return unregister !== undefined && entriesMax > 0 && rows.length <= rowsMax && key.length <= keyUnitsMax
   }
 
   /** The last to leave a read ends it, and waits until the server has let go, as without a cache. */
-  private leave(entry: Entry): Effect.Effect<void> {
+  private leave(entry: Entry<E>): Effect.Effect<void> {
     return Effect.suspend(() => {
       entry.waiting--
       if (entry.waiting > 0 || entry.hasEnded) return Effect.void
@@ -215,7 +218,7 @@ class Results implements ResultCache {
     })
   }
 
-  private forget(entry: Entry): void {
+  private forget(entry: Entry<E>): void {
     const { key, unregister } = entry
     if (unregister === undefined) return
     entry.unregister = undefined

@@ -197,7 +197,7 @@ export const make = (
       spanAttributes: dialect.spanAttributes,
       mapError: RoutedClient.toSqlError
     })
-    const results = ResultCache.make({
+    const results = ResultCache.make<ShardError>({
       reactivity,
       entriesMax: options.resultCacheSize ?? 1_000,
       rowsMax: options.resultCacheRowsMax ?? 10_000

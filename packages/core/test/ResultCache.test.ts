@@ -26,7 +26,7 @@ const make = (options: Partial<Omit<ResultCache.Options, "reactivity">> = {}) =>
         }
       }
     }
-    const cache = ResultCache.make({ reactivity: counting, entriesMax: 100, rowsMax: 100, ...options })
+    const cache = ResultCache.make<string>({ reactivity: counting, entriesMax: 100, rowsMax: 100, ...options })
     return { cache, reactivity, registered: () => registered }
   })
 
