@@ -174,7 +174,7 @@ describe("router.cached", () => {
         const set = (value: number) => sql`update orders set total = ${value} where user_id = ${1}`
         const totals = Effect.map(cached(text), (rows) => rows.map((row) => row.total))
         expect(yield* totals).toEqual(["1"])
-        const other = yield* Effect.forkScoped(Effect.forever(Effect.zipRight(totals, Effect.yieldNow())))
+        const other = yield* Effect.forkScoped(Effect.forever(Effect.zipRight(totals, Effect.sleep("1 millis"))))
         yield* sql.withTransaction(
           Effect.gen(function* () {
             yield* set(2)
@@ -231,7 +231,7 @@ describe("router.cached", () => {
           expect(Number(row.low)).toBeGreaterThanOrEqual(least)
         })
         const readers = Effect.all(
-          Array.from({ length: 4 }, () => Effect.forever(Effect.zipRight(reader, Effect.yieldNow()))),
+          Array.from({ length: 4 }, () => Effect.forever(Effect.zipRight(reader, Effect.sleep("1 millis")))),
           {
             concurrency: "unbounded"
           }
