@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { Operation } from "./LightStatement.js"
 import type { BoundPlan } from "./plan/Bind.js"
+import type { Merge } from "./plan/Merge.js"
 import type { Level } from "./LocalTransaction.js"
 import * as Partial from "./Partial.js"
 import type { Policy } from "./Policy.js"
@@ -32,6 +33,8 @@ import type { ShardId } from "./topology/ShardId.js"
 export interface Terms {
   readonly transaction: Level | undefined
   readonly policy: Policy
+  /** It does not ask for the time: beside a transaction it would be another one. */
+  readonly isTimeless?: boolean
 }
 
 /** @since 0.1.0 @category models */
@@ -91,38 +94,56 @@ class ShardExecutor implements Executor {
   constructor(private readonly options: Options) {}
 
   readonly run: Executor["run"] = (bound, terms, operation, sql, params) => {
-    const { policy, transaction } = terms
+    const { transaction } = terms
     switch (bound._tag) {
-      case "OneShard":
-        return this.runOne(bound.shard, known(terms, bound.access), operation, sql, params)
+      case "OneShard": {
+        const inside = this.runOne(bound.shard, known(terms, bound.access), operation, sql, params)
+        if (transaction === undefined || bound.access !== "read") return inside
+        return Effect.suspend(() =>
+          isElsewhere(transaction, bound.shard)
+            ? this.beside(terms, [bound.shard], (own) =>
+                this.runOne(bound.shard, partOf(own, bound.shard), operation, sql, params)
+              )
+            : inside
+        )
+      }
       case "AnyShard":
         return this.runAnywhere(known(terms, bound.access), operation, sql, params)
       case "Concatenated":
-        return transaction === undefined
-          ? this.runConcatenated(bound.shards, policy, operation, sql, params)
-          : Effect.fail(crossShard(transaction, bound.shards))
+        return this.beside(terms, bound.shards, (own) =>
+          this.runConcatenated(bound.shards, own, operation, sql, params)
+        )
       case "Merged":
-        return transaction === undefined
-          ? Effect.suspend(() => ScatterMerge.run(this.merging(policy), this.requestOf(bound, sql, params), operation))
-          : Effect.fail(crossShard(transaction, bound.shards))
+        return this.beside(timelessly(terms, bound.merge), bound.shards, (own) =>
+          Effect.suspend(() =>
+            ScatterMerge.run(this.merging(own), this.requestOf(bound, transaction, sql, params), operation)
+          )
+        )
     }
   }
 
   readonly stream: Executor["stream"] = (bound, terms, sql, params) => {
-    const { policy, transaction } = terms
+    const { transaction } = terms
     switch (bound._tag) {
-      case "OneShard":
-        return this.streamOne(bound.shard, known(terms, bound.access), sql, params)
+      case "OneShard": {
+        const inside = this.streamOne(bound.shard, known(terms, bound.access), sql, params)
+        if (transaction === undefined || bound.access !== "read") return inside
+        return Stream.suspend(() =>
+          isElsewhere(transaction, bound.shard)
+            ? this.streamBeside(terms, [bound.shard], (own) =>
+                this.streamOne(bound.shard, partOf(own, bound.shard), sql, params)
+              )
+            : inside
+        )
+      }
       case "AnyShard":
         return this.streamAnywhere(known(terms, bound.access), sql, params)
       case "Concatenated":
-        return transaction === undefined
-          ? this.streamConcatenated(bound.shards, policy, sql, params)
-          : Stream.fail(crossShard(transaction, bound.shards))
+        return this.streamBeside(terms, bound.shards, (own) => this.streamConcatenated(bound.shards, own, sql, params))
       case "Merged":
-        return transaction === undefined
-          ? Stream.suspend(() => ScatterMerge.stream(this.merging(policy), this.requestOf(bound, sql, params)))
-          : Stream.fail(crossShard(transaction, bound.shards))
+        return this.streamBeside(timelessly(terms, bound.merge), bound.shards, (own) =>
+          Stream.suspend(() => ScatterMerge.stream(this.merging(own), this.requestOf(bound, transaction, sql, params)))
+        )
     }
   }
 
@@ -143,21 +164,58 @@ class ShardExecutor implements Executor {
         return this.partialOf(bound.shards, terms, sql, params)
       case "Merged":
         return Effect.suspend(() =>
-          ScatterMerge.runPartial(this.merging(policy), this.requestOf(bound, sql, params), "execute")
+          ScatterMerge.runPartial(this.merging(terms), this.requestOf(bound, undefined, sql, params), "execute")
         )
     }
   }
 
-  private merging(policy: Policy): ScatterMerge.Options {
+  private merging({ policy, transaction }: Terms): ScatterMerge.Options {
     const { limits, manager } = this.options
+    const shard = transaction?.shard()
     return {
-      driver: (shard) => {
-        const open = manager.driverNow(shard)
-        return open === undefined ? manager.driver(shard) : Effect.succeed(open)
+      driver: (of) => {
+        const open = manager.driverNow(of)
+        return open === undefined ? manager.driver(of) : Effect.succeed(open)
       },
       policy,
-      limits
+      limits,
+      ...(transaction === undefined || shard === undefined
+        ? {}
+        : { home: { shard, connection: transaction.connectionFor(shard) } })
     }
+  }
+
+  /**
+   * A read that several shards answer, or another one than the transaction's. On its own shard it runs in the
+   * transaction, which sees what that has written; elsewhere that has written nothing, and it runs beside it, as each
+   * statement of READ COMMITTED sees what is committed then. If it fails, so has the transaction.
+   */
+  private beside<A>(
+    terms: Terms,
+    shards: ReadonlyArray<ShardId>,
+    run: (terms: Terms) => Effect.Effect<A, ShardError>
+  ): Effect.Effect<A, ShardError> {
+    const { transaction } = terms
+    if (transaction === undefined) return run(terms)
+    return Effect.suspend(() => {
+      if (!mayReadBeside(transaction, terms)) return Effect.fail(crossShard(transaction, shards))
+      const answer = run({ ...terms, policy: { ...terms.policy, retry: undefined } })
+      return Effect.tapError(Effect.zipRight(transaction.stillOpen, answer), (error) => dooms(transaction, error))
+    })
+  }
+
+  private streamBeside<A>(
+    terms: Terms,
+    shards: ReadonlyArray<ShardId>,
+    run: (terms: Terms) => Stream.Stream<A, ShardError>
+  ): Stream.Stream<A, ShardError> {
+    const { transaction } = terms
+    if (transaction === undefined) return run(terms)
+    return Stream.unwrap(
+      this.beside(terms, shards, (own) =>
+        Effect.succeed(Stream.tapError(run(own), (error) => dooms(transaction, error)))
+      )
+    )
   }
 
   private runOne(
@@ -242,7 +300,9 @@ class ShardExecutor implements Executor {
     return Effect.suspend(() => {
       const shard = transaction.shard()
       return shard === undefined
-        ? Effect.zipRight(transaction.stillOpen, ShardCall.repeated(terms, anywhere))
+        ? Effect.tapError(Effect.zipRight(transaction.stillOpen, ShardCall.repeated(terms, anywhere)), (error) =>
+            dooms(transaction, error)
+          )
         : this.runOne(shard, terms, operation, sql, params)
     })
   }
@@ -262,27 +322,32 @@ class ShardExecutor implements Executor {
     })
   }
 
-  /** What a PostgreSQL must finish goes round among the shards that it concerns. */
+  /**
+   * What a PostgreSQL must finish goes round among the shards that it concerns; not to that of the transaction, whose
+   * connection may be all that it has.
+   */
   private requestOf(
     { merge, shards }: Extract<BoundPlan, { readonly _tag: "Merged" }>,
+    transaction: Level | undefined,
     sql: string,
     params: ReadonlyArray<unknown>
   ): ScatterMerge.Request {
-    const coordinator = shards[this.turn++ % shards.length]
+    const home = transaction?.shard()
+    const free = home === undefined ? shards : shards.filter((shard) => shard !== home)
+    const coordinator = free[this.turn++ % free.length]
     if (coordinator === undefined) throw new Error("a merge over no shards")
     return { merge, shards, coordinator, sql, params }
   }
 
   private runConcatenated(
     shards: ReadonlyArray<ShardId>,
-    policy: Policy,
+    terms: Terms,
     operation: Operation,
     sql: string,
     params: ReadonlyArray<unknown>
   ): Effect.Effect<any, ShardError> {
-    const terms: Known = { transaction: undefined, policy, access: "read" }
-    const parts = Effect.forEach(shards, (shard) => this.runOne(shard, terms, operation, sql, params), {
-      concurrency: policy.concurrency
+    const parts = Effect.forEach(shards, (shard) => this.runOne(shard, partOf(terms, shard), operation, sql, params), {
+      concurrency: terms.policy.concurrency
     })
     return Effect.map(parts, (answers) => concatenated(operation, answers))
   }
@@ -307,21 +372,46 @@ class ShardExecutor implements Executor {
 
   private streamConcatenated(
     shards: ReadonlyArray<ShardId>,
-    policy: Policy,
+    terms: Terms,
     sql: string,
     params: ReadonlyArray<unknown>
   ): Stream.Stream<Row, ShardError> {
-    const terms: Known = { transaction: undefined, policy, access: "read" }
     return Stream.flatMap(
       Stream.fromIterable(shards),
-      (shard) => this.streamOne(shard, terms, sql, params),
+      (shard) => this.streamOne(shard, partOf(terms, shard), sql, params),
       // Two chunks a shard: enough to keep it busy, and memory stays flat.
-      { concurrency: policy.concurrency, bufferSize: 2 }
+      { concurrency: terms.policy.concurrency, bufferSize: 2 }
     )
   }
 }
 
 const known = ({ policy, transaction }: Terms, access: Known["access"]): Known => ({ policy, transaction, access })
+
+/** A part of a read: in the transaction on its own shard alone. */
+const partOf = ({ policy, transaction }: Terms, shard: ShardId): Known => ({
+  policy,
+  transaction: transaction?.shard() === shard ? transaction : undefined,
+  access: "read"
+})
+
+/** The transaction holds to another shard already. */
+const isElsewhere = (transaction: Level, shard: ShardId): boolean => {
+  const home = transaction.shard()
+  return home !== undefined && home !== shard
+}
+
+/** A merge takes the time from the transaction's own session, where there is one. */
+const timelessly = (terms: Terms, { now }: Merge): Terms => ({
+  ...terms,
+  isTimeless: now === undefined || terms.transaction?.shard() !== undefined
+})
+
+/** What the program has set on its own session would not hold on the others. */
+const mayReadBeside = (transaction: Level, { isTimeless }: Terms): boolean =>
+  isTimeless !== false && !transaction.isUnsettled()
+
+const dooms = (transaction: Level, { _tag }: ShardError): Effect.Effect<void> =>
+  _tag === "StatementFailed" || _tag === "ShardTimeout" || _tag === "ShardUnavailable" ? transaction.doom : Effect.void
 
 const crossShard = (transaction: Level, needed: ReadonlyArray<ShardId>): CrossShardTransaction =>
   new CrossShardTransaction({ began: transaction.shard(), needed })

@@ -25,8 +25,15 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import type { ShardConnection, ShardSession } from "./ShardConnection.js"
-import type { ShardError } from "./ShardError.js"
-import { AcquireTimeout, CrossShardTransaction, TransactionEnded } from "./ShardError.js"
+import {
+  AcquireTimeout,
+  CrossShardTransaction,
+  ownFailure,
+  type ShardError,
+  type StatementFailed,
+  TransactionEnded,
+  TransactionRolledBack
+} from "./ShardError.js"
 import type { ShardId } from "./topology/ShardId.js"
 
 /**
@@ -63,8 +70,16 @@ export interface Level {
   readonly connectionFor: (shard: ShardId | undefined) => ShardConnection
   /** The session's state was changed for good: nobody else gets its connection after this transaction. */
   readonly taint: Effect.Effect<void>
-  /** Fails once the transaction has ended; for statements that run beside it. */
-  readonly stillOpen: Effect.Effect<void, TransactionEnded>
+  /** A setting of its session was changed, perhaps: other sessions would answer otherwise. */
+  readonly unsettle: Effect.Effect<void>
+  readonly isUnsettled: () => boolean
+  /** Fails once the transaction has ended or failed; for statements that run beside it. */
+  readonly stillOpen: Effect.Effect<void, ShardError>
+  /**
+   * A statement that ran beside it failed: as on one database nothing more runs until this level ends, and then it is
+   * rolled back.
+   */
+  readonly doom: Effect.Effect<void>
   /** Runs once the whole transaction has ended, however it ended. */
   readonly afterEnd: (effect: Effect.Effect<void>) => Effect.Effect<void>
   /** Runs once the whole transaction has been committed, or may have been: not when it is known that nothing was. */
@@ -194,6 +209,7 @@ class TransactionLevel implements Level {
   private begun = false
   private ended = false
   private nested: TransactionLevel | undefined
+  private doomed = false
   private readonly waiting = new Set<() => void>()
 
   // Of the root only.
@@ -201,6 +217,7 @@ class TransactionLevel implements Level {
   private readonly committed = new Set<Effect.Effect<void>>()
   private participant: Participant | undefined
   private savepoints = 0
+  private unsettled = false
   /** A savepoint could not be rolled back: committing would keep what was to be undone. */
   private broken: ShardError | undefined
   private readonly beginning = Effect.unsafeMakeSemaphore(1)
@@ -228,7 +245,20 @@ class TransactionLevel implements Level {
     }
   }
 
-  readonly taint: Effect.Effect<void> = Effect.suspend(() => this.root.participant?.session.taint ?? Effect.void)
+  readonly taint: Effect.Effect<void> = Effect.suspend(() => {
+    this.root.unsettled = true
+    return this.root.participant?.session.taint ?? Effect.void
+  })
+
+  readonly unsettle: Effect.Effect<void> = Effect.sync(() => {
+    this.root.unsettled = true
+  })
+
+  readonly isUnsettled = (): boolean => this.root.unsettled
+
+  readonly doom: Effect.Effect<void> = Effect.sync(() => {
+    this.doomed = true
+  })
 
   readonly afterEnd = (effect: Effect.Effect<void>): Effect.Effect<void> =>
     Effect.sync(() => {
@@ -240,9 +270,20 @@ class TransactionLevel implements Level {
       this.root.committed.add(effect)
     })
 
-  readonly stillOpen: Effect.Effect<void, TransactionEnded> = Effect.suspend(() =>
-    this.isOver ? Effect.fail(new TransactionEnded({ shard: this.shard() })) : Effect.void
-  )
+  readonly stillOpen: Effect.Effect<void, ShardError> = Effect.suspend(() => {
+    const closed = this.closed
+    return closed === undefined ? Effect.void : Effect.fail(closed)
+  })
+
+  /** Why no statement runs in it any more. */
+  private get closed(): ShardError | undefined {
+    if (this.isOver) return new TransactionEnded({ shard: this.shard() })
+    return this.isDoomed ? aborted(this.shard()) : undefined
+  }
+
+  private get isDoomed(): boolean {
+    return this.doomed || (this.outer?.isDoomed ?? false)
+  }
 
   get open(): Effect.Effect<void, ShardError> {
     if (this.outer !== undefined) return this.outer.nest(this)
@@ -263,7 +304,9 @@ class TransactionLevel implements Level {
       const participant = this.root.participant
       const ending =
         !this.begun || participant === undefined
-          ? Effect.void
+          ? this.doomed && Exit.isSuccess(exit)
+            ? Effect.fail(this.undone)
+            : Effect.void
           : Exit.isFailure(exit)
             ? this.undo(participant)
             : Effect.zipRight(this.undoUnfinished(nested, participant), this.keep(participant))
@@ -290,7 +333,15 @@ class TransactionLevel implements Level {
     return nested?.begun === true ? session.control(`ROLLBACK TO SAVEPOINT ${nested.savepoint}`) : Effect.void
   }
 
-  private keep({ session }: Participant): Effect.Effect<void, ShardError> {
+  /** What is said of a level that was to be kept and could not be. */
+  private get undone(): ShardError {
+    const shard = this.shard()
+    return this.outer === undefined ? new TransactionRolledBack({ shard: shard ?? "(several)" }) : aborted(shard)
+  }
+
+  private keep(participant: Participant): Effect.Effect<void, ShardError> {
+    const { session } = participant
+    if (this.doomed) return Effect.zipRight(this.undo(participant), Effect.fail(this.undone))
     if (this.outer !== undefined) {
       // An error that the body survived has left the transaction failed: RELEASE says so, and the outer level can go on.
       return Effect.tapError(session.control(`RELEASE SAVEPOINT ${this.savepoint}`), () =>
@@ -329,7 +380,8 @@ class TransactionLevel implements Level {
     run: (session: ShardSession) => Effect.Effect<A, ShardError>
   ): Effect.Effect<A, ShardError> {
     return Effect.suspend(() => {
-      if (this.isOver) return Effect.fail(new TransactionEnded({ shard: this.shard() }))
+      const closed = this.closed
+      if (closed !== undefined) return Effect.fail(closed)
       if (this.nested !== undefined) return Effect.zipRight(this.turn, this.use(shard, run))
       const participant = this.root.participant
       if (participant === undefined || !this.begun) return Effect.zipRight(this.begin(shard), this.use(shard, run))
@@ -340,7 +392,8 @@ class TransactionLevel implements Level {
   /** Lets a nested level begin: one at a time. */
   private nest(level: TransactionLevel): Effect.Effect<void, ShardError> {
     return Effect.suspend(() => {
-      if (this.isOver) return Effect.fail(new TransactionEnded({ shard: this.shard() }))
+      const closed = this.closed
+      if (closed !== undefined) return Effect.fail(closed)
       if (this.nested !== undefined) return Effect.zipRight(this.turn, this.nest(level))
       this.nested = level
       return Effect.void
@@ -420,6 +473,14 @@ class TransactionLevel implements Level {
 /** PostgreSQL said that nothing was committed. Of another failure that is not certain. */
 const isUndone = (exit: Exit.Exit<void, ShardError>): boolean =>
   Exit.isFailure(exit) && Option.exists(Cause.failureOption(exit.cause), ({ _tag }) => _tag === "TransactionRolledBack")
+
+const aborted = (shard: ShardId | undefined): StatementFailed =>
+  ownFailure({
+    shard: shard ?? "(several)",
+    kind: "TransactionAborted",
+    code: "25P02",
+    reason: "current transaction is aborted, commands ignored until end of transaction block"
+  })
 
 const crossShard = (began: ShardId | undefined, needed: ShardId | undefined): CrossShardTransaction => {
   // A client of one shard always says undefined, a router never does: the two cannot differ otherwise.

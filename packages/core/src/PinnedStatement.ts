@@ -219,7 +219,10 @@ class Pins implements PinnedStatements {
         call,
         ScatterMerge.runAs(transaction.connectionFor(shard), operation, sql, params)
       )
-      return plan.changesSession ? Effect.ensuring(answer, transaction.taint) : answer
+      if (plan.changesSession) return Effect.ensuring(answer, transaction.taint)
+      // Code of the server that nobody has looked at may set what it likes.
+      const unsettles = plan.changesSettings || plan.writes === "unknown"
+      return unsettles ? Effect.ensuring(answer, transaction.unsettle) : answer
     }
     return ShardCall.run(
       call,
@@ -279,6 +282,7 @@ const uncheckedPlan = (plan: Effect.Effect<PinnedPlan, ShardError>): Effect.Effe
     onFailure: (): PinnedPlan => ({
       changesSchema: true,
       changesSession: true,
+      changesSettings: true,
       access: "write",
       writes: "unknown",
       verdict: pass

@@ -150,7 +150,7 @@ class Pipeline implements QueryPipeline {
   ): Effect.Effect<any, ShardError> {
     const refusal = this.refusalOf(place.policy, routing, sql, params)
     if (refusal !== undefined) return Effect.fail(refusal)
-    const answer = this.executor.run(routing.bound, place, operation, sql, params)
+    const answer = this.executor.run(routing.bound, termsOf(routing, place), operation, sql, params)
     return this.stages.changes.after(writtenBy(routing), place.transaction, answer)
   }
 
@@ -167,7 +167,7 @@ class Pipeline implements QueryPipeline {
         return Effect.flatMap(toEffect(this.routed(sql, params, only)), (routing) => {
           const refusal = this.refusalOf(place.policy, routing, sql, params)
           if (refusal !== undefined) return Effect.fail(refusal)
-          const rows = this.executor.stream(routing.bound, place, sql, params)
+          const rows = this.executor.stream(routing.bound, termsOf(routing, place), sql, params)
           return Effect.succeed(this.stages.changes.afterStream(writtenBy(routing), place.transaction, rows))
         })
       })
@@ -394,6 +394,9 @@ const notPinned = (only: Bind.OnlyKey | undefined): ShardNotPinned =>
   })
 
 /** The tables that spread over shards; where each has one, all of them, for they must have the same. */
+const termsOf = ({ plan }: Routing, place: Place): Executor.Terms =>
+  place.transaction === undefined ? place : { ...place, isTimeless: plan?.footprint.timed === false }
+
 /** What a policy must allow for it. */
 const rulesOn = (bound: Bind.BoundPlan): ReadonlyArray<ScatterRefused["rule"]> => {
   if (bound._tag !== "Merged" || bound.merge.finish._tag !== "Combine") return ["scatter"]

@@ -41,18 +41,32 @@ import {
   type TextResult,
   unbounded
 } from "./ShardConnection.js"
-import { GatherLimitExceeded, MergeLimitExceeded, type ShardError, StatementFailed } from "./ShardError.js"
+import {
+  GatherLimitExceeded,
+  MergeLimitExceeded,
+  ownFailure,
+  type ShardError,
+  type StatementFailed
+} from "./ShardError.js"
 import type { ShardId } from "./topology/ShardId.js"
 
 /** @since 0.1.0 @category models */
 export interface Options {
   readonly driver: (shard: ShardId) => Effect.Effect<ShardDriver, ShardError>
+  /** Within a transaction: what shows its own writes, and its time. Its other shards are read beside it. */
+  readonly home?: Home | undefined
   readonly policy: Policy
   /**
    * What one statement may hold in memory: rows to combine, and those in bytes; groups and distinct rows where they are
    * not merged in order.
    */
   readonly limits: Limits
+}
+
+/** @since 0.1.0 @category models */
+export interface Home {
+  readonly shard: ShardId
+  readonly connection: ShardConnection
 }
 
 /** @since 0.1.0 @category models */
@@ -76,7 +90,8 @@ export interface Request {
 /** @since 0.1.0 @category functions */
 export const run = (options: Options, request: Request, operation: Operation): Effect.Effect<any, ShardError> =>
   Effect.flatMap(bound(options, request, moment(options, request)), (page) => {
-    const deep = deepOf(request.merge, page.amounts)
+    // Samples and page need a snapshot together, which the transaction's own session does not give.
+    const deep = options.home === undefined ? deepOf(request.merge, page.amounts) : undefined
     return deep === undefined
       ? Effect.flatMap(texts(options, request, page), (given) => answered(options, request, page, given, operation))
       : Effect.flatMap(deepTexts(options, request, page, deep), ({ amounts, given }) =>
@@ -223,7 +238,7 @@ const streamedOf = (
   const { sorted } = finish
   if (finish._tag === "Groups" && (sorted === undefined || !isSortedAlready(finish))) return undefined
   if (sorted !== undefined) return (page) => sortedRows(options, request, page, finish, sorted)
-  if (finish._tag === "Groups" || isDeepPage(request)) return undefined
+  if (finish._tag === "Groups" || (options.home === undefined && isDeepPage(request))) return undefined
   return (page) =>
     mergedRows(
       options,
@@ -242,12 +257,14 @@ const isDeepPage = ({ merge, params }: Request): boolean => {
 
 /** A stream that may begin anew takes a connection each time it does; another holds one from here on. */
 const pagesOf = (
-  { driver, policy }: Options,
+  { driver, home, policy }: Options,
   shard: ShardId,
   sql: string,
   params: ReadonlyArray<unknown>
 ): Effect.Effect<Stream.Stream<TextRow, ShardError>, ShardError, Scope.Scope> => {
   const call: ShardCall.Call = { shard, policy, access: "read" }
+  if (home?.shard === shard)
+    return Effect.succeed(ShardCall.limitedStream(call, home.connection.streamText(sql, params)))
   if (policy.retry !== undefined) {
     const pages = Stream.unwrap(Effect.map(driver(shard), (opened) => opened.streamText(sql, params)))
     return Effect.succeed(ShardCall.stream(call, pages))
@@ -264,6 +281,18 @@ const ask = <A>(
   shard: ShardId,
   use: (driver: ShardDriver) => Effect.Effect<A, ShardError>
 ): Effect.Effect<A, ShardError> => ShardCall.run({ shard, policy, access: "read" }, Effect.flatMap(driver(shard), use))
+
+/** The same where the transaction's own writes have to be seen. */
+const part = <A>(
+  options: Options,
+  shard: ShardId,
+  use: (connection: ShardConnection) => Effect.Effect<A, ShardError>
+): Effect.Effect<A, ShardError> => {
+  const { home, policy } = options
+  return home?.shard === shard
+    ? ShardCall.limited({ shard, policy, access: "read" }, use(home.connection))
+    : ask(options, shard, use)
+}
 
 /** What a request's parameters come to. */
 interface Bound {
@@ -297,12 +326,12 @@ const bound = (
 
 const moment = (options: Options, { merge, shards }: Request): Effect.Effect<string | null, ShardError> => {
   const { now } = merge
-  return now === undefined ? Effect.succeed(null) : momentOn(options, first(shards), now)
+  return now === undefined ? Effect.succeed(null) : momentOn(options, options.home?.shard ?? first(shards), now)
 }
 
 const momentOn = (options: Options, shard: ShardId, now: string): Effect.Effect<string | null, ShardError> =>
   Effect.map(
-    ask(options, shard, (driver) => driver.executeText(now, [], unbounded)),
+    part(options, shard, (driver) => driver.executeText(now, [], unbounded)),
     ({ rows }) => rows[0]?.[0] ?? null
   )
 
@@ -389,7 +418,7 @@ const textsOn = (
   place: number
 ): Effect.Effect<Given, ShardError> =>
   Effect.map(
-    ask(options, shard, (driver) =>
+    part(options, shard, (driver) =>
       // Rows as they are make up the answer, which the program asked for; what is held beside it is bounded.
       driver.executeText(
         merge.statement.sql,
@@ -724,23 +753,7 @@ const problem = (found: MergeProblem, finish: Finish): MergeLimitExceeded | Stat
         what: finish._tag === "Rows" ? "distinct rows" : "groups"
       })
     case "OutOfRange":
-      return new StatementFailed({
-        shard: "(merged)",
-        kind: "InvalidValue",
-        code: "22003",
-        reason: found.message,
-        severity: "ERROR",
-        detail: undefined,
-        hint: undefined,
-        position: undefined,
-        schema: undefined,
-        table: undefined,
-        column: undefined,
-        constraint: undefined,
-        dataType: undefined,
-        where: undefined,
-        cause: undefined
-      })
+      return ownFailure({ shard: "(merged)", kind: "InvalidValue", code: "22003", reason: found.message })
   }
 }
 

@@ -122,6 +122,28 @@ export class StatementFailed extends Data.TaggedError("StatementFailed")<{
 }
 
 /**
+ * What one PostgreSQL would have said, where the router finds it out by itself.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const ownFailure = (said: Pick<StatementFailed, "shard" | "kind" | "code" | "reason">): StatementFailed =>
+  new StatementFailed({
+    ...said,
+    severity: "ERROR",
+    detail: undefined,
+    hint: undefined,
+    position: undefined,
+    schema: undefined,
+    table: undefined,
+    column: undefined,
+    constraint: undefined,
+    dataType: undefined,
+    where: undefined,
+    cause: undefined
+  })
+
+/**
  * What the SQLSTATE of a failed statement means to the program.
  *
  * @since 0.1.0

@@ -53,6 +53,7 @@ const plans: Record<string, Plan> = {
 const pinnedPlan = (verdict: PinnedPlan["verdict"], changes: Partial<PinnedPlan> = {}): PinnedPlan => ({
   changesSchema: false,
   changesSession: false,
+  changesSettings: false,
   access: "write",
   writes: ["public.users"],
   verdict,

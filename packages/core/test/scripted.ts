@@ -88,14 +88,14 @@ export const plans: Record<string, Plan> = {
     deep: { probe: { sql: "probe", params: [] }, page: { sql: "behind", params: [] } }
   }),
   read: routed(everyUser, { scatter: { _tag: "Concatenate" } }),
-  random: routed(byId, { footprint: { reads: ["public.users"], writes: [], volatile: "random" } }),
+  random: routed(byId, { footprint: { reads: ["public.users"], writes: [], volatile: "random", timed: false } }),
   "lock by id $1": routed(byId, {
     access: "write",
-    footprint: { reads: ["public.users"], writes: [], volatile: undefined }
+    footprint: { reads: ["public.users"], writes: [], volatile: undefined, timed: false }
   }),
   "write anything by id $1": routed(byId, {
     access: "write",
-    footprint: { reads: ["public.users"], writes: "unknown", volatile: undefined }
+    footprint: { reads: ["public.users"], writes: "unknown", volatile: undefined, timed: false }
   }),
   shops: routed([{ keyspace: "region", constraint: Constraint.unknown }], { scatter: { _tag: "Concatenate" } }),
   countries: { _tag: "AnyShard", tables: ["countries"], footprint: reading("countries") }
@@ -104,6 +104,7 @@ export const plans: Record<string, Plan> = {
 const pinnedPlan = (access: PinnedPlan["access"], changesSession = false): PinnedPlan => ({
   changesSchema: false,
   changesSession,
+  changesSettings: changesSession,
   access,
   writes: access === "write" ? ["public.users"] : [],
   verdict: { _tag: "Pass" }

@@ -83,7 +83,8 @@ export const refusal = new UnsupportedQuery({
 export const reading = (...tables: ReadonlyArray<string>): Footprint => ({
   reads: tables.map((table) => `public.${table}`),
   writes: [],
-  volatile: undefined
+  volatile: undefined,
+  timed: false
 })
 
 /** A plan of sharded references; refused on more than one shard unless `scatter` says otherwise. */

@@ -57,6 +57,8 @@ export interface Footprint {
   readonly writes: Written
   /** A function in it that gives another value at each call, as `random` does. */
   readonly volatile: string | undefined
+  /** It asks for the time, which in a transaction is that of its beginning. */
+  readonly timed: boolean
 }
 
 /**
@@ -140,6 +142,8 @@ export type PinnedPlan = {
   readonly changesSchema: boolean
   /** It changes the state of the session it runs on: that session must not go back to the pool. */
   readonly changesSession: boolean
+  /** It changes a setting, if only until its transaction ends. */
+  readonly changesSettings: boolean
   readonly access: Access
   readonly writes: Written
   readonly verdict:

@@ -66,7 +66,7 @@ const planOf = (keyspace: Name, constraint: Constraint.Constraint): Plan => ({
   singles: [],
   scatter: { _tag: "Concatenate" },
   tables: ["t"],
-  footprint: { reads: ["public.t"], writes: [], volatile: undefined },
+  footprint: { reads: ["public.t"], writes: [], volatile: undefined, timed: false },
   notes: []
 })
 

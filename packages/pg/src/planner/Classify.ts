@@ -44,6 +44,7 @@ export const classify = (parsed: Parsed, view: SchemaView): Classified => {
     plan: {
       changesSchema: effects.some((effect) => effect.schema),
       changesSession: effects.some((effect) => effect.session),
+      changesSettings: effects.some((effect) => effect.settings),
       access: effects.some((effect) => effect.access === "write") ? "write" : "read",
       writes: Footprint.written(
         view,
@@ -61,6 +62,7 @@ interface Context {
 }
 
 const passing: Verdict.Effect = {
+  settings: false,
   schema: false,
   session: false,
   access: "read",
@@ -101,7 +103,13 @@ const effectOf = (context: Context, tree: Node): Verdict.Effect => {
     case "CreateTableAsStmt": {
       const query = opened.node.query === undefined ? passing : queryEffect(context, opened.node.query)
       const made = objectEffect(view, tree)
-      return { ...query, ...made, session: query.session || made.session, refusal: query.refusal ?? made.refusal }
+      return {
+        ...query,
+        ...made,
+        session: query.session || made.session,
+        settings: query.settings,
+        refusal: query.refusal ?? made.refusal
+      }
     }
     case "PrepareStmt":
       return opened.node.query === undefined ? changingSession : preparedEffect(context, opened.node.query)
@@ -110,8 +118,8 @@ const effectOf = (context: Context, tree: Node): Verdict.Effect => {
       return { ...query, session: query.session || isHeld(opened.node.options) }
     }
     case "VariableSetStmt": {
-      const { changesSession, refusal } = SessionState.ofSet(opened.node)
-      return { ...passing, session: changesSession, refusal }
+      const { changesSession, changesSettings, refusal } = SessionState.ofSet(opened.node)
+      return { ...passing, session: changesSession, settings: changesSettings, refusal }
     }
     case "TransactionStmt":
       // Off a transaction of the router a BEGIN would be undone with its session; inside one, COMMIT would end it
@@ -130,7 +138,7 @@ const transactionKind = (tree: Node): ["transaction" | "twoPhase", string] => {
 /** A query that runs, with everything it holds. */
 const queryEffect = (context: Context, tree: Node): Verdict.Effect => {
   const contents = Contents.of(tree)
-  const { changesSession, refusal } = SessionState.ofCalls(contents.calls)
+  const { changesSession, changesSettings, refusal } = SessionState.ofCalls(contents.calls)
   const writes = Writes.all(context.view, contents, context.hasParams)
   const isRead = contents.writes.length === 0 && contents.into.length === 0 && !contents.locksRows
   const temporary = contents.into.filter(({ rel }) => Target.isTemporary(rel))
@@ -139,6 +147,7 @@ const queryEffect = (context: Context, tree: Node): Verdict.Effect => {
     .find((found) => found !== undefined)
   return {
     schema: contents.into.length > temporary.length,
+    settings: changesSettings,
     session: changesSession || temporary.some(({ onCommit }) => onCommit !== "ONCOMMIT_DROP"),
     access: isRead ? "read" : "write",
     writes,

@@ -17,10 +17,11 @@ import * as Contents from "./classify/Contents.js"
 import * as Hidden from "./classify/Hidden.js"
 import * as WrittenKeys from "./classify/WrittenKeys.js"
 import * as Functions from "./Functions.js"
+import * as StatementTime from "./rules/StatementTime.js"
 import type { SchemaView } from "./SchemaView.js"
 
 /** @since 0.1.0 @category constants */
-export const nothing: Footprint = { reads: [], writes: [], volatile: undefined }
+export const nothing: Footprint = { reads: [], writes: [], volatile: undefined, timed: false }
 
 /**
  * Of a statement that was planned.
@@ -31,7 +32,8 @@ export const nothing: Footprint = { reads: [], writes: [], volatile: undefined }
 export const ofAnalyzed = (view: SchemaView, tree: Node, analyzed: Analyzed): Footprint => ({
   reads: [...new Set(analyzed.tables.map((table) => fullName(view, table)))],
   writes: analyzed.isWrite ? written(view, [tree]) : [],
-  volatile: analyzed.functions.map(({ name }) => bareName(name)).find(Functions.isVolatile)
+  volatile: analyzed.functions.map(({ name }) => bareName(name)).find(Functions.isVolatile),
+  timed: analyzed.functions.some(({ name }) => StatementTime.isStatementTime(bareName(name)))
 })
 
 /**

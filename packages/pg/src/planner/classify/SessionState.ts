@@ -13,17 +13,20 @@ import { draft, type Draft } from "../Refusal.js"
 /** @since 0.1.0 @category models */
 export interface Change {
   readonly changesSession: boolean
+  /** Of the session, or of the transaction. */
+  readonly changesSettings: boolean
   readonly refusal: Draft | undefined
 }
 
-const none: Change = { changesSession: false, refusal: undefined }
-const lasting: Change = { changesSession: true, refusal: undefined }
+const none: Change = { changesSession: false, changesSettings: false, refusal: undefined }
+const lasting: Change = { ...none, changesSession: true }
 
 /** They decide which table a name means, where a literal ends, which characters the bytes of a text are. */
 const meanings = new Set(["search_path", "standard_conforming_strings", "client_encoding"])
 
 const refusedSetting = (name: string, location: number | undefined): Change => ({
-  changesSession: true,
+  ...lasting,
+  changesSettings: true,
   refusal: draft("SL7003", { statement: `what statements mean after a change of ${name}` }, location)
 })
 
@@ -36,7 +39,8 @@ export const ofSet = (statement: VariableSetStmt): Change => {
   const name = (statement.name ?? "").toLowerCase()
   if (!isReset(statement) && meanings.has(name)) return refusedSetting(name, Ast.location(statement))
   // SET TRANSACTION, and SET LOCAL, end with their transaction.
-  return statement.is_local === true || name === "transaction" || name === "transaction snapshot" ? none : lasting
+  const isLocal = statement.is_local === true || name === "transaction" || name === "transaction snapshot"
+  return { ...(isLocal ? none : lasting), changesSettings: true }
 }
 
 /** They hold until the session ends, or begin something that does. */
@@ -61,6 +65,7 @@ export const ofCalls = (calls: ReadonlyArray<FuncCall>): Change => {
   const changes = calls.map(ofCall)
   return {
     changesSession: changes.some(({ changesSession }) => changesSession),
+    changesSettings: changes.some(({ changesSettings }) => changesSettings),
     refusal: changes.find(({ refusal }) => refusal !== undefined)?.refusal
   }
 }
@@ -77,5 +82,6 @@ const ofSetConfig = (call: FuncCall): Change => {
   const name = Ast.as("A_Const", setting)?.sval?.sval?.toLowerCase()
   if (name === undefined) return refusedSetting("a setting whose name is computed", Ast.location(call))
   if (meanings.has(name)) return refusedSetting(name, Ast.location(call))
-  return Ast.as("A_Const", local)?.boolval?.boolval === true ? none : lasting
+  const isLocal = Ast.as("A_Const", local)?.boolval?.boolval === true
+  return { ...(isLocal ? none : lasting), changesSettings: true }
 }

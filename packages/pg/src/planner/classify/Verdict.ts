@@ -17,6 +17,8 @@ import type { Findings } from "./Writes.js"
 export interface Effect {
   readonly schema: boolean
   readonly session: boolean
+  /** A setting is changed, if only until the transaction ends. */
+  readonly settings: boolean
   readonly access: Access
   readonly writes: Findings
   readonly refusal: Draft | undefined
