@@ -164,7 +164,7 @@ describe("merged statements", () => {
         })
         expect(yield* failure("select id, count(*) over () from events")).toMatchObject({ _tag: "MergeLimitExceeded" })
         expect(yield* failure("select a.id from events a, events b where a.big = b.id")).toMatchObject({
-          _tag: "MergeLimitExceeded"
+          _tag: "GatherLimitExceeded"
         })
         expect(yield* failure("select * from events e where e.id > (select f.id from events f limit 1)")).toMatchObject(
           {
