@@ -17,6 +17,7 @@ import type { Merge } from "./plan/Merge.js"
 import type { Level } from "./LocalTransaction.js"
 import * as Partial from "./Partial.js"
 import type { Policy } from "./Policy.js"
+import type * as Parts from "./scatter/Parts.js"
 import * as ScatterMerge from "./ScatterMerge.js"
 import * as ShardCall from "./ShardCall.js"
 import type { RawResult, ShardConnection } from "./ShardConnection.js"
@@ -79,7 +80,7 @@ export interface Executor {
 export interface Options {
   readonly manager: ShardManagerService
   /** Of what one statement may hold in memory (`ScatterMerge`). */
-  readonly limits: ScatterMerge.Limits
+  readonly limits: Parts.Limits
 }
 
 /** @since 0.1.0 @category constructors */
@@ -169,7 +170,7 @@ class ShardExecutor implements Executor {
     }
   }
 
-  private merging({ policy, transaction }: Terms): ScatterMerge.Options {
+  private merging({ policy, transaction }: Terms): Parts.Options {
     const { limits, manager } = this.options
     const shard = transaction?.shard()
     return {
@@ -227,8 +228,8 @@ class ShardExecutor implements Executor {
   ): Effect.Effect<any, ShardError> {
     const connection = this.connectionTo(shard, transaction)
     const answer = Effect.isEffect(connection)
-      ? Effect.flatMap(connection, (opened) => ScatterMerge.runAs(opened, operation, sql, params))
-      : ScatterMerge.runAs(connection, operation, sql, params)
+      ? Effect.flatMap(connection, (opened) => ShardCall.runAs(opened, operation, sql, params))
+      : ShardCall.runAs(connection, operation, sql, params)
     const call: ShardCall.Call = { shard, policy, access }
     return transaction === undefined ? ShardCall.run(call, answer) : ShardCall.limited(call, answer)
   }
@@ -331,7 +332,7 @@ class ShardExecutor implements Executor {
     transaction: Level | undefined,
     sql: string,
     params: ReadonlyArray<unknown>
-  ): ScatterMerge.Request {
+  ): Parts.Request {
     const home = transaction?.shard()
     const free = home === undefined ? shards : shards.filter((shard) => shard !== home)
     const coordinator = free[this.turn++ % free.length]

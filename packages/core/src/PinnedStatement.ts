@@ -13,7 +13,6 @@ import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Stream from "effect/Stream"
-import * as ScatterMerge from "./ScatterMerge.js"
 import { ownerOf, type Stages } from "./internal/stages.js"
 import type { Operation } from "./LightStatement.js"
 import * as LocalTransaction from "./LocalTransaction.js"
@@ -111,11 +110,7 @@ class Pins implements PinnedStatements {
       Effect.flatMap(this.admitted(place, sql, params), (plan) => {
         if (plan.verdict._tag === "Check") return Effect.fail(uncheckable(plan.verdict.table))
         const tainted = plan.changesSession ? session.taint : Effect.void
-        return this.settled(
-          plan,
-          undefined,
-          Effect.zipRight(tainted, ScatterMerge.runAs(session, operation, sql, params))
-        )
+        return this.settled(plan, undefined, Effect.zipRight(tainted, ShardCall.runAs(session, operation, sql, params)))
       })
     return {
       execute: run("execute"),
@@ -215,10 +210,7 @@ class Pins implements PinnedStatements {
       return ShardCall.limited(call, this.runChecked(shard, plan.verdict, operation, params))
     }
     if (transaction !== undefined) {
-      const answer = ShardCall.limited(
-        call,
-        ScatterMerge.runAs(transaction.connectionFor(shard), operation, sql, params)
-      )
+      const answer = ShardCall.limited(call, ShardCall.runAs(transaction.connectionFor(shard), operation, sql, params))
       if (plan.changesSession) return Effect.ensuring(answer, transaction.taint)
       // Code of the server that nobody has looked at may set what it likes.
       const unsettles = plan.changesSettings || plan.writes === "unknown"
@@ -227,9 +219,7 @@ class Pins implements PinnedStatements {
     return ShardCall.run(
       call,
       Effect.flatMap(this.stages.manager.driver(shard), (driver) =>
-        plan.changesSession
-          ? runOnce(driver, operation, sql, params)
-          : ScatterMerge.runAs(driver, operation, sql, params)
+        plan.changesSession ? runOnce(driver, operation, sql, params) : ShardCall.runAs(driver, operation, sql, params)
       )
     )
   }
@@ -272,7 +262,7 @@ const runOnce = (
 ): Effect.Effect<any, ShardError> =>
   Effect.scoped(
     Effect.flatMap(driver.reserve, (session) =>
-      Effect.zipRight(session.taint, ScatterMerge.runAs(session, operation, sql, params))
+      Effect.zipRight(session.taint, ShardCall.runAs(session, operation, sql, params))
     )
   )
 

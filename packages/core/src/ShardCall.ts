@@ -14,8 +14,10 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import * as Deadline from "./internal/deadline.js"
+import type { Operation } from "./LightStatement.js"
 import type { Access } from "./plan/Plan.js"
 import type { Policy } from "./Policy.js"
+import type { ShardConnection } from "./ShardConnection.js"
 import { type AcquireTimeout, type ShardError, ShardTimeout, type ShardUnavailable } from "./ShardError.js"
 import type { ShardId } from "./topology/ShardId.js"
 
@@ -132,3 +134,27 @@ export const repeatedStream = <A>(
 
 const timedOut = ({ access, shard }: Call, duration: Duration.Duration): ShardTimeout =>
   new ShardTimeout({ shard, timeoutMillis: Duration.toMillis(duration), mayWrite: access !== "read" })
+
+/**
+ * One statement on one connection, in the form that the operation asks for.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const runAs = (
+  connection: Pick<ShardConnection, "execute" | "executeValues" | "executeRaw">,
+  operation: Operation,
+  sql: string,
+  params: ReadonlyArray<unknown>
+): Effect.Effect<any, ShardError> => {
+  switch (operation) {
+    case "execute":
+    case "executeWithoutTransform":
+    case "executeUnprepared":
+      return connection.execute(sql, params)
+    case "executeValues":
+      return connection.executeValues(sql, params)
+    case "executeRaw":
+      return connection.executeRaw(sql, params)
+  }
+}

@@ -1,0 +1,92 @@
+/**
+ * One PostgreSQL finishes over the shards' rows: as arrays, or staged in temporary tables.
+ *
+ * Enters: the rows of all shards. Leaves: its answer, in the form the operation asks for. Holds: more rows or bytes than
+ * the limits are refused before they are sent, and more comparisons than they stand for before these are made.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import type { Operation } from "../LightStatement.js"
+import type { Finish, Fragment, TextRow } from "../plan/Merge.js"
+import * as ShardCall from "../ShardCall.js"
+import type { TextBound } from "../ShardConnection.js"
+import { GatherLimitExceeded, MergeLimitExceeded, type ShardError } from "../ShardError.js"
+import * as Staging from "../Staging.js"
+import { ask, type Bound, type Given, type Options, paramsOf, type Request } from "./Parts.js"
+
+/** @since 0.1.0 @category functions */
+export const combined = (
+  options: Options,
+  request: Request,
+  finish: Extract<Finish, { readonly _tag: "Combine" }>,
+  page: Bound,
+  given: ReadonlyArray<Given>,
+  operation: Operation
+): Effect.Effect<any, ShardError> => {
+  const rows = given.flatMap(({ result }) => result.rows)
+  const { limits } = options
+  const problem = tooMuch(finish, limits, given)
+  if (problem !== undefined) return Effect.fail(problem)
+  const bind = (fragment: Fragment, of: ReadonlyArray<TextRow> = rows): Staging.Bound => ({
+    sql: fragment.sql,
+    params: paramsOf(fragment, { request, amounts: page.amounts, now: page.now, place: 0, rows: of })
+  })
+  const { crossed, gathered, staged, statement } = finish
+  const isCostly = crossed && pairsIn(rows) > limits.rowsMax * pairsPerRow
+  const costly = new GatherLimitExceeded({ tables: gathered, max: limits.rowsMax * costPerRow, what: "cost" })
+  return ask(options, request.coordinator, (driver) => {
+    const inline = Effect.suspend(() => {
+      const { params, sql } = bind(statement)
+      return isCostly ? Effect.fail(costly) : ShardCall.runAs(driver, operation, sql, params)
+    })
+    if (staged === undefined || (!isCostly && rows.length < limits.stagedMin)) return inline
+    const over = bind(staged.statement)
+    const answer = Staging.run(driver, {
+      tables: staged.tables.map(({ name, rows: fragment }, scan) => ({
+        name,
+        pages: Staging.pagesOf(rows, scan).map((some) => bind(fragment, some))
+      })),
+      prepare: staged.prepare,
+      use: (session) =>
+        Effect.zipRight(
+          isCostly ? Staging.checkCost(session, over, costly) : Effect.void,
+          ShardCall.runAs(session, operation, over.sql, over.params)
+        )
+    })
+    return Staging.orInline(answer, inline)
+  })
+}
+
+const tooMuch = (
+  { gathered }: Extract<Finish, { readonly _tag: "Combine" }>,
+  { bytesMax, rowsMax }: TextBound,
+  given: ReadonlyArray<Given>
+): GatherLimitExceeded | MergeLimitExceeded | undefined => {
+  const isOver = (what: "rows" | "bytes", max: number) =>
+    given.some(({ result }) => result.truncated === what) ||
+    given.reduce((sum, { result }) => sum + (what === "rows" ? result.rows.length : result.bytes), 0) > max
+  const error = (what: "rows" | "bytes", max: number) =>
+    gathered.length > 0
+      ? new GatherLimitExceeded({ tables: gathered, max, what })
+      : new MergeLimitExceeded({ max, what: `${what} to combine` })
+  if (isOver("rows", rowsMax)) return error("rows", rowsMax)
+  return isOver("bytes", bytesMax) ? error("bytes", bytesMax) : undefined
+}
+
+/** Rows to compare pair by pair, a row that may be held: a few seconds of one PostgreSQL at the default. */
+const pairsPerRow = 25
+
+/**
+ * Beyond it PostgreSQL is asked what the statement costs, with statistics and indexes. A lookup by index is about 8 of its
+ * units, a pair compared about 0.01: at the default some ten seconds.
+ */
+const costPerRow = 10
+
+/** Of the two largest scans. */
+const pairsIn = (rows: ReadonlyArray<TextRow>): number => {
+  const counts = new Map<string, number>()
+  for (const [scan] of rows) counts.set(scan ?? "", (counts.get(scan ?? "") ?? 0) + 1)
+  const [first = 0, second = 0] = [...counts.values()].sort((one, other) => other - one)
+  return first * second
+}

@@ -1,0 +1,279 @@
+/**
+ * The shards' parts of a merge: what each is asked, and what it gives.
+ *
+ * Enters: a request. Leaves: rows as texts, of each shard at once or page by page. Holds: each step on a shard is under the
+ * policy, limited by itself and, outside of a transaction, repeated by itself; a transaction's own shard is read in it.
+ *
+ * @since 0.1.0
+ */
+import * as Array from "effect/Array"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as PartialRows from "../Partial.js"
+import type { Fragment, Merge, ParamSource, TextRow } from "../plan/Merge.js"
+import * as Page from "../plan/Page.js"
+import type { Policy } from "../Policy.js"
+import * as ShardCall from "../ShardCall.js"
+import {
+  type ShardConnection,
+  type ShardDriver,
+  type TextBound,
+  type TextResult,
+  unbounded
+} from "../ShardConnection.js"
+import type { ShardError } from "../ShardError.js"
+import type { ShardId } from "../topology/ShardId.js"
+
+/** @since 0.1.0 @category models */
+export interface Options {
+  readonly driver: (shard: ShardId) => Effect.Effect<ShardDriver, ShardError>
+  /** Within a transaction: what shows its own writes, and its time. Its other shards are read beside it. */
+  readonly home?: Home | undefined
+  readonly policy: Policy
+  /**
+   * What one statement may hold in memory: rows to combine, and those in bytes; groups and distinct rows where they are
+   * not merged in order.
+   */
+  readonly limits: Limits
+}
+
+/** @since 0.1.0 @category models */
+export interface Home {
+  readonly shard: ShardId
+  readonly connection: ShardConnection
+}
+
+/** @since 0.1.0 @category models */
+export interface Limits extends TextBound {
+  /** Rows of several tables, from how many on they are staged (`Staging`) and not shipped as arrays. */
+  readonly stagedMin: number
+}
+
+/** @since 0.1.0 @category models */
+export interface Request {
+  readonly merge: Merge
+  /** At least two. */
+  readonly shards: ReadonlyArray<ShardId>
+  /** Where `Combine` is done. */
+  readonly coordinator: ShardId
+  /** The program's own text, for the server's complaint about a page that is none. */
+  readonly sql: string
+  readonly params: ReadonlyArray<unknown>
+}
+
+/**
+ * What a request's parameters come to.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Bound {
+  readonly amounts: Page.Amounts
+  /** The moment of the statement, where it is needed. */
+  readonly now: string | null
+  /** Of a statement for the shard of this place in the request. */
+  readonly params: (statement: Fragment, place: number) => ReadonlyArray<unknown>
+}
+
+/** @since 0.1.0 @category functions */
+export const bound = (
+  options: Options,
+  request: Request,
+  now: Effect.Effect<string | null, ShardError>
+): Effect.Effect<Bound, ShardError> => {
+  const { merge, params, shards, sql } = request
+  const amounts = Page.amounts(merge.finish.page, params)
+  if (amounts === undefined) {
+    // No number of rows: PostgreSQL says so in its own words.
+    return Effect.zipRight(
+      ask(options, first(shards), (driver) => driver.execute(sql, params)),
+      Effect.dieMessage("a page that PostgreSQL takes and the router does not understand")
+    )
+  }
+  return Effect.map(now, (known) => ({
+    amounts,
+    now: known,
+    params: (statement, place) => paramsOf(statement, { request, amounts, now: known, place, rows: [] })
+  }))
+}
+
+/** @since 0.1.0 @category functions */
+export const moment = (options: Options, { merge, shards }: Request): Effect.Effect<string | null, ShardError> => {
+  const { now } = merge
+  return now === undefined ? Effect.succeed(null) : momentOn(options, options.home?.shard ?? first(shards), now)
+}
+
+const momentOn = (options: Options, shard: ShardId, now: string): Effect.Effect<string | null, ShardError> =>
+  Effect.map(
+    part(options, shard, (driver) => driver.executeText(now, [], unbounded)),
+    ({ rows }) => rows[0]?.[0] ?? null
+  )
+
+/**
+ * Of the first shard that answers.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const anyMoment = (options: Options, { merge, shards }: Request): Effect.Effect<string | null, ShardError> => {
+  const { now } = merge
+  if (now === undefined) return Effect.succeed(null)
+  const [one, ...others] = shards.map((shard) => momentOn(options, shard, now))
+  if (one === undefined) throw new Error("a merge over no shards")
+  return others.reduce(
+    (before, next) => Effect.catchAll(before, (error) => (ShardCall.isUnavailable(error) ? next : Effect.fail(error))),
+    one
+  )
+}
+
+/** @since 0.1.0 @category models */
+export interface Sources {
+  readonly request: Request
+  readonly amounts: Page.Amounts
+  readonly now: string | null
+  readonly place: number
+  readonly rows: ReadonlyArray<TextRow>
+  readonly skip?: number
+  readonly step?: number
+}
+
+/** @since 0.1.0 @category functions */
+export const paramsOf = (
+  fragment: Fragment,
+  { amounts, now, place, request, rows, skip, step }: Sources
+): ReadonlyArray<unknown> =>
+  fragment.params.map((source) => {
+    switch (source._tag) {
+      case "Given":
+        return request.params[source.index - 1]
+      case "Depth":
+        return Page.depth(amounts)
+      case "Skip":
+        return skip ?? 0
+      case "Step":
+        return step ?? 1
+      case "Now":
+        return now
+      case "First":
+        return place === 0
+      case "Column":
+        return columnOf(rows, source)
+    }
+  })
+
+const columnOf = (
+  rows: ReadonlyArray<TextRow>,
+  { column, scan }: Extract<ParamSource, { readonly _tag: "Column" }>
+): TextRow => {
+  if (scan === undefined) return rows.map((row) => row[column] ?? null)
+  const tag = String(scan)
+  return rows.flatMap((row) => (row[0] === tag ? [row[column + 1] ?? null] : []))
+}
+
+/**
+ * The rows of one shard, in the form they came.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Given {
+  readonly shard: ShardId
+  readonly result: TextResult
+}
+
+/** @since 0.1.0 @category functions */
+export const texts = (
+  options: Options,
+  request: Request,
+  page: Bound
+): Effect.Effect<ReadonlyArray<Given>, ShardError> =>
+  Effect.forEach(request.shards, (shard, place) => textsOn(options, request, page, shard, place), {
+    concurrency: options.policy.concurrency
+  })
+
+/** @since 0.1.0 @category functions */
+export const textsOrMissing = (options: Options, request: Request, page: Bound) =>
+  Effect.map(
+    Effect.forEach(
+      request.shards,
+      (shard, place) => PartialRows.orMissing(shard, textsOn(options, request, page, shard, place)),
+      { concurrency: options.policy.concurrency }
+    ),
+    (answers) => ({ given: Array.getRights(answers), missing: Array.getLefts(answers) })
+  )
+
+const textsOn = (
+  options: Options,
+  { merge }: Request,
+  page: Bound,
+  shard: ShardId,
+  place: number
+): Effect.Effect<Given, ShardError> =>
+  Effect.map(
+    part(options, shard, (driver) =>
+      // Rows as they are make up the answer, which the program asked for; what is held beside it is bounded.
+      driver.executeText(
+        merge.statement.sql,
+        page.params(merge.statement, place),
+        merge.finish._tag === "Rows" ? unbounded : options.limits
+      )
+    ),
+    (result) => ({ shard, result })
+  )
+
+/**
+ * A stream that may begin anew takes a connection each time it does; another holds one from here on.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const pagesOf = (
+  { driver, home, policy }: Options,
+  shard: ShardId,
+  sql: string,
+  params: ReadonlyArray<unknown>
+): Effect.Effect<Stream.Stream<TextRow, ShardError>, ShardError, Scope.Scope> => {
+  const call: ShardCall.Call = { shard, policy, access: "read" }
+  if (home?.shard === shard)
+    return Effect.succeed(ShardCall.limitedStream(call, home.connection.streamText(sql, params)))
+  if (policy.retry !== undefined) {
+    const pages = Stream.unwrap(Effect.map(driver(shard), (opened) => opened.streamText(sql, params)))
+    return Effect.succeed(ShardCall.stream(call, pages))
+  }
+  const session = Effect.flatMap(driver(shard), (opened) => opened.reserve)
+  return Effect.map(ShardCall.limited(call, session), (held) =>
+    ShardCall.limitedStream(call, held.streamText(sql, params))
+  )
+}
+
+/**
+ * One step on one shard, under the policy.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const ask = <A>(
+  { driver, policy }: Options,
+  shard: ShardId,
+  use: (driver: ShardDriver) => Effect.Effect<A, ShardError>
+): Effect.Effect<A, ShardError> => ShardCall.run({ shard, policy, access: "read" }, Effect.flatMap(driver(shard), use))
+
+/** The same where the transaction's own writes have to be seen. */
+const part = <A>(
+  options: Options,
+  shard: ShardId,
+  use: (connection: ShardConnection) => Effect.Effect<A, ShardError>
+): Effect.Effect<A, ShardError> => {
+  const { home, policy } = options
+  return home?.shard === shard
+    ? ShardCall.limited({ shard, policy, access: "read" }, use(home.connection))
+    : ask(options, shard, use)
+}
+
+/** @since 0.1.0 @category functions */
+export const first = (shards: ReadonlyArray<ShardId>): ShardId => {
+  const [shard] = shards
+  if (shard === undefined) throw new Error("a merge over no shards")
+  return shard
+}

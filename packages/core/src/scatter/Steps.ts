@@ -1,0 +1,277 @@
+/**
+ * From the shards' rows to those of the answer, by the steps of `merge/`.
+ *
+ * Enters: the rows of each shard, or pages of them. Leaves: the answer's rows, at once or as a stream. Holds: what is kept
+ * in memory beside the answer is bounded by the limits; a stream asks only the shards without which it cannot go on.
+ *
+ * @since 0.1.0
+ */
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as Distinct from "../merge/Distinct.js"
+import * as Groups from "../merge/Groups.js"
+import * as KWayMerge from "../merge/KWayMerge.js"
+import * as Limit from "../merge/Limit.js"
+import { type MergeProblem, tooManyGroups } from "../merge/MergeProblem.js"
+import * as RowOrder from "../merge/RowOrder.js"
+import * as SortedGroups from "../merge/SortedGroups.js"
+import * as Top from "../merge/Top.js"
+import type { Finish, Fragment, Merge, Sorted, SortKey, TextRow } from "../plan/Merge.js"
+import * as Page from "../plan/Page.js"
+import type { ValueKind } from "../plan/ValueKind.js"
+import type { TextResult } from "../ShardConnection.js"
+import { MergeLimitExceeded, ownFailure, type ShardError, type StatementFailed } from "../ShardError.js"
+import { type Bound, type Given, type Options, pagesOf, type Request } from "./Parts.js"
+
+/**
+ * A finish that is done here.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Steps = Exclude<Finish, { readonly _tag: "Combine" }>
+
+/** @since 0.1.0 @category functions */
+export const finished = (
+  options: Options,
+  merge: Merge,
+  finish: Steps,
+  amounts: Page.Amounts,
+  given: ReadonlyArray<Given>
+): Effect.Effect<ReadonlyArray<TextRow>, ShardError> => {
+  const results = given.map(({ result }) => result)
+  const rows =
+    finish._tag === "Rows"
+      ? rowsOf(options, merge, finish, amounts, results)
+      : groupsOf(options, merge, finish, amounts, results)
+  return Either.isRight(rows) ? Effect.succeed(rows.right) : Effect.fail(problem(rows.left, finish))
+}
+
+const rowsOf = (
+  options: Options,
+  merge: Merge,
+  finish: Extract<Finish, { readonly _tag: "Rows" }>,
+  amounts: Page.Amounts,
+  results: ReadonlyArray<TextResult>
+): Either.Either<ReadonlyArray<TextRow>, MergeProblem> => {
+  const order = RowOrder.make(finish.order, merge.kinds)
+  const inputs = results.map((result) => result.rows)
+  // Without repeats and ties, no row after the page is looked at.
+  const isCut = finish.distinct === undefined && finish.page?.withTies !== true
+  const wanted = isCut ? (Page.depth(amounts) ?? Infinity) : Infinity
+  const rows = finish.order.length === 0 ? inputs.flat() : KWayMerge.mergeSorted(order, inputs, wanted)
+  return Either.map(
+    distinctOf(options, merge.kinds, finish, finish.order)?.filter(rows) ?? Either.right(rows),
+    limitOf(finish.page, amounts, order).take
+  )
+}
+
+const groupsOf = (
+  options: Options,
+  merge: Merge,
+  finish: Extract<Finish, { readonly _tag: "Groups" }>,
+  amounts: Page.Amounts,
+  results: ReadonlyArray<TextResult>
+): Either.Either<ReadonlyArray<TextRow>, MergeProblem> => {
+  const { rowsMax } = options.limits
+  if (results.some(({ truncated }) => truncated !== undefined)) return Either.left(tooManyGroups(rowsMax))
+  const { aggregates, keys } = finish
+  const groups = Groups.make({ aggregates, keys, kinds: merge.kinds, groupsMax: rowsMax })
+  for (const { rows } of results) {
+    const added = groups.add(rows)
+    if (Either.isLeft(added)) return Either.left(added.left)
+  }
+  return Either.map(groups.finish(), (rows) => {
+    const order = RowOrder.make(finish.order, finish.kinds)
+    const sorted = finish.order.length === 0 ? rows : RowOrder.sort(order, rows)
+    return limitOf(finish.page, amounts, order).take(sorted)
+  })
+}
+
+/**
+ * Rows that repeat each other, or groups, in an order in which they need not be held.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const sortedRows = (
+  options: Options,
+  request: Request,
+  page: Bound,
+  finish: Steps,
+  sorted: Sorted
+): Stream.Stream<TextRow, ShardError> =>
+  mergedRows(
+    options,
+    request,
+    page,
+    sorted.statement,
+    finish._tag === "Rows"
+      ? throughRows(options, sorted.kinds, finish, sorted.order, page.amounts)
+      : throughGroups(options, request.merge, finish, sorted, page.amounts)
+  )
+
+/** @since 0.1.0 @category functions */
+export const mergedRows = (
+  options: Options,
+  request: Request,
+  page: Bound,
+  statement: Fragment,
+  through: Through
+): Stream.Stream<TextRow, ShardError> =>
+  Stream.unwrapScoped(
+    // Connections one after another: whoever has that of a shard waits for those of later shards only.
+    Effect.map(
+      Effect.forEach(request.shards, (shard, place) =>
+        Effect.flatMap(pagesOf(options, shard, statement.sql, page.params(statement, place)), (pages) =>
+          // One page ahead of the one that is being merged.
+          Stream.toPull(Stream.bufferChunks(pages, { capacity: 1 }))
+        )
+      ),
+      (pulls) => throughPulls(through, pulls, request.merge.finish)
+    )
+  )
+
+type Pull = Effect.Effect<Chunk.Chunk<TextRow>, Option.Option<ShardError>>
+
+/** Merges pages as they come, and asks only the shards without which it cannot go on. */
+const throughPulls = (
+  through: Through,
+  pulls: ReadonlyArray<Pull>,
+  finish: Finish
+): Stream.Stream<TextRow, ShardError> => {
+  const merge = KWayMerge.make(through.order, pulls.length)
+  let ended = false
+  const feed = (index: number): Effect.Effect<void, Option.Option<ShardError>> =>
+    Effect.matchEffect(pulls[index]!, {
+      onSuccess: (rows) => Effect.sync(() => merge.push(index, Chunk.toReadonlyArray(rows))),
+      onFailure: (end) => (Option.isNone(end) ? Effect.sync(() => merge.end(index)) : Effect.fail(end))
+    })
+  const pull: Pull = Effect.suspend(() => {
+    if (ended || through.done()) return Effect.fail(Option.none())
+    const rows = merge.pull()
+    ended = merge.done()
+    const taken = through.take(rows)
+    const all = ended ? Either.flatMap(taken, (page) => Either.map(through.end(), (last) => [...page, ...last])) : taken
+    if (Either.isLeft(all)) return Effect.fail(Option.some(problem(all.left, finish)))
+    if (all.right.length > 0) return Effect.succeed(Chunk.unsafeFromArray([...all.right]))
+    if (ended) return Effect.fail(Option.none())
+    return Effect.zipRight(Effect.forEach(merge.wanting(), feed, { concurrency: "unbounded", discard: true }), pull)
+  })
+  return Stream.fromPull(Effect.succeed(pull) as Effect.Effect<Pull, never, Scope.Scope>)
+}
+
+/** What rows go through, one chunk after the other, once they are merged. */
+interface Through {
+  readonly order: RowOrder.RowOrder
+  readonly take: (rows: ReadonlyArray<TextRow>) => Either.Either<ReadonlyArray<TextRow>, MergeProblem>
+  /** What is left when all have gone through. */
+  readonly end: () => Either.Either<ReadonlyArray<TextRow>, MergeProblem>
+  readonly done: () => boolean
+}
+
+/** @since 0.1.0 @category functions */
+export const throughRows = (
+  options: Options,
+  kinds: ReadonlyArray<ValueKind>,
+  finish: Extract<Finish, { readonly _tag: "Rows" }>,
+  keys: ReadonlyArray<SortKey>,
+  amounts: Page.Amounts
+): Through => {
+  const order = RowOrder.make(keys, kinds)
+  // Ties are those of the program's own keys.
+  const limit = limitOf(finish.page, amounts, RowOrder.make(finish.order, kinds))
+  const distinct = distinctOf(options, kinds, finish, keys)
+  return {
+    order,
+    take: (rows) => Either.map(distinct?.filter(rows) ?? Either.right(rows), limit.take),
+    end: () => Either.right([]),
+    done: limit.done
+  }
+}
+
+const throughGroups = (
+  { limits: { rowsMax } }: Options,
+  { kinds }: Merge,
+  finish: Extract<Finish, { readonly _tag: "Groups" }>,
+  sorted: Sorted,
+  amounts: Page.Amounts
+): Through => {
+  const { aggregates, keys } = finish
+  const counted = sorted.order[keys.length]?.column
+  const groups = SortedGroups.make({ aggregates, keys, kinds, counted, valuesMax: rowsMax })
+  const order = RowOrder.make(sorted.order, sorted.kinds)
+  const final = RowOrder.make(finish.order, finish.kinds)
+  const limit = limitOf(finish.page, amounts, final)
+  if (isSortedAlready(finish)) {
+    return {
+      order,
+      take: (rows) => Either.map(groups.add(rows), limit.take),
+      end: () => Either.map(groups.finish(), limit.take),
+      done: limit.done
+    }
+  }
+  const top = Top.make({
+    order: final,
+    rowsMax: Page.depth(amounts) ?? undefined,
+    ties: finish.page?.withTies === true
+  })
+  const none: ReadonlyArray<TextRow> = []
+  return {
+    order,
+    take: (rows) => Either.map(groups.add(rows), (complete) => (top.add(complete), none)),
+    end: () => Either.map(groups.finish(), (last) => (top.add(last), limit.take(top.finish()))),
+    done: () => false
+  }
+}
+
+/**
+ * The order that the groups come in is the one they are asked for.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const isSortedAlready = ({ keys, order, sorted }: Extract<Finish, { readonly _tag: "Groups" }>): boolean =>
+  order.every(({ column, descending, nullsFirst }, index) => {
+    const key = sorted?.order[index]
+    return (
+      key !== undefined && key.column === keys[column] && key.descending === descending && key.nullsFirst === nullsFirst
+    )
+  })
+
+/** Rows in an order that keeps those together which repeat each other need not be remembered. */
+const distinctOf = (
+  { limits: { rowsMax } }: Options,
+  kinds: ReadonlyArray<ValueKind>,
+  { distinct }: Extract<Finish, { readonly _tag: "Rows" }>,
+  order: ReadonlyArray<SortKey>
+): Distinct.Distinct | undefined => {
+  if (distinct === undefined) return undefined
+  const end = order.findIndex(({ column }) => !distinct.includes(column))
+  const leading = end < 0 ? order : order.slice(0, end)
+  return distinct.every((column) => leading.some((key) => key.column === column))
+    ? Distinct.adjacent(distinct, kinds)
+    : Distinct.hashed(distinct, kinds, rowsMax)
+}
+
+const limitOf = (
+  page: Extract<Finish, { readonly _tag: "Rows" }>["page"],
+  { limit, offset }: Page.Amounts,
+  order: RowOrder.RowOrder
+): Limit.Limit => Limit.make({ offset, limit, ties: page?.withTies === true ? order : undefined })
+
+const problem = (found: MergeProblem, finish: Finish): MergeLimitExceeded | StatementFailed => {
+  switch (found._tag) {
+    case "TooManyGroups":
+      return new MergeLimitExceeded({
+        max: found.groupsMax,
+        what: finish._tag === "Rows" ? "distinct rows" : "groups"
+      })
+    case "OutOfRange":
+      return ownFailure({ shard: "(merged)", kind: "InvalidValue", code: "22003", reason: found.message })
+  }
+}
