@@ -169,7 +169,7 @@ describe("gathered rows", () => {
           _tag: "MergeLimitExceeded",
           what: "bytes to combine"
         })
-        const { one, router, sql } = yield* make({ mergeRowsMax: 14_000 })
+        const { one, router, sql } = yield* make({ mergeRowsMax: 60_000 })
         const pairs = "select count(*) from events a join notes b on a.other < b.event_id"
         expect(yield* Effect.flip(router.query(sql.unsafe(pairs)))).toMatchObject({
           _tag: "GatherLimitExceeded",

@@ -34,7 +34,7 @@ export const combined = (
   })
   const { crossed, gathered, staged, statement } = finish
   const isCostly = crossed && pairsIn(rows) > limits.rowsMax * pairsPerRow
-  const costly = new GatherLimitExceeded({ tables: gathered, max: limits.rowsMax * costPerRow, what: "cost" })
+  const costly = new GatherLimitExceeded({ tables: gathered, max: limits.rowsMax, what: "cost" })
   return ask(options, request.coordinator, (driver) => {
     const inline = Effect.suspend(() => {
       const { params, sql } = bind(statement)
@@ -74,14 +74,12 @@ const tooMuch = (
   return isOver("bytes", bytesMax) ? error("bytes", bytesMax) : undefined
 }
 
-/** Rows to compare pair by pair, a row that may be held: a few seconds of one PostgreSQL at the default. */
-const pairsPerRow = 25
-
 /**
- * Beyond it PostgreSQL is asked what the statement costs, with statistics and indexes. A lookup by index is about 8 of its
- * units, a pair compared about 0.01: at the default some ten seconds.
+ * Rows to compare pair by pair, a row that may be held: a few seconds of one PostgreSQL at the default. Beyond it
+ * PostgreSQL is asked what the statement costs, with statistics and indexes, and a unit a row that may be held is allowed:
+ * a lookup by index is about 8 of them, a pair compared about 0.01.
  */
-const costPerRow = 10
+const pairsPerRow = 25
 
 /** Of the two largest scans. */
 const pairsIn = (rows: ReadonlyArray<TextRow>): number => {
