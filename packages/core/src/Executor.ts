@@ -319,7 +319,8 @@ class ShardExecutor implements Executor {
         Stream.suspend(() => this.streamOne(this.inTurn()[0], once, sql, params))
       )
       if (transaction === undefined) return rows
-      return Stream.concat(Stream.drain(Stream.fromEffect(transaction.stillOpen)), rows)
+      const beside = Stream.tapError(rows, (error) => dooms(transaction, error))
+      return Stream.concat(Stream.drain(Stream.fromEffect(transaction.stillOpen)), beside)
     })
   }
 

@@ -182,6 +182,33 @@ describe("reads inside a transaction", () => {
   )
 
   it.scopedLive(
+    "that any shard could answer fail it, too, as rows or as a stream",
+    () =>
+      Effect.gen(function* () {
+        const { one, sql } = yield* make
+        const inside = (client: SqlClient, streamed: boolean) =>
+          Effect.gen(function* () {
+            const failing = client.unsafe("select 1 / 0 as none")
+            const first = yield* Effect.either(streamed ? Stream.runDrain(failing.stream) : Effect.asVoid(failing))
+            const second = yield* Effect.either(client.unsafe("select 1 as one"))
+            return [first, second].map((answer) => (Either.isLeft(answer) ? codeOf(answer.left) : "rows"))
+          })
+        for (const streamed of [false, true]) {
+          const seen = { one: [] as ReadonlyArray<unknown>, ours: [] as ReadonlyArray<unknown> }
+          yield* one.withTransaction(Effect.map(inside(one, streamed), (codes) => void (seen.one = codes)))
+          const ended = yield* Effect.either(
+            sql.withTransaction(Effect.map(inside(sql, streamed), (codes) => void (seen.ours = codes)))
+          )
+          expect(seen.ours).toEqual(seen.one)
+          expect(Either.isLeft(ended) && ended.left instanceof SqlError && ended.left.cause).toMatchObject({
+            _tag: "TransactionRolledBack"
+          })
+        }
+      }),
+    60_000
+  )
+
+  it.scopedLive(
     "are refused where they would not be those of one database: locks, time, settings of the session",
     () =>
       Effect.gen(function* () {
