@@ -119,7 +119,7 @@ const notingDriver = (driver: ShardDriver, shard: ShardId, { analyzing, notes, p
       const note: Note = { shard, sql, params, rows: rowsOf(value).length, millis }
       const explained =
         sql === planned
-          ? Effect.map(connection.executeText(analyzing(sql), params, unbounded), (result) => textOf(result))
+          ? Effect.map(connection.executeText(analyzing(sql), params, unbounded), textOf)
           : Effect.succeed(undefined)
       return Effect.map(explained, (plan) => {
         notes.push(plan === undefined ? note : { ...note, plan })

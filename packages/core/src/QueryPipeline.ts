@@ -393,7 +393,6 @@ const notPinned = (only: Bind.OnlyKey | undefined): ShardNotPinned =>
     operation: only === undefined ? "sql.reserve" : "sql.reserve (forKey limits statements, not connections)"
   })
 
-/** The tables that spread over shards; where each has one, all of them, for they must have the same. */
 const termsOf = ({ plan }: Routing, place: Place): Executor.Terms =>
   place.transaction === undefined ? place : { ...place, isTimeless: plan?.footprint.timed === false }
 
@@ -403,6 +402,7 @@ const rulesOn = (bound: Bind.BoundPlan): ReadonlyArray<ScatterRefused["rule"]> =
   return bound.merge.finish.gathered.length === 0 ? ["scatter", "combine"] : ["scatter", "combine", "gather"]
 }
 
+/** The tables that spread over shards; where each has one, all of them, for they must have the same. */
 const tablesToLimit = (reaches: ReadonlyArray<Bind.Reach>): ScatterRefused["tables"] => {
   const wide = reaches.filter(({ shards }) => shards.length !== 1)
   const found = new Map(

@@ -33,8 +33,7 @@ export const run = (
   operation: Operation
 ): Effect.Effect<any, ShardError> =>
   Effect.flatMap(Parts.bound(options, request, Parts.moment(options, request)), (page) => {
-    // Samples and page need a snapshot together, which the transaction's own session does not give.
-    const deep = options.home === undefined ? deepOf(request.merge, page.amounts) : undefined
+    const deep = deepOf(options, request.merge, page.amounts)
     return deep === undefined
       ? Effect.flatMap(Parts.texts(options, request, page), (given) =>
           answered(options, request, page, given, operation)
@@ -44,9 +43,16 @@ export const run = (
         )
   })
 
-/** A page so far down that it is worth knowing first where it begins on each shard. */
-const deepOf = ({ finish }: Merge, { limit, offset }: Page.Amounts): DeepStatements | undefined =>
-  finish._tag === "Rows" && offset >= DeepPage.offsetMin && limit !== 0 ? finish.deep : undefined
+/**
+ * A page so far down that it is worth knowing first where it begins on each shard. Samples and page need a snapshot
+ * together, which a transaction's own session does not give.
+ */
+const deepOf = (
+  { home }: Parts.Options,
+  { finish }: Merge,
+  { limit, offset }: Page.Amounts
+): DeepStatements | undefined =>
+  home === undefined && finish._tag === "Rows" && offset >= DeepPage.offsetMin && limit !== 0 ? finish.deep : undefined
 
 const deepTexts = (
   options: Parts.Options,
@@ -144,12 +150,7 @@ const answered = (
     sorted === undefined
       ? held
       : Effect.catchTag(held, "MergeLimitExceeded", () =>
-          Effect.scoped(
-            Effect.map(
-              Stream.runCollect(Steps.sortedRows(options, request, page, finish, sorted)),
-              Chunk.toReadonlyArray
-            )
-          )
+          Effect.map(Stream.runCollect(Steps.sortedRows(options, request, page, finish, sorted)), Chunk.toReadonlyArray)
         )
   return Effect.flatMap(rows, (all) =>
     Effect.map(options.driver(source.shard), (driver) =>
@@ -190,7 +191,7 @@ const streamedOf = (
   const { sorted } = finish
   if (finish._tag === "Groups" && (sorted === undefined || !Steps.isSortedAlready(finish))) return undefined
   if (sorted !== undefined) return (page) => Steps.sortedRows(options, request, page, finish, sorted)
-  if (finish._tag === "Groups" || (options.home === undefined && isDeepPage(request))) return undefined
+  if (finish._tag === "Groups" || isDeepPage(options, request)) return undefined
   return (page) =>
     Steps.mergedRows(
       options,
@@ -202,9 +203,9 @@ const streamedOf = (
 }
 
 /** Without a limit what follows the page may be all there is: that is read page by page. */
-const isDeepPage = ({ merge, params }: Parts.Request): boolean => {
+const isDeepPage = (options: Parts.Options, { merge, params }: Parts.Request): boolean => {
   const amounts = Page.amounts(merge.finish.page, params)
-  return amounts?.limit !== undefined && deepOf(merge, amounts) !== undefined
+  return amounts?.limit !== undefined && deepOf(options, merge, amounts) !== undefined
 }
 
 const projected = (merge: Merge, rows: ReadonlyArray<TextRow>): ReadonlyArray<TextRow> => {

@@ -122,14 +122,16 @@ export class StatementFailed extends Data.TaggedError("StatementFailed")<{
 }
 
 /**
- * What one PostgreSQL would have said, where the router finds it out by itself.
+ * A failure that no server reported: what one PostgreSQL would have said, or what a driver cannot send.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const ownFailure = (said: Pick<StatementFailed, "shard" | "kind" | "code" | "reason">): StatementFailed =>
+export const ownFailure = (
+  said: Pick<StatementFailed, "shard" | "kind" | "code" | "reason"> &
+    Partial<Pick<StatementFailed, "severity" | "cause">>
+): StatementFailed =>
   new StatementFailed({
-    ...said,
     severity: "ERROR",
     detail: undefined,
     hint: undefined,
@@ -140,7 +142,8 @@ export const ownFailure = (said: Pick<StatementFailed, "shard" | "kind" | "code"
     constraint: undefined,
     dataType: undefined,
     where: undefined,
-    cause: undefined
+    cause: undefined,
+    ...said
   })
 
 /**

@@ -8,7 +8,7 @@
  * @since 0.1.0
  */
 import type { StatementFailureKind } from "@shardlayer/core/ShardError"
-import { ShardUnavailable, StatementFailed } from "@shardlayer/core/ShardError"
+import { ownFailure, ShardUnavailable, StatementFailed } from "@shardlayer/core/ShardError"
 import type * as Pg from "pg"
 
 /**
@@ -40,23 +40,7 @@ const isServerError = (error: unknown): error is Pg.DatabaseError =>
  * @category constructors
  */
 export const fromValue = (shard: string, error: unknown): StatementFailed =>
-  new StatementFailed({
-    shard,
-    kind: "InvalidValue",
-    code: "",
-    reason: reasonOf(error),
-    severity: undefined,
-    detail: undefined,
-    hint: undefined,
-    position: undefined,
-    schema: undefined,
-    table: undefined,
-    column: undefined,
-    constraint: undefined,
-    dataType: undefined,
-    where: undefined,
-    cause: error
-  })
+  ownFailure({ shard, kind: "InvalidValue", code: "", reason: reasonOf(error), severity: undefined, cause: error })
 
 const failed = (shard: string, error: Pg.DatabaseError, code: string): StatementFailed =>
   new StatementFailed({

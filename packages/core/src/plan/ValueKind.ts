@@ -37,9 +37,16 @@ export type ValueKind =
   | { readonly _tag: "Same" }
   | { readonly _tag: "Opaque" }
 
-/** @since 0.1.0 @category guards */
-export const isOrdered = (kind: ValueKind): boolean => {
-  switch (kind._tag) {
+/**
+ * A column of no kind has no order, and no identity.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isOrdered = (kind: ValueKind | undefined): boolean => {
+  switch (kind?._tag) {
+    case undefined:
+      return false
     case "Text":
     case "Char":
       return kind.bytewise
@@ -67,4 +74,4 @@ export const isOrdered = (kind: ValueKind): boolean => {
  * @since 0.1.0
  * @category guards
  */
-export const hasIdentity = (kind: ValueKind): boolean => kind._tag !== "Opaque"
+export const hasIdentity = (kind: ValueKind | undefined): boolean => kind !== undefined && kind._tag !== "Opaque"

@@ -9,6 +9,7 @@
 import type { Access, PinnedPlan, PinnedWrite } from "@shardlayer/core/plan/Plan"
 import type { ShardId } from "@shardlayer/core/topology/ShardId"
 import type { Parsed } from "../Parser.js"
+import { quoted } from "../rewrite/Deparse.js"
 import { draft, type Draft, toError } from "../Refusal.js"
 import type { Finding } from "./Finding.js"
 import type { Findings } from "./Writes.js"
@@ -99,5 +100,3 @@ const checkText = (text: string, alias: string, columns: ReadonlyArray<string>):
   const written = `${text}\nRETURNING ${returned.join(", ")}\n`
   return `WITH shardlayer_written AS (${written}) SELECT ${names.join(", ")} FROM shardlayer_written`
 }
-
-const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`

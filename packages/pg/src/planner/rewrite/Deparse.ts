@@ -24,6 +24,14 @@ export const deparse = (parser: Parser, tree: Node): string => {
   return isText(parser, careful, tree) ? careful : refuse(draft("SL1103", {}, undefined))
 }
 
+/**
+ * A name as it stands in a text.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
+
 const isText = (parser: Parser, sql: string, tree: Node): boolean => {
   const again = parser.parse(sql)
   return (

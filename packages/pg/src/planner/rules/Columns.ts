@@ -92,25 +92,46 @@ const isConnected = (context: Context, level: Level): boolean => {
     const [one, other] = [groups.get(left), groups.get(right)]
     for (const [relation, group] of groups) if (group === other && one !== undefined) groups.set(relation, one)
   }
-  const join = (condition: Node | undefined) => {
-    for (const part of condition === undefined ? [] : conjuncts(condition)) {
-      const equality = Ast.as("A_Expr", part)
-      if (equality?.kind !== "AEXPR_OP" || Ast.names(equality.name).at(-1) !== "=") continue
-      const [left, right] = [equality.lexpr, equality.rexpr].map((side) =>
-        side === undefined ? undefined : onlyRelation(context, level, side)
-      )
-      if (left !== undefined && right !== undefined) unite(left, right)
-    }
+  for (const condition of conditionsOf(level)) {
+    const [left, right] = sidesOf(condition).map((side) => onlyRelation(context, level, side))
+    if (left !== undefined && right !== undefined) unite(left, right)
   }
-  join(level.select.whereClause)
   let merged = false
   Tree.visit(level.select.fromClause, (node) => {
     if (Ast.as("RangeSubselect", node) !== undefined) return false
     const both = Ast.as("JoinExpr", node)
     // USING joins all that it stands between by equality.
     if (both?.isNatural === true || (both?.usingClause ?? []).length > 0) merged = true
-    join(both?.quals)
     return true
   })
   return merged || new Set(groups.values()).size <= 1
+}
+
+/**
+ * What all must hold, in WHERE and in the conditions of the level's joins. Joins of a subquery in these are its own.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const conditionsOf = ({ select }: Level): ReadonlyArray<Node> => {
+  const all = [select.whereClause]
+  Tree.visit(select.fromClause, (node) => {
+    if (Ast.as("RangeSubselect", node) !== undefined || Ast.as("SubLink", node) !== undefined) return false
+    all.push(Ast.as("JoinExpr", node)?.quals)
+    return true
+  })
+  return all.flatMap((condition) => (condition === undefined ? [] : conjuncts(condition)))
+}
+
+/**
+ * Both sides of an equality; none of anything else.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const sidesOf = (condition: Node): ReadonlyArray<Node> => {
+  const equality = Ast.as("A_Expr", condition)
+  if (equality?.kind !== "AEXPR_OP" || Ast.names(equality.name).at(-1) !== "=") return []
+  const { lexpr, rexpr } = equality
+  return lexpr === undefined || rexpr === undefined ? [] : [lexpr, rexpr]
 }

@@ -6,6 +6,7 @@
  *
  * @since 0.1.0
  */
+import type { RangeVar } from "libpg-query"
 import type { Column } from "../Catalog.js"
 import type { ColumnId, RelationId } from "../analysis/Model.js"
 import type { Level, Range } from "../analysis/Walk.js"
@@ -13,6 +14,7 @@ import type { Context } from "../strategies/Context.js"
 
 /** @since 0.1.0 @category models */
 export interface Keyed {
+  readonly node: RangeVar
   readonly range: Extract<Range, { readonly _tag: "Table" }>
   /** By the table's own names. */
   readonly columns: ReadonlyArray<Column>
@@ -29,13 +31,15 @@ export const keyed = ({ study }: Pick<Context, "study">, level: Level): Readonly
   const grouped = [...level.groupColumns].map((id) => study.builder.column(id))
   const namesOf = (relation: RelationId) =>
     new Set(grouped.flatMap((column) => (column.relation === relation ? [column.name] : [])))
-  return [...study.ranges.values()].flatMap((range): ReadonlyArray<Keyed> => {
+  return [...study.ranges].flatMap(([node, range]): ReadonlyArray<Keyed> => {
     if (range._tag !== "Table") return []
     const names = namesOf(range.relation)
     const { columns = [], indexes = [] } = range.named.relation ?? {}
     const key = indexes.find(({ primary }) => primary)?.columns
     if (key === undefined || names.size === 0 || !key.every((name) => name !== null && names.has(name))) return []
-    return [{ range, columns: columns.filter(({ base, name }) => !names.has(name) && !withoutEquality.has(base)) }]
+    return [
+      { node, range, columns: columns.filter(({ base, name }) => !names.has(name) && !withoutEquality.has(base)) }
+    ]
   })
 }
 

@@ -9,17 +9,17 @@
  */
 import type { Node } from "libpg-query"
 import * as Ast from "../Ast.js"
-import { conjuncts } from "../analysis/Condition.js"
 import type { ColumnId, RelationId } from "../analysis/Model.js"
 import type { Level } from "../analysis/Walk.js"
 import { columnOf, type Context } from "../strategies/Context.js"
 import * as Tree from "../rewrite/Tree.js"
+import * as Columns from "./Columns.js"
 
 /** @since 0.1.0 @category getters */
 export const lookups = (context: Context): ReadonlyMap<RelationId, ReadonlySet<string>> => {
   const found = new Map<RelationId, Set<string>>()
   for (const level of context.study.levels.values()) {
-    for (const condition of conditionsOf(level)) {
+    for (const condition of Columns.conditionsOf(level)) {
       for (const column of lookedUp(context, level, condition)) {
         const { family, name, relation } = context.study.builder.column(column)
         if (family !== undefined) found.set(relation, (found.get(relation) ?? new Set()).add(name))
@@ -29,24 +29,11 @@ export const lookups = (context: Context): ReadonlyMap<RelationId, ReadonlySet<s
   return found
 }
 
-/** What all must hold, in WHERE and in the conditions of its joins. */
-const conditionsOf = (level: Level): ReadonlyArray<Node> => {
-  const all = [level.select.whereClause]
-  Tree.visit(level.select.fromClause, (node) => {
-    if (Ast.as("RangeSubselect", node) !== undefined || Ast.as("SubLink", node) !== undefined) return false
-    all.push(Ast.as("JoinExpr", node)?.quals)
-    return true
-  })
-  return all.flatMap((condition) => (condition === undefined ? [] : conjuncts(condition)))
-}
-
 const lookedUp = (context: Context, level: Level, condition: Node): ReadonlyArray<ColumnId> => {
-  const equality = Ast.as("A_Expr", condition)
-  if (equality?.kind !== "AEXPR_OP" || Ast.names(equality.name).at(-1) !== "=") return []
-  const sides = [equality.lexpr, equality.rexpr]
+  const sides = Columns.sidesOf(condition)
   return sides.flatMap((side, index) => {
     const other = sides[1 - index]
-    const own = side === undefined ? undefined : columnOf(context, level, side)
+    const own = columnOf(context, level, side)
     return own?.block === level.block && other !== undefined && isOuter(context, level, other) ? [own.column] : []
   })
 }

@@ -11,6 +11,7 @@ import type { Collation } from "../analysis/Model.js"
 import { draft } from "../Refusal.js"
 import { refuse } from "../SchemaView.js"
 import type { OwnParams } from "../rewrite/Fragments.js"
+import { quoted } from "../rewrite/Deparse.js"
 import * as Tree from "../rewrite/Tree.js"
 import { isCollatable, type TypeRef } from "../Types.js"
 
@@ -82,7 +83,7 @@ export const stagedName = (scan: number): string => `shardlayer_scan_${scan}`
 
 /** @since 0.1.0 @category getters */
 export const index = (scan: number, column: string): string =>
-  `CREATE INDEX ON ${temporary}.${stagedName(scan)} ("${column.replaceAll('"', '""')}")`
+  `CREATE INDEX ON ${temporary}.${stagedName(scan)} (${quoted(column)})`
 
 /**
  * Of which scan a relation is the temporary table.

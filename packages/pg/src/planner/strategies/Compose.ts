@@ -323,11 +323,7 @@ const withDependents = (
   const level = context.study.levels.get(select)
   const keyed = level === undefined ? [] : Dependents.keyed(context, level)
   if (keyed.length === 0) return undefined
-  const ranges = [...context.study.ranges].flatMap(([node, range]) => {
-    const found = keyed.find((known) => known.range === range)
-    return found === undefined ? [] : [{ node, ...found }]
-  })
-  const dependent = ranges.flatMap(({ columns, node }) =>
+  const dependent = keyed.flatMap(({ columns, node }) =>
     columns
       .filter(({ name }) => Columns.isWanted(wanted, name))
       .map(({ name }) => Tree.column(node.alias?.aliasname ?? node.relname ?? "", name))

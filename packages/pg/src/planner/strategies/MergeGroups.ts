@@ -95,7 +95,7 @@ const sortable = (
   const isCut = isByKey && counted.length === 0 && finish.page?.limit !== undefined && !finish.page.withTies
   const own = Fragments.ownParams()
   const sort = { order, columns, kinds, own, paging: undefined }
-  if (!isCut || keys.length === 0 || !keys.every((key) => isOrdered(kinds[key]))) {
+  if (!isCut || keys.length === 0 || !keys.every((key) => ValueKind.isOrdered(kinds[key]))) {
     return { finish: { ...finish, sorted: columns.length === 0 ? undefined : sortedOf(context, split, sort) }, outputs }
   }
   const sorted = sortedOf(context, split, { ...sort, paging: Pages.pagingOf(select) })
@@ -104,8 +104,6 @@ const sortable = (
   const whole = sorted.order.map((key) => ({ ...key, column: keys.indexOf(key.column) }))
   return { statement: sorted.statement, finish: { ...finish, order: whole, sorted }, outputs }
 }
-
-const isOrdered = (kind: ValueKind.ValueKind | undefined): boolean => kind !== undefined && ValueKind.isOrdered(kind)
 
 const splitting = <A>(split: () => A | undefined): A | undefined => {
   try {
@@ -457,7 +455,7 @@ const inSteps = (
   const paging = Pages.pagingOf(select)
   if (paging._tag === "Computed") return "LIMIT or OFFSET is computed"
   const keys = upper.keys.flatMap((key, index) => (key.role === "argument" ? [] : [index]))
-  if (!keys.every((key) => hasIdentity(kinds[key])))
+  if (!keys.every((key) => ValueKind.hasIdentity(kinds[key])))
     return "which keys of GROUP BY are equal is PostgreSQL's own, by their type"
   const aggregates: Array<Aggregate> = []
   const found = new Map<number, number>()
@@ -494,8 +492,7 @@ const inSteps = (
     if (column === undefined || direction === undefined)
       return "ORDER BY is more than a key or an aggregate that is added up here"
     const kind = resultKinds(keys, aggregates, kinds)[column]
-    if (kind === undefined || !ValueKind.isOrdered(kind))
-      return "the order of ORDER BY is PostgreSQL's own, by its type or collation"
+    if (!ValueKind.isOrdered(kind)) return "the order of ORDER BY is PostgreSQL's own, by its type or collation"
     order.push({ column, ...direction })
   }
   const page = paging._tag === "Page" ? paging.page : undefined
@@ -514,9 +511,6 @@ const inSteps = (
   }
 }
 
-const hasIdentity = (kind: ValueKind.ValueKind | undefined): boolean =>
-  kind !== undefined && ValueKind.hasIdentity(kind)
-
 const aggregateOf = (
   upper: Upper,
   marker: Marker | undefined,
@@ -527,7 +521,7 @@ const aggregateOf = (
     case undefined:
       return undefined
     case "Distinct":
-      return marker.counted !== undefined && hasIdentity(kinds[marker.counted])
+      return marker.counted !== undefined && ValueKind.hasIdentity(kinds[marker.counted])
         ? { _tag: "Distinct", column: marker.counted }
         : undefined
     case "Average": {
@@ -555,7 +549,7 @@ const isMergeable = (
       return kind?._tag === "Integer" || kind?._tag === "Numeric" || kind?._tag === "Float"
     case "Min":
     case "Max":
-      return kind !== undefined && ValueKind.isOrdered(kind)
+      return ValueKind.isOrdered(kind)
     case "BoolAnd":
     case "BoolOr":
       return kind?._tag === "Bool"

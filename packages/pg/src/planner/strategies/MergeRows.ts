@@ -75,10 +75,10 @@ const notMerged = (
   if (paging._tag === "Computed") return "LIMIT or OFFSET is computed"
   if (order.length < sorts.length) return "ORDER BY uses an operator"
   const named = (column: number) => context.columns[column]?.name ?? "an expression of ORDER BY"
-  const unordered = order.find(({ column }) => !isKind(kinds[column], ValueKind.isOrdered))
+  const unordered = order.find(({ column }) => !ValueKind.isOrdered(kinds[column]))
   if (unordered !== undefined)
     return `the order of ${named(unordered.column)} is PostgreSQL's own, by its type or collation`
-  const unknown = unique?.find((column) => !isKind(kinds[column], ValueKind.hasIdentity))
+  const unknown = unique?.find((column) => !ValueKind.hasIdentity(kinds[column]))
   return unknown === undefined
     ? undefined
     : `which values of ${named(unknown)} are equal is PostgreSQL's own, by their type`
@@ -197,9 +197,6 @@ const partsOf = (context: Context, level: Level, distinct: boolean, limited: Lim
   }
   return { split, sorts, unique, paging, page }
 }
-
-const isKind = (kind: ValueKind.ValueKind | undefined, test: (kind: ValueKind.ValueKind) => boolean): boolean =>
-  kind !== undefined && test(kind)
 
 const distinctOn = (select: SelectStmt): ReadonlyArray<Node> =>
   (select.distinctClause ?? []).filter((node) => Object.keys(node).length > 0)

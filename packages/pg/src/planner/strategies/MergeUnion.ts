@@ -57,14 +57,10 @@ export const mergeUnion = (context: Context, select: SelectStmt, params: ParamTy
     const direction = SortKeys.directionOf(sort)
     return column === undefined || direction === undefined ? undefined : { column, ...direction }
   })
-  const isKnown = (column: number, test: (kind: ValueKind.ValueKind) => boolean): boolean => {
-    const kind = kinds[column]
-    return kind !== undefined && test(kind)
-  }
-  const known = order.flatMap((key) => (key !== undefined && isKnown(key.column, ValueKind.isOrdered) ? [key] : []))
+  const known = order.flatMap((key) => (key !== undefined && ValueKind.isOrdered(kinds[key.column]) ? [key] : []))
   if (known.length < order.length || commonCollation(context) === undefined) return undefined
   const columns = kinds.map((_, index) => index)
-  if (!all && !columns.every((column) => isKnown(column, ValueKind.hasIdentity))) return undefined
+  if (!all && !columns.every((column) => ValueKind.hasIdentity(kinds[column]))) return undefined
   return {
     statement,
     kinds,
