@@ -189,9 +189,12 @@ describe("reads inside a transaction", () => {
         const inside = (client: SqlClient, streamed: boolean) =>
           Effect.gen(function* () {
             const failing = client.unsafe("select 1 / 0 as none")
-            const first = yield* Effect.either(streamed ? Stream.runDrain(failing.stream) : Effect.asVoid(failing))
+            const run: Effect.Effect<unknown, SqlError> = streamed ? Stream.runDrain(failing.stream) : failing
+            const first = yield* Effect.either(run)
             const second = yield* Effect.either(client.unsafe("select 1 as one"))
-            return [first, second].map((answer) => (Either.isLeft(answer) ? codeOf(answer.left) : "rows"))
+            const code = (answer: Either.Either<unknown, SqlError>) =>
+              Either.isLeft(answer) ? codeOf(answer.left) : "rows"
+            return [code(first), code(second)]
           })
         for (const streamed of [false, true]) {
           const seen = { one: [] as ReadonlyArray<unknown>, ours: [] as ReadonlyArray<unknown> }
