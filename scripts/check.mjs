@@ -8,9 +8,8 @@ import { availableParallelism } from "node:os"
 
 /** Longest first, so that the short ones fill the gaps. */
 const checks = [
-  { name: "effect", says: "Effect diagnostics", script: "check:effect" },
+  { name: "types", says: "types of sources and tests, Effect diagnostics", script: "check:types" },
   { name: "tests", says: "unit and golden tests", script: "check:tests" },
-  { name: "types", says: "types of sources and tests", script: "check:types" },
   { name: "build", says: "types of each package alone", script: "build" },
   { name: "boundaries", says: "import boundaries and cycles", script: "check:boundaries" },
   { name: "docs", says: "links and generated pages", script: "check:docs" },
