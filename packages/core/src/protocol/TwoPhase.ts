@@ -98,26 +98,9 @@ export const next = (state: State, event: Event): Step => {
     case "Preparing":
       return onPrepare(state, event)
     case "Deciding":
-      switch (event._tag) {
-        case "Done":
-          return finishing("committed", state.prepared)
-        case "Refused":
-          return finishing("rolledBack", state.prepared)
-        case "Lost":
-          return { state: { ...state, _tag: "Asking" }, commands: [{ _tag: "AskOutcome", shard: state.decider }] }
-        case "Outcome":
-          return unexpected(state, event)
-      }
+      return onDecide(state, event)
     case "Asking":
-      switch (event._tag) {
-        case "Outcome":
-          return finishing(event.outcome, state.prepared)
-        case "Lost":
-          return ended({ _tag: "Unknown", pending: state.prepared })
-        case "Done":
-        case "Refused":
-          return unexpected(state, event)
-      }
+      return onAnswer(state, event)
     case "Finishing":
       return onFinish(state, event)
     case "Ended":
@@ -139,6 +122,31 @@ const onPrepare = (state: Extract<State, { readonly _tag: "Preparing" }>, event:
   // The decider first of all: with it goes the last chance of a decision.
   const { commands, state: undoing } = finishing("rolledBack", prepared)
   return { state: undoing, commands: [{ _tag: "Rollback", shard: decider }, ...commands] }
+}
+
+const onDecide = (state: Extract<State, { readonly _tag: "Deciding" }>, event: Event): Step => {
+  switch (event._tag) {
+    case "Done":
+      return finishing("committed", state.prepared)
+    case "Refused":
+      return finishing("rolledBack", state.prepared)
+    case "Lost":
+      return { state: { ...state, _tag: "Asking" }, commands: [{ _tag: "AskOutcome", shard: state.decider }] }
+    case "Outcome":
+      return unexpected(state, event)
+  }
+}
+
+const onAnswer = (state: Extract<State, { readonly _tag: "Asking" }>, event: Event): Step => {
+  switch (event._tag) {
+    case "Outcome":
+      return finishing(event.outcome, state.prepared)
+    case "Lost":
+      return ended({ _tag: "Unknown", pending: state.prepared })
+    case "Done":
+    case "Refused":
+      return unexpected(state, event)
+  }
 }
 
 const finishing = (outcome: Outcome, prepared: ReadonlyArray<ShardId>): Step =>
