@@ -18,7 +18,7 @@ export interface DialectService {
   readonly spanAttributes: ReadonlyArray<readonly [string, unknown]>
   /** A statement that runs `sql` and gives, in place of its rows, the lines of the server's own account of it. */
   readonly analyzing: (sql: string, format: Format) => string
-  /** Makes our own tables on the meta database; safe to run again, and by several processes at once. */
+  /** Makes our own tables on the meta database and on every shard; safe to run again, and by several processes at once. */
   readonly install: Effect.Effect<void, ShardError>
 }
 

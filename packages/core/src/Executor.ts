@@ -2,8 +2,8 @@
  * Runs bound plans: structured, bounded, first failure interrupts the siblings.
  *
  * Enters: a `BoundPlan`, the transaction of the fiber if there is one, the policy in force, text and params. Leaves: rows
- * in the form the operation asks for. Holds: inside a transaction only its one participant is touched; several shards
- * are never written; what the policy says is said of each shard by itself.
+ * in the form the operation asks for. Holds: inside a transaction its participants are read and written in their
+ * sessions; one statement never writes several shards; what the policy says is said of each shard by itself.
  *
  * @since 0.1.0
  */
@@ -182,12 +182,17 @@ class ShardExecutor implements Executor {
       limits,
       ...(transaction === undefined || shard === undefined
         ? {}
-        : { home: { shard, connection: transaction.connectionFor(shard) } })
+        : {
+            home: {
+              shard,
+              connection: (of) => (transaction.participates(of) ? transaction.connectionFor(of) : undefined)
+            }
+          })
     }
   }
 
   /**
-   * A read that several shards answer, or another one than the transaction's. On its own shard it runs in the
+   * A read that several shards answer, or one that takes no part in the transaction. On participants it runs in the
    * transaction, which sees what that has written; elsewhere that has written nothing, and it runs beside it, as each
    * statement of READ COMMITTED sees what is committed then. If it fails, so has the transaction.
    */
@@ -325,8 +330,8 @@ class ShardExecutor implements Executor {
   }
 
   /**
-   * What a PostgreSQL must finish goes round among the shards that it concerns; not to that of the transaction, whose
-   * connection may be all that it has.
+   * What a PostgreSQL must finish goes round among the shards that it concerns; if others are left not to a participant
+   * of the transaction, whose connection may be all that it has.
    */
   private requestOf(
     { merge, shards }: Extract<BoundPlan, { readonly _tag: "Merged" }>,
@@ -334,8 +339,8 @@ class ShardExecutor implements Executor {
     sql: string,
     params: ReadonlyArray<unknown>
   ): Parts.Request {
-    const home = transaction?.shard()
-    const free = home === undefined ? shards : shards.filter((shard) => shard !== home)
+    const others = transaction === undefined ? shards : shards.filter((shard) => !transaction.participates(shard))
+    const free = others.length === 0 ? shards : others
     const coordinator = free[this.turn++ % free.length]
     if (coordinator === undefined) throw new Error("a merge over no shards")
     return { merge, shards, coordinator, sql, params }
@@ -389,18 +394,16 @@ class ShardExecutor implements Executor {
 
 const known = ({ policy, transaction }: Terms, access: Known["access"]): Known => ({ policy, transaction, access })
 
-/** A part of a read: in the transaction on its own shard alone. */
+/** A part of a read: in the transaction on its participants alone. */
 const partOf = ({ policy, transaction }: Terms, shard: ShardId): Known => ({
   policy,
-  transaction: transaction?.shard() === shard ? transaction : undefined,
+  transaction: transaction?.participates(shard) === true ? transaction : undefined,
   access: "read"
 })
 
-/** The transaction holds to another shard already. */
-const isElsewhere = (transaction: Level, shard: ShardId): boolean => {
-  const home = transaction.shard()
-  return home !== undefined && home !== shard
-}
+/** The transaction has begun, and not there. */
+const isElsewhere = (transaction: Level, shard: ShardId): boolean =>
+  transaction.shard() !== undefined && !transaction.participates(shard)
 
 /** A merge takes the time from the transaction's own session, where there is one. */
 const timelessly = (terms: Terms, { now }: Merge): Terms => ({

@@ -1,5 +1,5 @@
 /**
- * Transactions that hold to one shard, for the client of a shard and for the routed client alike.
+ * Transactions and their nested levels, for the client of a shard and for the routed client alike.
  *
  * Enters: how to reserve a session. Leaves: `withTransaction`. Holds:
  * - a client finds its own transaction in the context and nobody else's, however the transactions of clients nest;
@@ -7,8 +7,8 @@
  *   an open one, so that its ROLLBACK takes back its own statements and no others;
  * - after its end a transaction refuses use; a COMMIT that fails is a typed error; nothing waits without a bound.
  *
- * A level begins when it is first used: BEGIN and the SAVEPOINTs of the levels around it are sent then (`eager`: BEGIN
- * at once). The tag in the context is that of `@effect/sql`, because `SqlResolver` carries it along.
+ * A level begins on a shard when it first uses it: BEGIN and the SAVEPOINTs of the levels around it are sent then
+ * (`eager`: BEGIN at once). A shard that has one is a participant; how several are committed is said by `commitAll`. The tag in the context is that of `@effect/sql`, because `SqlResolver` carries it along.
  *
  * @since 0.1.0
  */
@@ -24,6 +24,7 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
+import type * as DistributedCommit from "./DistributedCommit.js"
 import type { ShardConnection, ShardSession } from "./ShardConnection.js"
 import {
   AcquireTimeout,
@@ -43,13 +44,15 @@ import type { ShardId } from "./topology/ShardId.js"
 export interface Options {
   /** Whose transactions these are. */
   readonly owner: object
-  /** Called once a transaction: at once when `eager`, else with the shard of the first statement. */
+  /** Called once a participant: at once when `eager`, else with the shard of its first statement. */
   readonly reserve: (shard: ShardId | undefined) => Effect.Effect<ShardSession, ShardError, Scope.Scope>
   readonly eager: boolean
   /** `BEGIN` by default. */
   readonly begin?: string | undefined
   /** How long a level waits for a nested transaction beside it; 30,000. */
   readonly waitTimeoutMillis?: number | undefined
+  /** Commits several participants; without it there is one at most. */
+  readonly commitAll?: DistributedCommit.Commit | undefined
   readonly spanAttributes: ReadonlyArray<readonly [string, unknown]>
   readonly mapError: (error: ShardError) => SqlError
 }
@@ -61,11 +64,12 @@ export interface Options {
  * @category models
  */
 export interface Level {
-  /** The shard the transaction holds to; undefined before its first statement. */
+  /** The first participant; undefined before the first statement. */
   readonly shard: () => ShardId | undefined
+  readonly participates: (shard: ShardId) => boolean
   /**
-   * Statements of this level. Each fails with `TransactionEnded` after the end and with `CrossShardTransaction` on
-   * another shard than the first.
+   * Statements of this level. Each fails with `TransactionEnded` after the end, and with `CrossShardTransaction` where
+   * another shard may not join.
    */
   readonly connectionFor: (shard: ShardId | undefined) => ShardConnection
   /** The session's state was changed for good: nobody else gets its connection after this transaction. */
@@ -195,7 +199,7 @@ const refused = Effect.fail(
   })
 )
 
-/** What the levels of one transaction share. */
+/** What the levels of one transaction share on one shard. */
 interface Participant {
   readonly shard: ShardId | undefined
   readonly session: ShardSession
@@ -205,8 +209,8 @@ interface Participant {
 class TransactionLevel implements Level {
   private readonly root: TransactionLevel
   private readonly savepoint: string
-  /** BEGIN, or the SAVEPOINT, was sent. */
-  private begun = false
+  /** Where BEGIN, or the SAVEPOINT, was sent. */
+  private readonly begun = new Set<Participant>()
   private ended = false
   private nested: TransactionLevel | undefined
   private doomed = false
@@ -215,7 +219,7 @@ class TransactionLevel implements Level {
   // Of the root only.
   private readonly after = new Set<Effect.Effect<void>>()
   private readonly committed = new Set<Effect.Effect<void>>()
-  private participant: Participant | undefined
+  private readonly participants = new Map<ShardId | undefined, Participant>()
   private savepoints = 0
   private unsettled = false
   /** A savepoint could not be rolled back: committing would keep what was to be undone. */
@@ -230,7 +234,12 @@ class TransactionLevel implements Level {
     this.savepoint = `shardlayer_${++this.root.savepoints}`
   }
 
-  readonly shard = (): ShardId | undefined => this.root.participant?.shard
+  readonly shard = (): ShardId | undefined => {
+    const [first] = this.root.participants.keys()
+    return first
+  }
+
+  readonly participates = (shard: ShardId): boolean => this.root.participants.has(shard)
 
   connectionFor(shard: ShardId | undefined): ShardConnection {
     return {
@@ -247,7 +256,7 @@ class TransactionLevel implements Level {
 
   readonly taint: Effect.Effect<void> = Effect.suspend(() => {
     this.root.unsettled = true
-    return this.root.participant?.session.taint ?? Effect.void
+    return onEach(this.root.participants.values(), ({ session }) => session.taint)
   })
 
   readonly unsettle: Effect.Effect<void> = Effect.sync(() => {
@@ -301,36 +310,26 @@ class TransactionLevel implements Level {
       const nested = this.nested
       this.ended = true
       for (const wake of this.waiting) wake()
-      const participant = this.root.participant
+      const undone = this.doomed && Exit.isSuccess(exit) ? Effect.fail(this.undone) : Effect.void
       const ending =
-        !this.begun || participant === undefined
-          ? this.doomed && Exit.isSuccess(exit)
-            ? Effect.fail(this.undone)
-            : Effect.void
-          : Exit.isFailure(exit)
-            ? this.undo(participant)
-            : Effect.zipRight(this.undoUnfinished(nested, participant), this.keep(participant))
+        this.begun.size === 0
+          ? undone
+          : Exit.isFailure(exit) || this.doomed
+            ? Effect.zipRight(this.undo, undone)
+            : Effect.zipRight(undoUnfinished(nested), this.keep)
       return Effect.ensuring(
         ending,
-        this.outer === undefined ? this.close(participant, exit) : Effect.sync(() => this.outer?.unnest(this))
+        this.outer === undefined ? this.close(exit) : Effect.sync(() => this.outer?.unnest(this))
       )
     })
   }
 
-  /** Gives the connection back, then does what waited for the end. */
-  private close(participant: Participant | undefined, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
+  /** Gives the connections back, then does what waited for the end. */
+  private close(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
     return Effect.zipRight(
-      participant === undefined ? Effect.void : Scope.close(participant.scope, exit),
+      onEach(this.participants.values(), ({ scope }) => Scope.close(scope, exit)),
       Effect.forEach(this.after, (effect) => effect, { discard: true })
     )
-  }
-
-  /** A nested transaction that a fiber carried past the end of this one never finished: it did not happen. */
-  private undoUnfinished(
-    nested: TransactionLevel | undefined,
-    { session }: Participant
-  ): Effect.Effect<void, ShardError> {
-    return nested?.begun === true ? session.control(`ROLLBACK TO SAVEPOINT ${nested.savepoint}`) : Effect.void
   }
 
   /** What is said of a level that was to be kept and could not be. */
@@ -339,26 +338,44 @@ class TransactionLevel implements Level {
     return this.outer === undefined ? new TransactionRolledBack({ shard: shard ?? "(several)" }) : aborted(shard)
   }
 
-  private keep(participant: Participant): Effect.Effect<void, ShardError> {
-    const { session } = participant
-    if (this.doomed) return Effect.zipRight(this.undo(participant), Effect.fail(this.undone))
+  private get keep(): Effect.Effect<void, ShardError> {
+    if (this.failed !== undefined) return Effect.zipRight(this.undo, Effect.fail(this.undone))
     if (this.outer !== undefined) {
       // An error that the body survived has left the transaction failed: RELEASE says so, and the outer level can go on.
-      return Effect.tapError(session.control(`RELEASE SAVEPOINT ${this.savepoint}`), () =>
-        this.rollbackToSavepoint(session)
-      )
+      const release = onEach(this.begun, ({ session }) => session.control(`RELEASE SAVEPOINT ${this.savepoint}`))
+      return Effect.tapError(release, () => this.undo)
     }
-    return this.broken === undefined
-      ? Effect.onExit(
-          Effect.tapError(session.commit, () => session.rollback),
-          (exit) =>
-            isUndone(exit) ? Effect.void : Effect.forEach(this.committed, (effect) => effect, { discard: true })
-        )
-      : Effect.zipRight(session.rollback, Effect.fail(this.broken))
+    if (this.broken !== undefined) return Effect.zipRight(this.undo, Effect.fail(this.broken))
+    return Effect.onExit(this.commit, (exit) =>
+      isUndone(exit) ? Effect.void : Effect.forEach(this.committed, (effect) => effect, { discard: true })
+    )
   }
 
-  private undo({ session }: Participant): Effect.Effect<void> {
-    return this.outer === undefined ? session.rollback : this.rollbackToSavepoint(session)
+  /** As on one database: where several shards take part, one that has failed has failed the others. */
+  private get failed(): Participant | undefined {
+    const { participants } = this.root
+    return participants.size < 2 ? undefined : [...participants.values()].find(({ session }) => session.isFailed())
+  }
+
+  private get commit(): Effect.Effect<void, ShardError> {
+    const [first, ...others] = this.participants.values()
+    if (first === undefined) return Effect.void
+    const { commitAll } = this.options
+    if (others.length === 0 || commitAll === undefined) {
+      return Effect.tapError(first.session.commit, () => first.session.rollback)
+    }
+    return commitAll(
+      [first, ...others].map(({ session, shard }) => {
+        if (shard === undefined) throw new Error("a transaction over several shards has a participant without a name")
+        return { session, shard }
+      })
+    )
+  }
+
+  private get undo(): Effect.Effect<void> {
+    return onEach(this.begun, ({ session }) =>
+      this.outer === undefined ? session.rollback : this.rollbackToSavepoint(session)
+    )
   }
 
   private rollbackToSavepoint(session: ShardSession): Effect.Effect<void> {
@@ -369,6 +386,11 @@ class TransactionLevel implements Level {
           this.root.broken ??= error
         })
     )
+  }
+
+  /** A nested transaction that a fiber carried past the end of its outer one never finished: it did not happen. */
+  get unfinished(): Effect.Effect<void, ShardError> {
+    return onEach(this.begun, ({ session }) => session.control(`ROLLBACK TO SAVEPOINT ${this.savepoint}`))
   }
 
   private get isOver(): boolean {
@@ -383,9 +405,12 @@ class TransactionLevel implements Level {
       const closed = this.closed
       if (closed !== undefined) return Effect.fail(closed)
       if (this.nested !== undefined) return Effect.zipRight(this.turn, this.use(shard, run))
-      const participant = this.root.participant
-      if (participant === undefined || !this.begun) return Effect.zipRight(this.begin(shard), this.use(shard, run))
-      return participant.shard === shard ? run(participant.session) : Effect.fail(crossShard(participant.shard, shard))
+      const participant = this.root.participants.get(shard)
+      if (participant === undefined || !this.begun.has(participant)) {
+        return Effect.zipRight(this.begin(shard), this.use(shard, run))
+      }
+      const { failed } = this
+      return failed === undefined || failed === participant ? run(participant.session) : Effect.fail(aborted(shard))
     })
   }
 
@@ -426,31 +451,38 @@ class TransactionLevel implements Level {
 
   /** BEGIN, then the SAVEPOINT of each level down to this one that has none yet. */
   private begin(shard: ShardId | undefined): Effect.Effect<void, ShardError> {
-    return this.root.beginning.withPermits(1)(
+    const { root } = this
+    return root.beginning.withPermits(1)(
       Effect.suspend(() => {
-        const participant = this.root.participant
-        if (participant !== undefined) {
-          return participant.shard === shard
-            ? this.beginDownwards(participant.session)
-            : Effect.fail(crossShard(participant.shard, shard))
-        }
-        return Effect.flatMap(this.root.beginRoot(shard), (session) => this.beginDownwards(session))
+        const participant = root.participants.get(shard)
+        if (participant !== undefined) return this.beginDownwards(participant)
+        const refusal = root.refusalOf(shard)
+        if (refusal !== undefined) return Effect.fail(refusal)
+        return Effect.flatMap(root.beginRoot(shard), (begun) => this.beginDownwards(begun))
       })
     )
   }
 
-  private beginDownwards(session: ShardSession): Effect.Effect<void, ShardError> {
-    if (this.begun || this.outer === undefined) return Effect.void
+  /** May another shard join? Not where the program has set what would not hold there. */
+  private refusalOf(shard: ShardId | undefined): ShardError | undefined {
+    const [first] = this.participants.values()
+    if (first === undefined) return undefined
+    const mayJoin = this.options.commitAll !== undefined && !this.unsettled
+    return mayJoin ? undefined : crossShard(first.shard, shard)
+  }
+
+  private beginDownwards(participant: Participant): Effect.Effect<void, ShardError> {
+    if (this.outer === undefined || this.begun.has(participant)) return Effect.void
     return Effect.zipRight(
-      this.outer.beginDownwards(session),
+      this.outer.beginDownwards(participant),
       // Once sent it is carried out, also when this fiber is interrupted: from then on there is a savepoint to end.
-      session.control(`SAVEPOINT ${this.savepoint}`, () => {
-        this.begun = true
+      participant.session.control(`SAVEPOINT ${this.savepoint}`, () => {
+        this.begun.add(participant)
       })
     )
   }
 
-  private beginRoot(shard: ShardId | undefined): Effect.Effect<ShardSession, ShardError> {
+  private beginRoot(shard: ShardId | undefined): Effect.Effect<Participant, ShardError> {
     const { begin = "BEGIN", reserve } = this.options
     return Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(Scope.make(), (scope) =>
@@ -459,9 +491,11 @@ class TransactionLevel implements Level {
             () => !this.isOver,
             () => new TransactionEnded({ shard })
           ),
-          Effect.tap((session) => {
-            this.participant = { shard, session, scope }
-            this.begun = true
+          Effect.map((session) => {
+            const participant: Participant = { shard, session, scope }
+            this.participants.set(shard, participant)
+            this.begun.add(participant)
+            return participant
           }),
           Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
         )
@@ -469,6 +503,14 @@ class TransactionLevel implements Level {
     )
   }
 }
+
+const onEach = <E>(
+  participants: Iterable<Participant>,
+  run: (participant: Participant) => Effect.Effect<void, E>
+): Effect.Effect<void, E> => Effect.forEach([...participants], run, { concurrency: "unbounded", discard: true })
+
+const undoUnfinished = (nested: TransactionLevel | undefined): Effect.Effect<void, ShardError> =>
+  nested?.unfinished ?? Effect.void
 
 /** PostgreSQL said that nothing was committed. Of another failure that is not certain. */
 const isUndone = (exit: Exit.Exit<void, ShardError>): boolean =>

@@ -131,6 +131,13 @@ export interface ShardSession extends ShardConnection {
   readonly commit: Effect.Effect<void, ShardError>
   /** ROLLBACK; a session that cannot is destroyed. Never fails, never hangs. */
   readonly rollback: Effect.Effect<void>
+  /**
+   * Statements of the commit protocol as one text, each with its result. Once sent it is waited for, within a bound:
+   * never cancelled, never interrupted.
+   */
+  readonly command: (sql: string) => Effect.Effect<ReadonlyArray<RawResult>, ShardError>
+  /** Its transaction has failed: PostgreSQL ignores what comes until a rollback. */
+  readonly isFailed: () => boolean
 }
 
 /**
@@ -157,7 +164,12 @@ export interface ShardDriver extends ShardConnection {
   readonly describe: (sql: string) => Effect.Effect<Description, ShardError>
   /** How this shard's rows look once their values are parsed. */
   readonly presenter: (fields: ReadonlyArray<Field>) => Presenter
-  /** A query of the system catalogs, on that same connection; rows as arrays of values. */
+  /**
+   * Statements that settle transactions, as one text, on a connection apart from all others: whoever waits for a
+   * transaction to be settled may hold the rest of them.
+   */
+  readonly settle: (sql: string) => Effect.Effect<ReadonlyArray<RawResult>, ShardError>
+  /** A query of the system catalogs, on the connection of `describe`; rows as arrays of values. */
   readonly inspect: (
     sql: string,
     params: ReadonlyArray<unknown>

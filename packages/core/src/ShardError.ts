@@ -179,12 +179,48 @@ export type StatementFailureKind =
  */
 export class CommitUnknown extends Data.TaggedError("CommitUnknown")<{
   readonly shard: ShardId | string
+  /** Of a transaction that wrote on several shards: what `router.outcome` takes, once the shard can be reached again. */
+  readonly transaction?: string | undefined
   readonly cause?: unknown
 }> {
   override get message() {
-    return `the connection to shard ${this.shard} was lost while COMMIT was under way: the transaction may or may not have committed`
+    const later = this.transaction === undefined ? "" : `: ask router.outcome("${this.transaction}") later`
+    return `the connection to shard ${this.shard} was lost while COMMIT was under way: the transaction may or may not have committed${later}`
   }
   readonly isRetryable = false
+}
+
+/**
+ * The transaction is committed for good, but on some shards that does not show yet: they could not be told in time.
+ * Recovery tells them. Running the transaction again would write it twice.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class CommitIncomplete extends Data.TaggedError("CommitIncomplete")<{
+  readonly transaction: string
+  readonly pending: ReadonlyArray<ShardId>
+}> {
+  override get message() {
+    return `transaction ${this.transaction} is committed, but ${this.pending.join(", ")} could not be told yet: recovery will make it visible there; do not run it again`
+  }
+  readonly isRetryable = false
+}
+
+/**
+ * A shard was lost before the transaction was decided: all of it was rolled back.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ParticipantLost extends Data.TaggedError("ParticipantLost")<{
+  readonly shard: ShardId | string
+  readonly cause?: unknown
+}> {
+  override get message() {
+    return `shard ${this.shard} was lost before the transaction was committed: it is rolled back everywhere`
+  }
+  readonly isRetryable = true
 }
 
 /**
@@ -415,7 +451,7 @@ export class StaleTopology extends Data.TaggedError("StaleTopology")<{
 }
 
 /**
- * Our own tables are missing on the meta database, or of another version.
+ * Our own tables are missing on a database, or of another version.
  *
  * @since 0.1.0
  * @category errors
@@ -423,12 +459,13 @@ export class StaleTopology extends Data.TaggedError("StaleTopology")<{
 export class NotInstalled extends Data.TaggedError("NotInstalled")<{
   readonly found: number | undefined
   readonly expected: number
+  /** The shard that lacks them; without one it is the meta database. */
+  readonly shard?: ShardId | string | undefined
 }> {
   override get message() {
-    if (this.found === undefined) {
-      return "schema shardlayer is missing on the meta database: run ShardRouter.install once"
-    }
-    const versions = `schema shardlayer has version ${this.found}, this program needs ${this.expected}`
+    const where = this.shard === undefined ? "the meta database" : `shard ${this.shard}`
+    if (this.found === undefined) return `schema shardlayer is missing on ${where}: run ShardRouter.install once`
+    const versions = `schema shardlayer on ${where} has version ${this.found}, this program needs ${this.expected}`
     return this.found > this.expected
       ? `${versions}: a newer release installed it; upgrade this program`
       : `${versions}: run ShardRouter.install`
@@ -554,6 +591,8 @@ export type ShardError =
   | AcquireTimeout
   | StatementFailed
   | CommitUnknown
+  | CommitIncomplete
+  | ParticipantLost
   | TransactionEnded
   | TransactionRolledBack
   | CrossShardTransaction
@@ -590,6 +629,8 @@ const kinds = [
   AcquireTimeout,
   StatementFailed,
   CommitUnknown,
+  CommitIncomplete,
+  ParticipantLost,
   TransactionEnded,
   TransactionRolledBack,
   CrossShardTransaction,

@@ -16,12 +16,14 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
-import type * as Option from "effect/Option"
+import * as Option from "effect/Option"
 import type * as Request from "effect/Request"
 import type * as RequestResolver from "effect/RequestResolver"
 import * as Stream from "effect/Stream"
 import * as CachedRead from "./CachedRead.js"
+import { CommitLog } from "./CommitLog.js"
 import { Dialect, type DialectService } from "./Dialect.js"
+import * as DistributedCommit from "./DistributedCommit.js"
 import { KeyResolver } from "./KeyResolver.js"
 import * as LocalTransaction from "./LocalTransaction.js"
 import type * as Partial from "./Partial.js"
@@ -66,6 +68,11 @@ export interface Options {
    * fewer go as arrays, in one round trip. `Infinity` for never. Default 10,000.
    */
   readonly gatherTablesMin?: number | undefined
+  /**
+   * How long a commit over several shards is waited for once it is decided, or once its decider is lost: then
+   * `CommitIncomplete` or `CommitUnknown`. Default 5,000.
+   */
+  readonly finishTimeoutMillis?: number | undefined
   /** Answers that `cached` keeps. The least recently used goes first. 0: none. Default 1,000. */
   readonly resultCacheSize?: number | undefined
   /** An answer of more rows is given, and not kept. Default 10,000. */
@@ -120,7 +127,7 @@ export interface ShardRouterService {
   readonly topology: Effect.Effect<Topology>
   /** The shard this fiber is pinned to, or whose key it is pinned to. */
   readonly currentShard: Effect.Effect<Option.Option<ShardId.ShardId>, ShardError>
-  /** Makes our own tables on the meta database. */
+  /** Makes our own tables on the meta database and on every registered shard. Safe to run again. */
   readonly install: Effect.Effect<void, ShardError>
   /** Compares the schemas of all shards with each other and with the topology. */
   readonly check: Effect.Effect<void, ShardError>
@@ -189,11 +196,21 @@ export const make = (
     const dialect = yield* Dialect
     const reactivity = yield* Reactivity.Reactivity
     const changes = TableChanges.make(reactivity, manager.topology)
+    const log = yield* Effect.serviceOption(CommitLog)
     const owner = {}
     const withTransaction = LocalTransaction.makeWithTransaction({
       owner,
       eager: false,
       reserve: (shard) => Effect.flatMap(manager.driver(shard!), (driver) => driver.reserve),
+      commitAll: Option.getOrUndefined(
+        Option.map(log, (found) =>
+          DistributedCommit.make({
+            log: found,
+            driver: manager.driver,
+            finishTimeoutMillis: options.finishTimeoutMillis ?? 5_000
+          })
+        )
+      ),
       spanAttributes: dialect.spanAttributes,
       mapError: RoutedClient.toSqlError
     })

@@ -132,6 +132,7 @@ export const recordingDriver = (log: Array<readonly [sql: string, params: Readon
     ...connection,
     client: {} as SqlClient,
     describe: () => Effect.dieMessage("not described in these tests"),
+    settle: () => Effect.dieMessage("not settled in these tests"),
     inspect: () => Effect.dieMessage("not inspected in these tests"),
     presenter: () => {
       throw new Error("not merged in these tests")
@@ -145,7 +146,9 @@ export const recordingDriver = (log: Array<readonly [sql: string, params: Readon
           row(sql, [])
         }),
       commit: Effect.sync(() => void row("COMMIT", [])),
-      rollback: Effect.sync(() => void row("ROLLBACK", []))
+      rollback: Effect.sync(() => void row("ROLLBACK", [])),
+      command: () => Effect.dieMessage("not committed in these tests"),
+      isFailed: () => false
     })
   }
 }

@@ -191,6 +191,17 @@ export const run = <Q extends PgQuery, A>(
 const paramsOf = (params: ReadonlyArray<unknown>): ReadonlyArray<unknown> | undefined =>
   params.length === 0 ? undefined : params
 
+/**
+ * One result for each statement of the text.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const resultsOf = (query: PgQuery): ReadonlyArray<RawResult> => {
+  const results = query.results
+  return ("rows" in results ? [results] : results) as ReadonlyArray<RawResult>
+}
+
 const rowsOf = (query: PgQuery): ReadonlyArray<any> => {
   const results = query.results
   return "rows" in results ? results.rows : results.map((result) => result.rows)

@@ -8,8 +8,9 @@
  * @since 0.1.0
  */
 import type { SqlClient } from "@effect/sql/SqlClient"
-import { NotInstalled, type ShardError } from "@shardlayer/core/ShardError"
+import { NotInstalled, SchemaMismatch, type ShardError } from "@shardlayer/core/ShardError"
 import * as Effect from "effect/Effect"
+import * as GlobalId from "@shardlayer/core/protocol/GlobalId"
 import * as MetaClient from "./internal/metaClient.js"
 import { migrations } from "./migrations/index.js"
 import type { Migration } from "./migrations/Migration.js"
@@ -50,6 +51,57 @@ export const install = (client: SqlClient): Effect.Effect<Installation, ShardErr
     if (found !== undefined && found > version) return yield* new NotInstalled({ found, expected: version })
     return yield* meta.transaction(migrate)
   })
+
+/**
+ * The same on the meta database and on every shard, and gives them all the name of this installation: that of the meta
+ * database, or the one that the shards have already. `SchemaMismatch` where they have several: then one of them is a
+ * database of another installation.
+ *
+ * @since 0.1.0
+ * @category installation
+ */
+export const installAll = (
+  meta: SqlClient,
+  shards: ReadonlyArray<readonly [shard: string, client: SqlClient]>
+): Effect.Effect<Installation, ShardError> =>
+  Effect.gen(function* () {
+    const databases = [["the meta database", meta], ...shards] as const
+    const installation = yield* install(meta)
+    yield* Effect.forEach(shards, ([, client]) => install(client), { concurrency: 8, discard: true })
+    const named = yield* Effect.forEach(databases, ([, client]) => clusterOf(client), { concurrency: 8 })
+    const known = named.find((name) => name !== undefined) ?? newCluster()
+    const cluster = yield* nameCluster(meta, known)
+    const all = yield* Effect.forEach(
+      databases,
+      ([name, client]) => Effect.map(nameCluster(client, cluster), (found) => ({ name, found })),
+      { concurrency: 8 }
+    )
+    const others = all.filter(({ found }) => found !== cluster)
+    if (others.length === 0) return installation
+    return yield* new SchemaMismatch({
+      problems: others.map(
+        ({ found, name }) => `${name} belongs to installation ${found}, the meta database to ${cluster}`
+      )
+    })
+  })
+
+const newCluster = (): string =>
+  GlobalId.newName(GlobalId.clusterLength, (bytes) => globalThis.crypto.getRandomValues(bytes))
+
+const clusterOf = (client: SqlClient): Effect.Effect<string | undefined, ShardError> =>
+  Effect.map(
+    MetaClient.make(client).query<{ cluster: string }>("select cluster from shardlayer.cluster"),
+    ([row]) => row?.cluster
+  )
+
+/** Whoever comes first names it; the name that stands is given. */
+const nameCluster = (client: SqlClient, cluster: string): Effect.Effect<string, ShardError> =>
+  Effect.zipRight(
+    MetaClient.make(client).query("insert into shardlayer.cluster (cluster) values ($1) on conflict do nothing", [
+      cluster
+    ]),
+    Effect.map(clusterOf(client), (found) => found ?? cluster)
+  )
 
 /**
  * Succeeds where the schema has exactly this program's version; else `NotInstalled` says what was found.

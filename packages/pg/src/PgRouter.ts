@@ -10,6 +10,7 @@
 import type { DirectoryService } from "@shardlayer/core/Directory"
 import type { CustomResolver } from "@shardlayer/core/KeyResolver"
 import * as KeyResolver from "@shardlayer/core/KeyResolver"
+import { CommitLog } from "@shardlayer/core/CommitLog"
 import * as Dialect from "@shardlayer/core/Dialect"
 import type { ShardDriver } from "@shardlayer/core/ShardConnection"
 import type { ShardError } from "@shardlayer/core/ShardError"
@@ -37,6 +38,7 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { escapeIdentifier } from "pg"
+import * as PgCommitLog from "./PgCommitLog.js"
 import * as PgDirectory from "./PgDirectory.js"
 import * as PgInstall from "./PgInstall.js"
 import * as PgPlanner from "./PgPlanner.js"
@@ -55,7 +57,10 @@ export interface Config extends ShardRouter.Options {
    * takes `topology`, and changes by other processes are followed. Default false: `topology` as given.
    */
   readonly topologyStore?: boolean | undefined
-  /** Make our tables on the meta database at start. Default false: with a store or a directory they must be there. */
+  /**
+   * Make our tables on the meta database and on every registered shard at start. Default false: with a store or a
+   * directory, and for transactions that write on several shards, they must be there.
+   */
   readonly install?: boolean | undefined
   /** Compare all shards' schemas with the topology at start, and fail with what differs. Default false: at first use. */
   readonly check?: boolean | undefined
@@ -119,7 +124,8 @@ const make = (config: Config): Effect.Effect<Context.Context<Made>, ShardError, 
       tablesWithRows
     })
     const meta = yield* metaClient(config, manager)
-    if (config.install === true) yield* Effect.flatMap(meta, PgInstall.install)
+    const install = installing(manager, meta)
+    if (config.install === true) yield* install
     if (config.topologyStore === true || usesDirectory(config.topology)) yield* Effect.flatMap(meta, PgInstall.check)
     if (config.topologyStore === true) yield* followStore(manager, config.topology, meta)
 
@@ -139,7 +145,8 @@ const make = (config: Config): Effect.Effect<Context.Context<Made>, ShardError, 
       Effect.provideService(ShardManager.ShardManager, manager),
       Effect.provideService(KeyResolver.KeyResolver, resolver),
       Effect.provideService(QueryPlanner, planner),
-      Effect.provideService(Dialect.Dialect, dialect(config, Effect.flatMap(meta, PgInstall.install)))
+      Effect.provideService(Dialect.Dialect, dialect(config, install)),
+      Effect.provideService(CommitLog, PgCommitLog.make)
     )
     const client = pgClient(router.client, config, meta)
     return Context.make(ShardRouter.ShardRouter, { ...router, client }).pipe(
@@ -161,6 +168,15 @@ const metaClient = (
     if (config.meta === undefined) return Effect.suspend(() => manager.client(manager.topology().meta))
     const apart = LazyShard.make({ id: ShardId.make("meta"), layer: config.meta, scope, adapt: PgShard.adapt })
     return Effect.map(apart.driver, (driver) => driver.client)
+  })
+
+/** On every shard that is registered: also on those that stand by. */
+const installing = (manager: ShardManager.ShardManagerService, meta: Meta): Effect.Effect<void, ShardError> =>
+  Effect.gen(function* () {
+    const shards = yield* Effect.forEach(manager.registered(), (id) =>
+      Effect.map(manager.client(id), (client) => [id, client] as const)
+    )
+    yield* PgInstall.installAll(yield* meta, shards)
   })
 
 const usesDirectory = (topology: Topology): boolean =>

@@ -7,7 +7,7 @@
  *
  * @since 0.1.0
  */
-import type { ShardSession } from "@shardlayer/core/ShardConnection"
+import type { RawResult, ShardSession } from "@shardlayer/core/ShardConnection"
 import type { ShardError } from "@shardlayer/core/ShardError"
 import { CommitUnknown, ShardUnavailable, TransactionEnded, TransactionRolledBack } from "@shardlayer/core/ShardError"
 import * as Effect from "effect/Effect"
@@ -73,7 +73,9 @@ const sessionOf = (lane: SessionLane, streamRows: number): ShardSession => ({
   taint: Effect.sync(() => lane.taint()),
   control: (sql, onSent) => control(lane, sql, onSent),
   commit: commit(lane),
-  rollback: lane.rollback
+  rollback: lane.rollback,
+  command: (sql) => command(lane, sql),
+  isFailed: () => lane.backend.status === "E"
 })
 
 const control = (lane: SessionLane, sql: string, onSent: (() => void) | undefined): Effect.Effect<void, ShardError> =>
@@ -87,6 +89,17 @@ const control = (lane: SessionLane, sql: string, onSent: (() => void) | undefine
     () => undefined,
     { uncancelled: true }
   )
+
+const command = (lane: SessionLane, sql: string): Effect.Effect<ReadonlyArray<RawResult>, ShardError> =>
+  PgConnection.run(
+    lane,
+    () => {
+      lane.expireRunning(lane.pool.settings.acquireTimeoutMillis)
+      return new PgQuery(sql, undefined)
+    },
+    PgConnection.resultsOf,
+    { uncancelled: true }
+  ).pipe(Effect.uninterruptible)
 
 const commit = (lane: SessionLane): Effect.Effect<void, ShardError> =>
   PgConnection.run(lane, () => new PgQuery("COMMIT", undefined), tagOf).pipe(

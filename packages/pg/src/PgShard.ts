@@ -24,6 +24,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { makeClient, sqlError } from "./internal/client.js"
 import { adaptStock } from "./internal/stock.js"
+import { PgQuery } from "./internal/query.js"
 import { makePresenter } from "./internal/presenter.js"
 import * as PgConnection from "./PgConnection.js"
 import * as PgListener from "./PgListener.js"
@@ -82,12 +83,16 @@ export const make = (
     const planning = PgConnection.poolLane(
       yield* openPool(settingsOf({ ...named, maxConnections: 1, minConnections: 0 }, planningLockMillis))
     )
+    const settling = PgConnection.poolLane(
+      yield* openPool(settingsOf({ ...named, maxConnections: 1, minConnections: 0 }))
+    )
     if (settings.eager) yield* warm(pool)
     const lane = PgConnection.poolLane(pool)
     const driver: Omit<ShardDriver, "client"> = {
       ...PgConnection.make(lane, settings),
       reserve: PgSession.reserve(pool),
       describe: (sql) => PgConnection.describe(planning, sql),
+      settle: (sql) => PgConnection.run(settling, () => new PgQuery(sql, undefined), PgConnection.resultsOf),
       inspect: PgConnection.make(planning, settings).executeValues,
       presenter: makePresenter(settings.client.types)
     }

@@ -3,6 +3,7 @@
  *
  * @since 0.1.0
  */
+export * as PgCommitLog from "./PgCommitLog.js"
 export * as PgConnection from "./PgConnection.js"
 export * as PgDirectory from "./PgDirectory.js"
 export * as PgErrors from "./PgErrors.js"

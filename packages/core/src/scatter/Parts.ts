@@ -28,7 +28,7 @@ import type { ShardId } from "../topology/ShardId.js"
 /** @since 0.1.0 @category models */
 export interface Options {
   readonly driver: (shard: ShardId) => Effect.Effect<ShardDriver, ShardError>
-  /** Within a transaction: what shows its own writes, and its time. Its other shards are read beside it. */
+  /** Within a transaction: what shows its own writes, and its time. Other shards are read beside it. */
   readonly home?: Home | undefined
   readonly policy: Policy
   /**
@@ -40,8 +40,10 @@ export interface Options {
 
 /** @since 0.1.0 @category models */
 export interface Home {
+  /** The first participant. */
   readonly shard: ShardId
-  readonly connection: ShardConnection
+  /** Undefined for shards that do not take part. */
+  readonly connection: (shard: ShardId) => ShardConnection | undefined
 }
 
 /** @since 0.1.0 @category models */
@@ -235,8 +237,8 @@ export const pagesOf = (
   params: ReadonlyArray<unknown>
 ): Effect.Effect<Stream.Stream<TextRow, ShardError>, ShardError, Scope.Scope> => {
   const call: ShardCall.Call = { shard, policy, access: "read" }
-  if (home?.shard === shard)
-    return Effect.succeed(ShardCall.limitedStream(call, home.connection.streamText(sql, params)))
+  const inside = home?.connection(shard)
+  if (inside !== undefined) return Effect.succeed(ShardCall.limitedStream(call, inside.streamText(sql, params)))
   if (policy.retry !== undefined) {
     const pages = Stream.unwrap(Effect.map(driver(shard), (opened) => opened.streamText(sql, params)))
     return Effect.succeed(ShardCall.stream(call, pages))
@@ -266,9 +268,10 @@ const part = <A>(
   use: (connection: ShardConnection) => Effect.Effect<A, ShardError>
 ): Effect.Effect<A, ShardError> => {
   const { home, policy } = options
-  return home?.shard === shard
-    ? ShardCall.limited({ shard, policy, access: "read" }, use(home.connection))
-    : ask(options, shard, use)
+  const inside = home?.connection(shard)
+  return inside === undefined
+    ? ask(options, shard, use)
+    : ShardCall.limited({ shard, policy, access: "read" }, use(inside))
 }
 
 /** @since 0.1.0 @category functions */

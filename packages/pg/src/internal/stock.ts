@@ -39,6 +39,7 @@ export const adaptStock = (client: SqlClient, shard: string): Omit<ShardDriver, 
     },
     reserve,
     describe: (sql) => Effect.scoped(Effect.flatMap(reserve, (session) => describe(session, sql))),
+    settle: (sql) => Effect.map(typed(plain.unsafe(sql).raw as Effect.Effect<RawResult, SqlError>), listOf),
     inspect: (sql, params) => typed(plain.unsafe(sql, params).values)
   }
 }
@@ -58,6 +59,9 @@ const withoutText = (shard: string): Pick<ShardConnection, "executeText" | "stre
     streamText: (sql) => Stream.fail(refused(sql))
   }
 }
+
+const listOf = (results: RawResult | ReadonlyArray<RawResult>): ReadonlyArray<RawResult> =>
+  "rows" in results ? [results] : results
 
 const shardError = (shard: string, error: SqlError): ShardError =>
   fromPg(shard, error.cause ?? error, { sent: !error.message.startsWith("Failed to acquire") })
@@ -128,7 +132,10 @@ const sessionOf = (
       Effect.asVoid,
       Effect.uninterruptible
     ),
-    rollback: bounded(connection.executeUnprepared("ROLLBACK", [], undefined))
+    rollback: bounded(connection.executeUnprepared("ROLLBACK", [], undefined)),
+    command: (sql) => Effect.map(Effect.uninterruptible(raw(sql, [])), listOf),
+    // Not known of a stock connection: its next statement will say so.
+    isFailed: () => false
   }
 }
 

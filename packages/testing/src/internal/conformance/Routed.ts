@@ -113,6 +113,7 @@ const fromError = (error: ShardError): Answer => {
     case "KeyNotPinned":
     case "KeyUnassigned":
     case "MergeLimitExceeded":
+    case "NotInstalled":
     case "OperationRefused":
     case "RowBelongsElsewhere":
     case "ScatterRefused":
@@ -122,8 +123,9 @@ const fromError = (error: ShardError): Answer => {
     case "TransactionRolledBack":
       return { _tag: "Rows", command: "ROLLBACK", count: null, columns: [], rows: [] }
     case "AcquireTimeout":
+    case "CommitIncomplete":
     case "CommitUnknown":
-    case "NotInstalled":
+    case "ParticipantLost":
     case "ResolveFailed":
     case "ShardInUse":
     case "ShardLocked":

@@ -1,0 +1,87 @@
+/**
+ * The commands of two-phase commit on one shard: the port that a dialect fills.
+ *
+ * Enters: a branch's session, or a shard's driver. Leaves: what the server said, told apart from what it did not say.
+ * Holds: an answer that was lost is an error of its own (`ShardUnavailable` with `sent`), never taken for yes or no.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type { GlobalId } from "./protocol/GlobalId.js"
+import type { Decision, Outcome } from "./protocol/TwoPhase.js"
+import type { ShardDriver, ShardSession } from "./ShardConnection.js"
+import type { ShardError } from "./ShardError.js"
+
+/**
+ * A branch that is ready to end: its constraints are checked and the gate is entered.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Entered {
+  readonly cluster: string
+  /** 64 bit, decimal; undefined where nothing was written. */
+  readonly xid: string | undefined
+}
+
+/** @since 0.1.0 @category models */
+export interface Branch {
+  readonly id: GlobalId
+  /** Since it was prepared, by the server's clock. */
+  readonly ageMillis: number
+}
+
+/**
+ * What became of a prepared branch. `elsewhere`: somebody else has ended it so; `busy`: somebody is about to, or it is
+ * not there and may come yet.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Finished = "done" | "elsewhere" | "busy" | "otherwise"
+
+/** @since 0.1.0 @category models */
+export interface CommitLogService {
+  /**
+   * Checks what is deferred, then takes the gate. Without `wait` it fails with LockNotAvailable where a reader is in it.
+   * `NotInstalled` where the shard has no gate.
+   */
+  readonly enter: (session: ShardSession, options: { readonly wait: boolean }) => Effect.Effect<Entered, ShardError>
+  /** Out of the gate again. */
+  readonly leave: (session: ShardSession) => Effect.Effect<void, ShardError>
+  /** `TransactionRolledBack`, `StatementFailed`: it is not prepared, and its branch is rolled back. */
+  readonly prepare: (session: ShardSession, id: GlobalId) => Effect.Effect<void, ShardError>
+  /** Commits the decider's branch with the decision in it; the errors as those of `prepare`. */
+  readonly decide: (session: ShardSession, id: GlobalId) => Effect.Effect<void, ShardError>
+  /** On the branch's own session, or on a connection apart. */
+  readonly finish: (
+    on: Pick<ShardSession, "command"> | Pick<ShardDriver, "settle">,
+    id: GlobalId,
+    outcome: Outcome
+  ) => Effect.Effect<Finished, ShardError>
+  /** The decision, as it stands. */
+  readonly read: (driver: ShardDriver, id: GlobalId) => Effect.Effect<Decision, ShardError>
+  /**
+   * Makes a decision that is not there impossible, waiting for one that is under way, and gives the one that stands then.
+   */
+  readonly refuse: (driver: ShardDriver, id: GlobalId) => Effect.Effect<Decision, ShardError>
+  /** Which installation a shard belongs to; undefined where nothing is installed. */
+  readonly cluster: (driver: ShardDriver) => Effect.Effect<string | undefined, ShardError>
+  /** The prepared branches of an installation on one shard. */
+  readonly prepared: (driver: ShardDriver, cluster: string) => Effect.Effect<ReadonlyArray<Branch>, ShardError>
+  /** The oldest xid that may still be decided on this shard: one for `forget`, asked before the branches are listed. */
+  readonly horizon: (driver: ShardDriver) => Effect.Effect<string, ShardError>
+  /** Forgets decisions of xids below `below`; gives how many. */
+  readonly forget: (driver: ShardDriver, below: string) => Effect.Effect<number, ShardError>
+  /**
+   * Opens a view of one shard in which every atomic commit is seen whole or not at all, once all shards' views are open:
+   * the gate is held until `settled`. `false` where there is no gate, which nobody can have passed.
+   */
+  readonly view: (session: ShardSession, options: { readonly wait: boolean }) => Effect.Effect<boolean, ShardError>
+  /** All views are open: writers may pass. */
+  readonly settled: (session: ShardSession) => Effect.Effect<void, ShardError>
+}
+
+/** @since 0.1.0 @category tags */
+export class CommitLog extends Context.Tag("@shardlayer/core/CommitLog")<CommitLog, CommitLogService>() {}

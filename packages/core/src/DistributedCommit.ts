@@ -1,0 +1,343 @@
+/**
+ * Ends a transaction that touched several shards: performs what `protocol/TwoPhase` says.
+ *
+ * Enters: the branches, in sessions of their own. Leaves: success once every shard shows the commit, or a typed error
+ * that says what is known. Holds: one writer commits plainly; from the first PREPARE on nothing is cancelled; what could
+ * not be finished in time is left to recovery, and said.
+ *
+ * @since 0.1.0
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import type { CommitLogService, Entered } from "./CommitLog.js"
+import * as GlobalId from "./protocol/GlobalId.js"
+import * as TwoPhase from "./protocol/TwoPhase.js"
+import type { ShardDriver, ShardSession } from "./ShardConnection.js"
+import {
+  CommitIncomplete,
+  CommitUnknown,
+  ParticipantLost,
+  SchemaMismatch,
+  type ShardError,
+  TransactionRolledBack
+} from "./ShardError.js"
+import type { ShardId } from "./topology/ShardId.js"
+
+/** @since 0.1.0 @category models */
+export interface Branch {
+  readonly shard: ShardId
+  readonly session: ShardSession
+}
+
+/** @since 0.1.0 @category models */
+export interface Options {
+  readonly log: CommitLogService
+  readonly driver: (shard: ShardId) => Effect.Effect<ShardDriver, ShardError>
+  /** How long a branch that cannot be finished is tried for. */
+  readonly finishTimeoutMillis: number
+  /** Told of each command before it is sent; for tests. */
+  readonly onCommand?: ((command: TwoPhase.Command) => Effect.Effect<void>) | undefined
+}
+
+/** @since 0.1.0 @category models */
+export type Commit = (branches: ReadonlyArray<Branch>) => Effect.Effect<void, ShardError>
+
+/**
+ * For at least two branches. Not interruptible. An error other than `CommitIncomplete` and `CommitUnknown` means that
+ * nothing is committed anywhere.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make =
+  (options: Options): Commit =>
+  (given) => {
+    const branches = [...given].sort((one, other) => (one.shard < other.shard ? -1 : 1))
+    return Effect.flatMap(entered(options, branches), (all) => {
+      const writers = all.filter(isWriter)
+      return writers.length < 2
+        ? plainly(
+            branches,
+            writers.map(({ branch }) => branch)
+          )
+        : Effect.zipRight(sameCluster(writers), inTwoPhases(options, branches, writers))
+    }).pipe(
+      Effect.onError(() => Effect.forEach(branches, ({ session }) => session.rollback, eachAtOnce)),
+      Effect.uninterruptible
+    )
+  }
+
+interface EnteredBranch extends Entered {
+  readonly branch: Branch
+}
+
+interface Writer extends EnteredBranch {
+  readonly xid: string
+}
+
+const isWriter = (entered: EnteredBranch): entered is Writer => entered.xid !== undefined
+
+const eachAtOnce = { concurrency: "unbounded", discard: true } as const
+
+/**
+ * All at once where no reader is in the gate; else one after another, in the order in which readers take it too, so that
+ * they wait for each other and never in a circle.
+ */
+const entered = (
+  { log }: Options,
+  branches: ReadonlyArray<Branch>
+): Effect.Effect<ReadonlyArray<EnteredBranch>, ShardError> => {
+  const enter = (branch: Branch, wait: boolean) =>
+    Effect.map(log.enter(branch.session, { wait }), (found) => ({ ...found, branch }))
+  return Effect.flatMap(
+    Effect.forEach(branches, (branch) => Effect.either(enter(branch, false)), { concurrency: "unbounded" }),
+    (answers) => {
+      const found = answers.filter(Either.isRight).map(({ right }) => right)
+      const errors = answers.filter(Either.isLeft).map(({ left }) => left)
+      const grave = errors.find((error) => !isBusy(error))
+      if (grave !== undefined) return Effect.fail(lostBefore(grave))
+      if (errors.length === 0) return Effect.succeed(found)
+      return Effect.zipRight(
+        Effect.forEach(branches, ({ session }) => log.leave(session), eachAtOnce),
+        Effect.forEach(branches, (branch) => enter(branch, true))
+      ).pipe(Effect.mapError(lostBefore))
+    }
+  )
+}
+
+const isBusy = (error: ShardError): boolean => error._tag === "StatementFailed" && error.kind === "LockNotAvailable"
+
+/** What wrote commits; then what only read ends, whose end tells nobody anything. */
+const plainly = (branches: ReadonlyArray<Branch>, writers: ReadonlyArray<Branch>): Effect.Effect<void, ShardError> =>
+  Effect.zipRight(
+    Effect.forEach(writers, ({ session }) => session.commit, { discard: true }),
+    Effect.forEach(
+      branches.filter((branch) => !writers.includes(branch)),
+      ({ session }) => Effect.ignore(session.commit),
+      eachAtOnce
+    )
+  )
+
+const sameCluster = (writers: ReadonlyArray<Writer>): Effect.Effect<void, ShardError> => {
+  const [first, ...others] = writers
+  const other = others.find(({ cluster }) => cluster !== first?.cluster)
+  return other === undefined || first === undefined
+    ? Effect.void
+    : Effect.fail(
+        new SchemaMismatch({
+          problems: [
+            `${other.branch.shard} belongs to installation ${other.cluster}, ${first.branch.shard} to ${first.cluster}: one of them is not the database that its name says`
+          ]
+        })
+      )
+}
+
+const inTwoPhases = (
+  options: Options,
+  branches: ReadonlyArray<Branch>,
+  writers: ReadonlyArray<Writer>
+): Effect.Effect<void, ShardError> =>
+  Effect.suspend(() => {
+    const decider = writers[writers.length - 1]
+    if (decider === undefined) throw new Error("a commit without writers")
+    const transaction = GlobalId.newName(GlobalId.transactionLength, (bytes) => crypto.getRandomValues(bytes))
+    const run = new Run(options, transaction, decider, writers)
+    const others = writers.filter((writer) => writer !== decider).map(({ branch }) => branch.shard)
+    const readers = branches.filter((branch) => !writers.some((writer) => writer.branch === branch))
+    return Effect.flatMap(run.drive(TwoPhase.start(decider.branch.shard, others)), (ended) =>
+      Effect.zipRight(
+        Effect.forEach(readers, ({ session }) => Effect.ignore(session.commit), eachAtOnce),
+        run.outcomeOf(ended)
+      )
+    )
+  })
+
+class Run {
+  /** The first reason why it could not be committed. */
+  private problem: ShardError | undefined
+  private readonly writers: ReadonlyMap<ShardId, Writer>
+  private readonly maybePrepared = new Set<ShardId>()
+
+  constructor(
+    private readonly options: Options,
+    private readonly transaction: string,
+    private readonly decider: Writer,
+    writers: ReadonlyArray<Writer>
+  ) {
+    this.writers = new Map(writers.map((writer) => [writer.branch.shard, writer]))
+  }
+
+  drive({ commands, state }: TwoPhase.Step): Effect.Effect<TwoPhase.Ended> {
+    if (state._tag === "Ended" && commands.length === 0) return Effect.succeed(state.ended)
+    const [first, ...others] = commands
+    // The decider's ROLLBACK is through before prepared branches are undone.
+    const events =
+      first?._tag === "Rollback"
+        ? Effect.zipRight(this.perform(first), this.performAll(others))
+        : this.performAll(commands)
+    return Effect.flatMap(events, (all) => {
+      let step: TwoPhase.Step = { state, commands: [] }
+      for (const event of all) {
+        const { commands: more, state: after } = TwoPhase.next(step.state, event)
+        step = { state: after, commands: [...step.commands, ...more] }
+      }
+      return this.drive(step)
+    })
+  }
+
+  private performAll(commands: ReadonlyArray<TwoPhase.Command>): Effect.Effect<ReadonlyArray<TwoPhase.Event>> {
+    return Effect.map(
+      Effect.forEach(commands, (command) => this.perform(command), { concurrency: "unbounded" }),
+      (events) => events.flatMap((event) => (event === undefined ? [] : [event]))
+    )
+  }
+
+  private perform(command: TwoPhase.Command): Effect.Effect<TwoPhase.Event | undefined> {
+    const { onCommand } = this.options
+    const event = Effect.suspend(() => this.event(command))
+    return onCommand === undefined ? event : Effect.zipRight(onCommand(command), event)
+  }
+
+  private event(command: TwoPhase.Command): Effect.Effect<TwoPhase.Event | undefined> {
+    const { log } = this.options
+    const { shard } = command
+    const { branch } = this.writerOn(shard)
+    const id = this.idOf(shard)
+    switch (command._tag) {
+      case "Prepare":
+        return this.answered(branch, log.prepare(branch.session, id))
+      case "Decide":
+        return this.answered(branch, log.decide(branch.session, id))
+      case "AskOutcome":
+        return Effect.match(this.asked(), {
+          onSuccess: (outcome) => ({ _tag: "Outcome", shard, outcome }),
+          onFailure: () => ({ _tag: "Lost", shard })
+        })
+      case "CommitPrepared":
+        return this.finished(shard, "committed")
+      case "RollbackPrepared":
+        return this.finished(shard, "rolledBack")
+      case "Rollback":
+        return Effect.as(branch.session.rollback, undefined)
+    }
+  }
+
+  /** Yes, no, or nothing that may be taken for either. A session that did not say yes serves nobody else. */
+  private answered(
+    { session, shard }: Branch,
+    command: Effect.Effect<void, ShardError>
+  ): Effect.Effect<TwoPhase.Event> {
+    return Effect.matchCauseEffect(command, {
+      onSuccess: () => Effect.succeed<TwoPhase.Event>({ _tag: "Done", shard }),
+      onFailure: (cause) => {
+        const error = Option.getOrElse(
+          Cause.failureOption(cause),
+          () => new ParticipantLost({ shard, cause: Cause.squash(cause) })
+        )
+        this.problem ??= lostBefore(error)
+        const refused = isSaid(error)
+        if (!refused) this.maybePrepared.add(shard)
+        return Effect.as(session.taint, { _tag: refused ? "Refused" : "Lost", shard } as const)
+      }
+    })
+  }
+
+  /** No decision can follow: what stands then is the outcome. */
+  private asked(): Effect.Effect<TwoPhase.Outcome, ShardError> {
+    const { driver, log } = this.options
+    const { shard } = this.decider.branch
+    const once = Effect.flatMap(driver(shard), (opened) => log.refuse(opened, this.idOf(shard)))
+    return this.patiently(once).pipe(
+      Effect.flatMap((decision) =>
+        decision === "committed" || decision === "rolledBack"
+          ? Effect.succeed(decision)
+          : Effect.fail(new CommitUnknown({ shard, transaction: this.transaction }))
+      )
+    )
+  }
+
+  private finished(shard: ShardId, outcome: TwoPhase.Outcome): Effect.Effect<TwoPhase.Event> {
+    const { driver, log } = this.options
+    const { branch } = this.writerOn(shard)
+    const id = this.idOf(shard)
+    const apart = Effect.flatMap(driver(shard), (opened) => log.finish(opened, id, outcome))
+    const settled = (finished: "done" | "elsewhere" | "busy" | "otherwise") =>
+      finished === "done" || finished === "elsewhere"
+        ? Effect.void
+        : Effect.fail(new ParticipantLost({ shard, cause: finished }))
+    // Whose PREPARE was not answered has a session that is of no more use.
+    const first = this.maybePrepared.has(shard) ? apart : log.finish(branch.session, id, outcome)
+    return Effect.catchAll(Effect.flatMap(first, settled), () => this.patiently(Effect.flatMap(apart, settled))).pipe(
+      Effect.match({
+        onSuccess: (): TwoPhase.Event => ({ _tag: "Done", shard }),
+        onFailure: (): TwoPhase.Event => ({ _tag: "Lost", shard })
+      })
+    )
+  }
+
+  /** Again and again, for as long as a program may be kept waiting. */
+  private patiently<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | ParticipantLost> {
+    const { finishTimeoutMillis } = this.options
+    return Effect.interruptible(
+      Effect.retry(effect, Schedule.exponential(20, 1.5).pipe(Schedule.union(Schedule.spaced(500))))
+    ).pipe(
+      Effect.timeoutFail({
+        duration: finishTimeoutMillis,
+        onTimeout: () => new ParticipantLost({ shard: this.decider.branch.shard })
+      })
+    )
+  }
+
+  outcomeOf(ended: TwoPhase.Ended): Effect.Effect<void, ShardError> {
+    const { transaction } = this
+    const { shard } = this.decider.branch
+    switch (ended._tag) {
+      case "Committed":
+        return ended.pending.length === 0
+          ? Effect.void
+          : Effect.fail(new CommitIncomplete({ transaction, pending: ended.pending }))
+      case "RolledBack":
+        return Effect.fail(this.problem ?? new TransactionRolledBack({ shard }))
+      case "Unknown":
+        return Effect.fail(new CommitUnknown({ shard, transaction, cause: this.problem }))
+    }
+  }
+
+  private writerOn(shard: ShardId): Writer {
+    const writer = this.writers.get(shard)
+    if (writer === undefined) throw new Error(`two-phase commit names ${shard}, which has written nothing`)
+    return writer
+  }
+
+  private idOf(shard: ShardId): GlobalId.GlobalId {
+    return {
+      cluster: this.decider.cluster,
+      transaction: this.transaction,
+      decider: this.decider.branch.shard,
+      deciderXid: this.decider.xid,
+      xid: this.writerOn(shard).xid
+    }
+  }
+}
+
+/** The server's own no, or nothing was sent. FATAL ends a connection, also after what it was doing. */
+const isSaid = (error: ShardError): boolean => {
+  switch (error._tag) {
+    case "TransactionRolledBack":
+    case "TransactionEnded":
+      return true
+    case "StatementFailed":
+      return error.severity === "ERROR"
+    case "ShardUnavailable":
+      return !error.sent
+    default:
+      return false
+  }
+}
+
+/** Before the decision a lost shard undoes all. */
+const lostBefore = (error: ShardError): ShardError =>
+  error._tag === "ShardUnavailable" ? new ParticipantLost({ shard: error.shard, cause: error }) : error

@@ -1,0 +1,206 @@
+/**
+ * Two-phase commit in PostgreSQL's own words: PREPARE TRANSACTION, the decision row, the gate.
+ *
+ * Holds: every text is sent in one piece, its tags are looked at (COMMIT and PREPARE of a failed transaction succeed,
+ * with the tag ROLLBACK), and names are qualified, whatever `search_path` a program has set.
+ *
+ * @since 0.1.0
+ */
+import { CommitLog, type CommitLogService, type Entered, type Finished } from "@shardlayer/core/CommitLog"
+import * as GlobalId from "@shardlayer/core/protocol/GlobalId"
+import type { Decision, Outcome } from "@shardlayer/core/protocol/TwoPhase"
+import type { RawResult } from "@shardlayer/core/ShardConnection"
+import { NotInstalled, OperationRefused, type ShardError, TransactionRolledBack } from "@shardlayer/core/ShardError"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { escapeLiteral } from "pg"
+import * as PgInstall from "./PgInstall.js"
+
+/** @since 0.1.0 @category constructors */
+export const make: CommitLogService = {
+  enter: (session, { wait }) =>
+    Effect.flatMap(orNotInstalled(session.command(enterSql(wait))), (results): Effect.Effect<Entered, ShardError> => {
+      const row = results.at(-1)?.rows[0]
+      if (row === undefined) return Effect.fail(new NotInstalled({ found: undefined, expected: PgInstall.version }))
+      return row.isolation === "read committed"
+        ? Effect.succeed({ cluster: row.cluster, xid: row.xid ?? undefined })
+        : Effect.fail(
+            new OperationRefused({
+              operation: "a transaction over several shards",
+              reason: `it is ${row.isolation}, and such views of several shards would not be one`
+            })
+          )
+    }),
+  leave: (session) => Effect.asVoid(session.command(`ROLLBACK TO SAVEPOINT ${gate}; RELEASE SAVEPOINT ${gate}`)),
+  prepare: (session, id) => ended(session.command(`PREPARE TRANSACTION ${gid(id)}`), id, "PREPARE"),
+  decide: (session, id) => ended(session.command(decideSql(id)), id, "COMMIT"),
+  finish: (on, id, outcome) => {
+    const run = "settle" in on ? on.settle : on.command
+    const sql = `${outcome === "committed" ? "COMMIT" : "ROLLBACK"} PREPARED ${gid(id)}`
+    return Effect.as(run(sql), "done" as const).pipe(
+      Effect.catchTag("StatementFailed", (error) =>
+        error.code === undefinedObject
+          ? Effect.map(run(statusSql(id.xid)), (results) => finishedBy(outcome, results.at(-1)?.rows[0]?.status))
+          : error.code === objectNotReady
+            ? Effect.succeed("busy" as const)
+            : Effect.fail(error)
+      )
+    )
+  },
+  read: (driver, id) => Effect.map(orNotInstalled(driver.settle(readSql(id))), decisionOf),
+  refuse: (driver, id) => Effect.map(orNotInstalled(driver.settle(refuseSql(id))), decisionOf),
+  cluster: (driver) =>
+    Effect.map(driver.settle(clusterSql), (results) => results.at(-1)?.rows[0]?.cluster ?? undefined).pipe(
+      Effect.catchIf(isMissing, () => Effect.succeed(undefined))
+    ),
+  prepared: (driver, cluster) =>
+    Effect.map(driver.settle(preparedSql(cluster)), (results) =>
+      (results.at(-1)?.rows ?? []).flatMap(({ age, gid: text }: { readonly gid: string; readonly age: number }) => {
+        const id = GlobalId.parse(text)
+        return id?.cluster === cluster ? [{ id, ageMillis: age }] : []
+      })
+    ),
+  horizon: (driver) =>
+    Effect.map(driver.settle(horizonSql), (results) => {
+      const [row] = results.at(-1)?.rows ?? []
+      return row.xmin
+    }),
+  forget: (driver, below) =>
+    Effect.map(
+      driver.settle(forgetSql(below)),
+      (results) => results.find(({ command }) => command === "DELETE")?.rowCount ?? 0
+    ),
+  view: (session, { wait }) =>
+    Effect.as(session.command(viewSql(wait)), true).pipe(
+      Effect.catchIf(isMissing, () => Effect.as(session.command(viewWithoutGateSql), false))
+    ),
+  settled: (session) => Effect.asVoid(session.command(`ROLLBACK TO SAVEPOINT ${gate}`))
+}
+
+/** @since 0.1.0 @category layers */
+export const layer: Layer.Layer<CommitLog> = Layer.succeed(CommitLog, make)
+
+/** The savepoint before it. Savepoints of programs have other names, or are of an inner level that has ended. */
+const gate = "shardlayer_gate"
+
+const gid = (id: GlobalId.GlobalId): string => escapeLiteral(GlobalId.format(id))
+
+/**
+ * The role of the session itself prepares and decides, so that recovery, which has the same login, may finish. From here
+ * on nothing is to be cancelled by a limit that the program has set; `transaction_timeout` came with PostgreSQL 17.
+ */
+const enterSql = (wait: boolean): string => `SET CONSTRAINTS ALL IMMEDIATE;
+SAVEPOINT ${gate};
+SET LOCAL ROLE NONE;
+SET LOCAL statement_timeout = 0;
+SET LOCAL idle_in_transaction_session_timeout = 0;
+SELECT pg_catalog.set_config('transaction_timeout', '0', true)
+WHERE pg_catalog.current_setting('transaction_timeout', true) <> '0';
+SET LOCAL lock_timeout = ${wait ? `'${gateTimeoutMillis}ms'` : "0"};
+LOCK TABLE shardlayer.gate IN ROW EXCLUSIVE MODE${wait ? "" : " NOWAIT"};
+SELECT cluster, pg_catalog.pg_current_xact_id_if_assigned()::text AS xid,
+  pg_catalog.current_setting('transaction_isolation') AS isolation
+FROM shardlayer.cluster`
+
+/** Readers hold it for a moment: who waits longer meets one that hangs. */
+const gateTimeoutMillis = 10_000
+
+/** Stricter settings than `on` stay. */
+const decideSql = (id: GlobalId.GlobalId): string => `SELECT pg_catalog.set_config('synchronous_commit', 'on', true)
+WHERE pg_catalog.current_setting('synchronous_commit') IN ('off', 'local', 'remote_write');
+INSERT INTO shardlayer.decision (transaction, outcome, xid)
+VALUES (${escapeLiteral(id.transaction)}, 'committed', '${id.deciderXid}');
+COMMIT`
+
+const readSql = ({ deciderXid, transaction }: GlobalId.GlobalId): string => `SELECT outcome,
+  '${deciderXid}'::xid8 < below AS forgotten
+FROM shardlayer.watermark
+LEFT JOIN shardlayer.decision ON transaction = ${escapeLiteral(transaction)}`
+
+/**
+ * The lock on the watermark keeps a decision from being forgotten in between. The unique key makes the INSERT wait for a decider that has inserted its row and not ended, and a decider that comes
+ * later fail. What stands then is read by a statement of its own, with a newer snapshot.
+ */
+const refuseSql = (id: GlobalId.GlobalId): string => `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
+SET LOCAL lock_timeout = '${refuseTimeoutMillis}ms';
+SET LOCAL synchronous_commit = on;
+INSERT INTO shardlayer.decision (transaction, outcome, xid)
+SELECT ${escapeLiteral(id.transaction)}, 'rolledBack', '${id.deciderXid}'
+FROM shardlayer.watermark WHERE '${id.deciderXid}'::xid8 >= below FOR SHARE
+ON CONFLICT (transaction) DO NOTHING;
+COMMIT;
+${readSql(id)}`
+
+const refuseTimeoutMillis = 5_000
+
+const clusterSql = "SELECT cluster FROM shardlayer.cluster"
+
+/** Of this database alone: others on the server may be other shards, or nobody's business. */
+const preparedSql = (cluster: string): string => `SELECT gid,
+  (EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - prepared) * 1000)::float8 AS age
+FROM pg_catalog.pg_prepared_xacts
+WHERE database = pg_catalog.current_database()
+  AND pg_catalog.starts_with(gid, '${GlobalId.prefix}:${cluster}:')`
+
+const statusSql = (xid: string): string => `SELECT pg_catalog.pg_xact_status('${xid}'::xid8) AS status`
+
+const horizonSql = "SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text AS xmin"
+
+/** First the watermark: a row that is gone must never be missed by somebody who does not know that it may be. */
+const forgetSql = (below: string): string => `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
+SET LOCAL lock_timeout = '${refuseTimeoutMillis}ms';
+UPDATE shardlayer.watermark SET below = '${below}' WHERE below < '${below}'::xid8;
+DELETE FROM shardlayer.decision WHERE xid < (SELECT below FROM shardlayer.watermark) AND xid < '${below}'::xid8;
+COMMIT`
+
+/**
+ * The gate does not give a snapshot, the SELECT does, and ROLLBACK TO keeps it (PostgreSQL takes the snapshot of a
+ * repeatable-read transaction once). Writers pass the gate on all their shards before they decide: one that is seen on
+ * a shard had decided before that shard's gate was taken here, and so has committed on the others or holds theirs.
+ */
+const viewSql = (wait: boolean): string => `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+SAVEPOINT ${gate};
+${wait ? `SET LOCAL lock_timeout = '${gateTimeoutMillis}ms';\n` : ""}LOCK TABLE shardlayer.gate IN SHARE MODE${wait ? "" : " NOWAIT"};
+SELECT 1`
+
+const viewWithoutGateSql = `ROLLBACK;
+BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+SAVEPOINT ${gate};
+SELECT 1`
+
+const undefinedObject = "42704"
+const objectNotReady = "55000"
+
+/** undefined_table, invalid_schema_name. */
+const isMissing = (error: ShardError): boolean =>
+  error._tag === "StatementFailed" && (error.code === "42P01" || error.code === "3F000")
+
+const orNotInstalled = <A>(effect: Effect.Effect<A, ShardError>): Effect.Effect<A, ShardError> =>
+  Effect.mapError(effect, (error) =>
+    error._tag === "StatementFailed" && isMissing(error)
+      ? new NotInstalled({ found: undefined, expected: PgInstall.version, shard: error.shard })
+      : error
+  )
+
+/** The last tag (its first word, as the driver gives it) is that of the command, unless the transaction had failed before. */
+const ended = (
+  results: Effect.Effect<ReadonlyArray<RawResult>, ShardError>,
+  { decider }: GlobalId.GlobalId,
+  tag: string
+): Effect.Effect<void, ShardError> =>
+  Effect.flatMap(results, (list) =>
+    list.at(-1)?.command === tag ? Effect.void : Effect.fail(new TransactionRolledBack({ shard: decider }))
+  )
+
+const decisionOf = (results: ReadonlyArray<RawResult>): Decision => {
+  const row = results.at(-1)?.rows[0]
+  if (row?.outcome === "committed" || row?.outcome === "rolledBack") return row.outcome
+  return row?.forgotten === true ? "forgotten" : "absent"
+}
+
+/** The branch is not there. Its own xid says why: a commit that nobody made is never taken for one. */
+const finishedBy = (outcome: Outcome, status: unknown): Finished => {
+  if (status === "committed") return outcome === "committed" ? "elsewhere" : "otherwise"
+  if (status === "aborted") return outcome === "rolledBack" ? "elsewhere" : "otherwise"
+  return "busy"
+}
