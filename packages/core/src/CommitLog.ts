@@ -12,6 +12,7 @@ import type { GlobalId } from "./protocol/GlobalId.js"
 import type { Decision, Outcome } from "./protocol/TwoPhase.js"
 import type { ShardDriver, ShardSession } from "./ShardConnection.js"
 import type { ShardError } from "./ShardError.js"
+import type { ShardId } from "./topology/ShardId.js"
 
 /**
  * A branch that is ready to end: its constraints are checked and the gate is entered.
@@ -66,10 +67,15 @@ export interface CommitLogService {
    * Makes a decision that is not there impossible, waiting for one that is under way, and gives the one that stands then.
    */
   readonly refuse: (driver: ShardDriver, id: GlobalId) => Effect.Effect<Decision, ShardError>
-  /** Which installation a shard belongs to; undefined where nothing is installed. */
-  readonly cluster: (driver: ShardDriver) => Effect.Effect<string | undefined, ShardError>
+  /**
+   * Which installation a shard belongs to. `NotInstalled`, or `PreparedTransactionsDisabled`, where nothing can be
+   * prepared.
+   */
+  readonly cluster: (driver: ShardDriver, shard: ShardId) => Effect.Effect<string, ShardError>
   /** The prepared branches of an installation on one shard. */
   readonly prepared: (driver: ShardDriver, cluster: string) => Effect.Effect<ReadonlyArray<Branch>, ShardError>
+  /** One process at a time, for as long as its connection lives. */
+  readonly lead: (driver: ShardDriver) => Effect.Effect<boolean, ShardError>
   /** The oldest xid that may still be decided on this shard: one for `forget`, asked before the branches are listed. */
   readonly horizon: (driver: ShardDriver) => Effect.Effect<string, ShardError>
   /** Forgets decisions of xids below `below`; gives how many. */

@@ -38,37 +38,53 @@ export interface Options {
   readonly driver: (shard: ShardId) => Effect.Effect<ShardDriver, ShardError>
   /** How long a branch that cannot be finished is tried for. */
   readonly finishTimeoutMillis: number
-  /** Told of each command before it is sent; for tests. */
-  readonly onCommand?: ((command: TwoPhase.Command) => Effect.Effect<void>) | undefined
 }
 
 /** @since 0.1.0 @category models */
-export type Commit = (branches: ReadonlyArray<Branch>) => Effect.Effect<void, ShardError>
+export interface DistributedCommit {
+  /** Fails where these shards cannot take part in one transaction. Asked once a shard. */
+  readonly admit: (shards: ReadonlyArray<ShardId>) => Effect.Effect<void, ShardError>
+  /**
+   * For at least two branches. Not interruptible. An error other than `CommitIncomplete` and `CommitUnknown` means that
+   * nothing is committed anywhere.
+   */
+  readonly commit: (branches: ReadonlyArray<Branch>) => Effect.Effect<void, ShardError>
+}
 
-/**
- * For at least two branches. Not interruptible. An error other than `CommitIncomplete` and `CommitUnknown` means that
- * nothing is committed anywhere.
- *
- * @since 0.1.0
- * @category constructors
- */
-export const make =
-  (options: Options): Commit =>
-  (given) => {
-    const branches = [...given].sort((one, other) => (one.shard < other.shard ? -1 : 1))
-    return Effect.flatMap(entered(options, branches), (all) => {
-      const writers = all.filter(isWriter)
-      return writers.length < 2
-        ? plainly(
-            branches,
-            writers.map(({ branch }) => branch)
-          )
-        : Effect.zipRight(sameCluster(writers), inTwoPhases(options, branches, writers))
-    }).pipe(
-      Effect.onError(() => Effect.forEach(branches, ({ session }) => session.rollback, eachAtOnce)),
-      Effect.uninterruptible
+/** @since 0.1.0 @category constructors */
+export const make = (options: Options): DistributedCommit => {
+  const admitted = new Set<ShardId>()
+  const ask = (shard: ShardId) =>
+    Effect.flatMap(options.driver(shard), (driver) => options.log.cluster(driver, shard)).pipe(
+      Effect.map(() => {
+        admitted.add(shard)
+      })
     )
+  return {
+    admit: (shards) =>
+      Effect.suspend(() => {
+        const unknown = shards.filter((shard) => !admitted.has(shard))
+        return unknown.length === 0 ? Effect.void : Effect.forEach(unknown, ask, eachAtOnce)
+      }),
+    commit: (branches) => commit(options, branches)
   }
+}
+
+const commit = (options: Options, given: ReadonlyArray<Branch>): Effect.Effect<void, ShardError> => {
+  const branches = [...given].sort((one, other) => (one.shard < other.shard ? -1 : 1))
+  return Effect.flatMap(entered(options, branches), (all) => {
+    const writers = all.filter(isWriter)
+    return writers.length < 2
+      ? plainly(
+          branches,
+          writers.map(({ branch }) => branch)
+        )
+      : Effect.zipRight(sameCluster(writers), inTwoPhases(options, branches, writers))
+  }).pipe(
+    Effect.onError(() => Effect.forEach(branches, ({ session }) => session.rollback, eachAtOnce)),
+    Effect.uninterruptible
+  )
+}
 
 interface EnteredBranch extends Entered {
   readonly branch: Branch
@@ -196,12 +212,6 @@ class Run {
   }
 
   private perform(command: TwoPhase.Command): Effect.Effect<TwoPhase.Event | undefined> {
-    const { onCommand } = this.options
-    const event = Effect.suspend(() => this.event(command))
-    return onCommand === undefined ? event : Effect.zipRight(onCommand(command), event)
-  }
-
-  private event(command: TwoPhase.Command): Effect.Effect<TwoPhase.Event | undefined> {
     const { log } = this.options
     const { shard } = command
     const { branch } = this.writerOn(shard)
@@ -254,7 +264,7 @@ class Run {
       Effect.flatMap((decision) =>
         decision === "committed" || decision === "rolledBack"
           ? Effect.succeed(decision)
-          : Effect.fail(new CommitUnknown({ shard, transaction: this.transaction }))
+          : Effect.fail(new CommitUnknown({ shard, transaction: this.name }))
       )
     )
   }
@@ -292,7 +302,7 @@ class Run {
   }
 
   outcomeOf(ended: TwoPhase.Ended): Effect.Effect<void, ShardError> {
-    const { transaction } = this
+    const transaction = this.name
     const { shard } = this.decider.branch
     switch (ended._tag) {
       case "Committed":
@@ -310,6 +320,10 @@ class Run {
     const writer = this.writers.get(shard)
     if (writer === undefined) throw new Error(`two-phase commit names ${shard}, which has written nothing`)
     return writer
+  }
+
+  private get name(): string {
+    return GlobalId.nameOf(this.idOf(this.decider.branch.shard))
   }
 
   private idOf(shard: ShardId): GlobalId.GlobalId {

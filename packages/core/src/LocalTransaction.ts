@@ -8,7 +8,7 @@
  * - after its end a transaction refuses use; a COMMIT that fails is a typed error; nothing waits without a bound.
  *
  * A level begins on a shard when it first uses it: BEGIN and the SAVEPOINTs of the levels around it are sent then
- * (`eager`: BEGIN at once). A shard that has one is a participant; how several are committed is said by `commitAll`. The tag in the context is that of `@effect/sql`, because `SqlResolver` carries it along.
+ * (`eager`: BEGIN at once). A shard that has one is a participant; how several are committed is said by `distributed`. The tag in the context is that of `@effect/sql`, because `SqlResolver` carries it along.
  *
  * @since 0.1.0
  */
@@ -52,7 +52,7 @@ export interface Options {
   /** How long a level waits for a nested transaction beside it; 30,000. */
   readonly waitTimeoutMillis?: number | undefined
   /** Commits several participants; without it there is one at most. */
-  readonly commitAll?: DistributedCommit.Commit | undefined
+  readonly distributed?: DistributedCommit.DistributedCommit | undefined
   readonly spanAttributes: ReadonlyArray<readonly [string, unknown]>
   readonly mapError: (error: ShardError) => SqlError
 }
@@ -360,11 +360,11 @@ class TransactionLevel implements Level {
   private get commit(): Effect.Effect<void, ShardError> {
     const [first, ...others] = this.participants.values()
     if (first === undefined) return Effect.void
-    const { commitAll } = this.options
-    if (others.length === 0 || commitAll === undefined) {
+    const { distributed } = this.options
+    if (others.length === 0 || distributed === undefined) {
       return Effect.tapError(first.session.commit, () => first.session.rollback)
     }
-    return commitAll(
+    return distributed.commit(
       [first, ...others].map(({ session, shard }) => {
         if (shard === undefined) throw new Error("a transaction over several shards has a participant without a name")
         return { session, shard }
@@ -456,19 +456,19 @@ class TransactionLevel implements Level {
       Effect.suspend(() => {
         const participant = root.participants.get(shard)
         if (participant !== undefined) return this.beginDownwards(participant)
-        const refusal = root.refusalOf(shard)
-        if (refusal !== undefined) return Effect.fail(refusal)
-        return Effect.flatMap(root.beginRoot(shard), (begun) => this.beginDownwards(begun))
+        const begun = Effect.flatMap(root.beginRoot(shard), (first) => this.beginDownwards(first))
+        return root.participants.size === 0 ? begun : Effect.zipRight(root.admit(shard), begun)
       })
     )
   }
 
   /** May another shard join? Not where the program has set what would not hold there. */
-  private refusalOf(shard: ShardId | undefined): ShardError | undefined {
-    const [first] = this.participants.values()
-    if (first === undefined) return undefined
-    const mayJoin = this.options.commitAll !== undefined && !this.unsettled
-    return mayJoin ? undefined : crossShard(first.shard, shard)
+  private admit(shard: ShardId | undefined): Effect.Effect<void, ShardError> {
+    const { distributed } = this.options
+    const first = this.shard()
+    return distributed === undefined || this.unsettled || first === undefined || shard === undefined
+      ? Effect.fail(crossShard(first, shard))
+      : distributed.admit([first, shard])
   }
 
   private beginDownwards(participant: Participant): Effect.Effect<void, ShardError> {

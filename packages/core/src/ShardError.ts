@@ -474,6 +474,21 @@ export class NotInstalled extends Data.TaggedError("NotInstalled")<{
 }
 
 /**
+ * A server keeps no prepared transactions, so no transaction can write on its shard and on others. Others go on.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class PreparedTransactionsDisabled extends Data.TaggedError("PreparedTransactionsDisabled")<{
+  readonly shard: ShardId | string
+}> {
+  override get message() {
+    return `the server of shard ${this.shard} has max_prepared_transactions = 0, and transactions over several shards need it: set it to at least max_connections in postgresql.conf, and restart the server`
+  }
+  readonly isRetryable = false
+}
+
+/**
  * Putting the rows of several shards together would have taken more memory than is allowed. No answer was given.
  *
  * @since 0.1.0
@@ -608,6 +623,7 @@ export type ShardError =
   | SchemaMismatch
   | StaleTopology
   | NotInstalled
+  | PreparedTransactionsDisabled
   | MergeLimitExceeded
   | GatherLimitExceeded
   | ShardTimeout
@@ -646,6 +662,7 @@ const kinds = [
   SchemaMismatch,
   StaleTopology,
   NotInstalled,
+  PreparedTransactionsDisabled,
   MergeLimitExceeded,
   GatherLimitExceeded,
   ShardTimeout,

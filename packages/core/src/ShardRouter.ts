@@ -31,6 +31,8 @@ import * as Explain from "./plan/Explain.js"
 import * as Policy from "./Policy.js"
 import { QueryPlanner } from "./QueryPlanner.js"
 import * as QueryPipeline from "./QueryPipeline.js"
+import type * as TwoPhase from "./protocol/TwoPhase.js"
+import * as InDoubt from "./InDoubt.js"
 import * as ResultCache from "./ResultCache.js"
 import * as RoutedClient from "./RoutedClient.js"
 import * as ShardContext from "./ShardContext.js"
@@ -146,6 +148,19 @@ export interface ShardRouterService {
     effect: Effect.Effect<A, E, R>,
     options?: { readonly concurrency?: number | undefined }
   ) => Effect.Effect<ReadonlyMap<ShardId.ShardId, A>, E | ShardLocked, R>
+  /** Transactions over several shards that are prepared and not ended: live ones, and what crashes left behind. */
+  readonly inDoubt: Effect.Effect<ReadonlyArray<InDoubt.Transaction>, ShardError>
+  /** One round of recovery. `Recovery.layer` runs them. */
+  readonly recover: (options?: InDoubt.RoundOptions) => Effect.Effect<InDoubt.Round>
+  /** Is this the process that recovers, among those that share the shards? */
+  readonly leadsRecovery: Effect.Effect<boolean>
+  /**
+   * What a transaction came to whose error was `CommitUnknown`. If nothing was decided it cannot be any more: it is
+   * rolled back then. `OperationRefused` once nobody can know.
+   */
+  readonly outcome: (transaction: string) => Effect.Effect<TwoPhase.Outcome, ShardError>
+  /** Ends a transaction in doubt by hand; not against what its decider says. */
+  readonly resolve: InDoubt.InDoubtService["resolve"]
   /** Counters of the plan cache and the parser. */
   readonly stats: () => Stats
   /** Counters of `cached`. */
@@ -202,7 +217,7 @@ export const make = (
       owner,
       eager: false,
       reserve: (shard) => Effect.flatMap(manager.driver(shard!), (driver) => driver.reserve),
-      commitAll: Option.getOrUndefined(
+      distributed: Option.getOrUndefined(
         Option.map(log, (found) =>
           DistributedCommit.make({
             log: found,
@@ -241,8 +256,14 @@ export const make = (
       results
     )
     const client = RoutedClient.make({ pipeline, dialect, withTransaction, reactivity, watch: changes.watch })
+    const transactions = InDoubt.make({ manager, log: Option.getOrUndefined(log) })
     return {
       client,
+      inDoubt: transactions.inDoubt,
+      recover: transactions.round,
+      leadsRecovery: transactions.leads,
+      outcome: transactions.outcome,
+      resolve: transactions.resolve,
       ...statementsOf(client, pipeline, manager, dialect),
       ...pinsOf(pipeline, manager),
       topology: Effect.sync(manager.topology),

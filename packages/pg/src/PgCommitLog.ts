@@ -10,7 +10,13 @@ import { CommitLog, type CommitLogService, type Entered, type Finished } from "@
 import * as GlobalId from "@shardlayer/core/protocol/GlobalId"
 import type { Decision, Outcome } from "@shardlayer/core/protocol/TwoPhase"
 import type { RawResult } from "@shardlayer/core/ShardConnection"
-import { NotInstalled, OperationRefused, type ShardError, TransactionRolledBack } from "@shardlayer/core/ShardError"
+import {
+  NotInstalled,
+  OperationRefused,
+  PreparedTransactionsDisabled,
+  type ShardError,
+  TransactionRolledBack
+} from "@shardlayer/core/ShardError"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { escapeLiteral } from "pg"
@@ -49,10 +55,13 @@ export const make: CommitLogService = {
   },
   read: (driver, id) => Effect.map(orNotInstalled(driver.settle(readSql(id))), decisionOf),
   refuse: (driver, id) => Effect.map(orNotInstalled(driver.settle(refuseSql(id))), decisionOf),
-  cluster: (driver) =>
-    Effect.map(driver.settle(clusterSql), (results) => results.at(-1)?.rows[0]?.cluster ?? undefined).pipe(
-      Effect.catchIf(isMissing, () => Effect.succeed(undefined))
-    ),
+  cluster: (driver, shard) =>
+    Effect.flatMap(orNotInstalled(driver.settle(clusterSql)), (results): Effect.Effect<string, ShardError> => {
+      const row = results.at(-1)?.rows[0]
+      if (row === undefined)
+        return Effect.fail(new NotInstalled({ found: undefined, expected: PgInstall.version, shard }))
+      return row.max === "0" ? Effect.fail(new PreparedTransactionsDisabled({ shard })) : Effect.succeed(row.cluster)
+    }),
   prepared: (driver, cluster) =>
     Effect.map(driver.settle(preparedSql(cluster)), (results) =>
       (results.at(-1)?.rows ?? []).flatMap(({ age, gid: text }: { readonly gid: string; readonly age: number }) => {
@@ -60,6 +69,7 @@ export const make: CommitLogService = {
         return id?.cluster === cluster ? [{ id, ageMillis: age }] : []
       })
     ),
+  lead: (driver) => Effect.map(driver.settle(leadSql), (results) => results.at(-1)?.rows[0]?.leads === true),
   horizon: (driver) =>
     Effect.map(driver.settle(horizonSql), (results) => {
       const [row] = results.at(-1)?.rows ?? []
@@ -133,7 +143,8 @@ ${readSql(id)}`
 
 const refuseTimeoutMillis = 5_000
 
-const clusterSql = "SELECT cluster FROM shardlayer.cluster"
+const clusterSql = `SELECT cluster, pg_catalog.current_setting('max_prepared_transactions') AS max
+FROM shardlayer.cluster`
 
 /** Of this database alone: others on the server may be other shards, or nobody's business. */
 const preparedSql = (cluster: string): string => `SELECT gid,
@@ -143,6 +154,16 @@ WHERE database = pg_catalog.current_database()
   AND pg_catalog.starts_with(gid, '${GlobalId.prefix}:${cluster}:')`
 
 const statusSql = (xid: string): string => `SELECT pg_catalog.pg_xact_status('${xid}'::xid8) AS status`
+
+/**
+ * A lock of the session, and `settle` has one session. It is asked for once a session: such locks count. The number has
+ * only to be nobody else's: "shardrec" in ASCII.
+ */
+const leadSql = `SELECT EXISTS (
+  SELECT FROM pg_catalog.pg_locks
+  WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid() AND classid = 1936220530 AND objid = 1685218659
+    AND objsubid = 1
+) OR pg_catalog.pg_try_advisory_lock(8316003855879005539) AS leads`
 
 const horizonSql = "SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text AS xmin"
 

@@ -10,7 +10,7 @@
 import type { DirectoryService } from "@shardlayer/core/Directory"
 import type { CustomResolver } from "@shardlayer/core/KeyResolver"
 import * as KeyResolver from "@shardlayer/core/KeyResolver"
-import { CommitLog } from "@shardlayer/core/CommitLog"
+import { CommitLog, type CommitLogService } from "@shardlayer/core/CommitLog"
 import * as Dialect from "@shardlayer/core/Dialect"
 import type { ShardDriver } from "@shardlayer/core/ShardConnection"
 import type { ShardError } from "@shardlayer/core/ShardError"
@@ -66,6 +66,8 @@ export interface Config extends ShardRouter.Options {
   readonly check?: boolean | undefined
   /** The functions behind `Keyspace.custom`, by name. */
   readonly custom?: { readonly [name: string]: CustomResolver } | undefined
+  /** The commands of two-phase commit. Default PostgreSQL's; a test puts faults in here. */
+  readonly commitLog?: CommitLogService | undefined
   /** Keys of directories kept in memory. Default 10,000. */
   readonly directoryCacheMax?: number | undefined
   readonly directoryTimeToLive?: Duration.DurationInput | undefined
@@ -146,7 +148,7 @@ const make = (config: Config): Effect.Effect<Context.Context<Made>, ShardError, 
       Effect.provideService(KeyResolver.KeyResolver, resolver),
       Effect.provideService(QueryPlanner, planner),
       Effect.provideService(Dialect.Dialect, dialect(config, install)),
-      Effect.provideService(CommitLog, PgCommitLog.make)
+      Effect.provideService(CommitLog, config.commitLog ?? PgCommitLog.make)
     )
     const client = pgClient(router.client, config, meta)
     return Context.make(ShardRouter.ShardRouter, { ...router, client }).pipe(

@@ -40,7 +40,15 @@ describe("PgInstall", () => {
       const tables = yield* query<{ name: string }>(
         "select relname as name from pg_class where relnamespace = 'shardlayer'::regnamespace and relkind = 'r' order by 1"
       )
-      expect(tables.map(({ name }) => name)).toEqual(["directory", "migrations", "topology"])
+      expect(tables.map(({ name }) => name)).toEqual([
+        "cluster",
+        "decision",
+        "directory",
+        "gate",
+        "migrations",
+        "topology",
+        "watermark"
+      ])
     })
   )
 

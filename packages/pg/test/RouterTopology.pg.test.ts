@@ -135,7 +135,7 @@ describe("the topology of a running router", () => {
     })
   )
 
-  it.scopedLive("our tables may live on a database apart", () =>
+  it.scopedLive("our tables are on every shard, and on a database apart", () =>
     Effect.gen(function* () {
       const cluster = yield* PgCluster.make({ shards: 2, mode: "databases", meta: true })
       const meta = yield* cluster.node("meta")
@@ -143,9 +143,13 @@ describe("the topology of a running router", () => {
       const installed = "select count(*)::int as n from pg_namespace where nspname = 'shardlayer'"
       expect(yield* Effect.forEach(["meta", "shard_1", "shard_2"], (id) => cluster.query(id, installed))).toEqual([
         [{ n: 1 }],
-        [{ n: 0 }],
-        [{ n: 0 }]
+        [{ n: 1 }],
+        [{ n: 1 }]
       ])
+      const clusters = yield* Effect.forEach(["meta", "shard_1", "shard_2"], (id) =>
+        cluster.query<{ cluster: string }>(id, "select cluster from shardlayer.cluster")
+      )
+      expect(new Set(clusters.map(([row]) => row?.cluster)).size).toBe(1)
     })
   )
 

@@ -40,6 +40,23 @@ export const parse = (text: string): GlobalId | undefined => {
   return ShardId.is(decider) ? { cluster, transaction, decider, deciderXid, xid } : undefined
 }
 
+/**
+ * The name of the transaction alone, for people and errors: with it its decider can be asked.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const nameOf = ({ cluster, decider, deciderXid, transaction }: GlobalId): string =>
+  [cluster, transaction, decider, deciderXid].join(":")
+
+/**
+ * Undefined for what is no such name. It names no branch: `xid` is 0.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const parseName = (name: string): GlobalId | undefined => parse(`${prefix}:${name}:0`)
+
 /** @since 0.1.0 @category constants */
 export const prefix = "shardlayer"
 

@@ -115,6 +115,7 @@ const fromError = (error: ShardError): Answer => {
     case "MergeLimitExceeded":
     case "NotInstalled":
     case "OperationRefused":
+    case "PreparedTransactionsDisabled":
     case "RowBelongsElsewhere":
     case "ScatterRefused":
     case "SchemaMismatch":
