@@ -44,7 +44,11 @@ export const run = (
     // Rows that are staged are there only as long as the statement runs: its plan is asked for then.
     const planned = stagedSql(bound)
     const analyzing = (text: string) => options.dialect.analyzing(text, options.format)
-    const executor = Executor.make({ manager: noting(manager, { notes, planned, analyzing }), limits })
+    const executor = Executor.make({
+      manager: noting(manager, { notes, planned, analyzing }),
+      limits,
+      views: undefined
+    })
     const terms = { transaction: undefined, policy }
     const answer = yield* timed(executor.run(bound, terms, "executeValues", sql, params))
     const steps = notes.flatMap((note) => {

@@ -80,11 +80,15 @@ export interface CommitLogService {
   readonly horizon: (driver: ShardDriver) => Effect.Effect<string, ShardError>
   /** Forgets decisions of xids below `below`; gives how many. */
   readonly forget: (driver: ShardDriver, below: string) => Effect.Effect<number, ShardError>
+  readonly hasGate: (driver: ShardDriver) => Effect.Effect<boolean, ShardError>
   /**
-   * Opens a view of one shard in which every atomic commit is seen whole or not at all, once all shards' views are open:
-   * the gate is held until `settled`. `false` where there is no gate, which nobody can have passed.
+   * Opens a view of one shard and holds its gate until `settled` (`ReadView`). Without `wait`, or after it, it fails
+   * with LockNotAvailable where a writer is in the gate. Where there is no gate, which nobody can have passed, none is held.
    */
-  readonly view: (session: ShardSession, options: { readonly wait: boolean }) => Effect.Effect<boolean, ShardError>
+  readonly view: (
+    session: ShardSession,
+    options: { readonly wait: "not" | "shortly" | "long" }
+  ) => Effect.Effect<void, ShardError>
   /** All views are open: writers may pass. */
   readonly settled: (session: ShardSession) => Effect.Effect<void, ShardError>
 }

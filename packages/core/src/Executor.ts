@@ -17,6 +17,7 @@ import type { Merge } from "./plan/Merge.js"
 import type { Level } from "./LocalTransaction.js"
 import * as Partial from "./Partial.js"
 import type { Policy } from "./Policy.js"
+import type * as ReadView from "./ReadView.js"
 import type * as Parts from "./scatter/Parts.js"
 import * as ScatterMerge from "./ScatterMerge.js"
 import * as ShardCall from "./ShardCall.js"
@@ -34,6 +35,8 @@ import type { ShardId } from "./topology/ShardId.js"
 export interface Terms {
   readonly transaction: Level | undefined
   readonly policy: Policy
+  /** The view of several shards that it reads in, outside of a transaction. */
+  readonly view?: ReadView.ReadView | undefined
   /** It does not ask for the time: beside a transaction it would be another one. */
   readonly isTimeless?: boolean
 }
@@ -81,6 +84,8 @@ export interface Options {
   readonly manager: ShardManagerService
   /** Of what one statement may hold in memory (`ScatterMerge`). */
   readonly limits: Parts.Limits
+  /** Undefined where nothing is ever committed over several shards. */
+  readonly views: ReadView.ReadViews | undefined
 }
 
 /** @since 0.1.0 @category constructors */
@@ -170,7 +175,7 @@ class ShardExecutor implements Executor {
     }
   }
 
-  private merging({ policy, transaction }: Terms): Parts.Options {
+  private merging({ policy, transaction, view }: Terms): Parts.Options {
     const { limits, manager } = this.options
     const shard = transaction?.shard()
     return {
@@ -180,6 +185,7 @@ class ShardExecutor implements Executor {
       },
       policy,
       limits,
+      view,
       ...(transaction === undefined || shard === undefined
         ? {}
         : {
@@ -202,7 +208,7 @@ class ShardExecutor implements Executor {
     run: (terms: Terms) => Effect.Effect<A, ShardError>
   ): Effect.Effect<A, ShardError> {
     const { transaction } = terms
-    if (transaction === undefined) return run(terms)
+    if (transaction === undefined) return this.inView(terms, shards, run)
     return Effect.suspend(() => {
       if (!mayReadBeside(transaction, terms)) return Effect.fail(crossShard(transaction, shards))
       const answer = run({ ...terms, policy: { ...terms.policy, retry: undefined } })
@@ -216,7 +222,7 @@ class ShardExecutor implements Executor {
     run: (terms: Terms) => Stream.Stream<A, ShardError>
   ): Stream.Stream<A, ShardError> {
     const { transaction } = terms
-    if (transaction === undefined) return run(terms)
+    if (transaction === undefined) return this.streamInView(terms, shards, run)
     return Stream.unwrap(
       this.beside(terms, shards, (own) =>
         Effect.succeed(Stream.tapError(run(own), (error) => dooms(transaction, error)))
@@ -224,14 +230,52 @@ class ShardExecutor implements Executor {
     )
   }
 
+  /**
+   * All shards in one view, or each as it is: where the policy says so, and where nothing is committed over several of
+   * them. What fails is tried anew as a whole, for a view is one.
+   */
+  private inView<A>(
+    terms: Terms,
+    shards: ReadonlyArray<ShardId>,
+    run: (terms: Terms) => Effect.Effect<A, ShardError>
+  ): Effect.Effect<A, ShardError> {
+    const { views } = this.options
+    const { policy } = terms
+    if (views === undefined || policy.reads === "perShard") return run(terms)
+    const call = { policy, access: "read" } as const
+    const inside = Effect.scoped(
+      Effect.flatMap(ShardCall.limited({ ...call, shard: firstOf(shards) }, views.open(shards)), (view) =>
+        run(view === undefined ? terms : { ...terms, policy: { ...policy, retry: undefined }, view })
+      )
+    )
+    return ShardCall.repeated(call, inside)
+  }
+
+  private streamInView<A>(
+    terms: Terms,
+    shards: ReadonlyArray<ShardId>,
+    run: (terms: Terms) => Stream.Stream<A, ShardError>
+  ): Stream.Stream<A, ShardError> {
+    const { views } = this.options
+    const { policy } = terms
+    if (views === undefined || policy.reads === "perShard") return run(terms)
+    const call = { policy, access: "read" } as const
+    const rows = Stream.unwrapScoped(
+      Effect.map(ShardCall.limited({ ...call, shard: firstOf(shards) }, views.open(shards)), (view) =>
+        run(view === undefined ? terms : { ...terms, policy: { ...policy, retry: undefined }, view })
+      )
+    )
+    return ShardCall.repeatedStream(call, rows)
+  }
+
   private runOne(
     shard: ShardId,
-    { access, policy, transaction }: Known,
+    { access, policy, transaction, view }: Known,
     operation: Operation,
     sql: string,
     params: ReadonlyArray<unknown>
   ): Effect.Effect<any, ShardError> {
-    const connection = this.connectionTo(shard, transaction)
+    const connection = view?.session(shard) ?? this.connectionTo(shard, transaction)
     const answer = Effect.isEffect(connection)
       ? Effect.flatMap(connection, (opened) => ShardCall.runAs(opened, operation, sql, params))
       : ShardCall.runAs(connection, operation, sql, params)
@@ -241,11 +285,11 @@ class ShardExecutor implements Executor {
 
   private streamOne(
     shard: ShardId,
-    { access, policy, transaction }: Known,
+    { access, policy, transaction, view }: Known,
     sql: string,
     params: ReadonlyArray<unknown>
   ): Stream.Stream<Row, ShardError> {
-    const connection = this.connectionTo(shard, transaction)
+    const connection = view?.session(shard) ?? this.connectionTo(shard, transaction)
     const rows = Effect.isEffect(connection)
       ? Stream.unwrap(Effect.map(connection, (opened) => opened.executeStream(sql, params)))
       : connection.executeStream(sql, params)
@@ -395,8 +439,9 @@ class ShardExecutor implements Executor {
 const known = ({ policy, transaction }: Terms, access: Known["access"]): Known => ({ policy, transaction, access })
 
 /** A part of a read: in the transaction on its participants alone. */
-const partOf = ({ policy, transaction }: Terms, shard: ShardId): Known => ({
+const partOf = ({ policy, transaction, view }: Terms, shard: ShardId): Known => ({
   policy,
+  view,
   transaction: transaction?.participates(shard) === true ? transaction : undefined,
   access: "read"
 })
@@ -414,6 +459,12 @@ const timelessly = (terms: Terms, { now }: Merge): Terms => ({
 /** What the program has set on its own session would not hold on the others. */
 const mayReadBeside = (transaction: Level, { isTimeless }: Terms): boolean =>
   isTimeless !== false && !transaction.isUnsettled()
+
+const firstOf = (shards: ReadonlyArray<ShardId>): ShardId => {
+  const [first] = shards
+  if (first === undefined) throw new Error("a read over no shards")
+  return first
+}
 
 const dooms = (transaction: Level, { _tag }: ShardError): Effect.Effect<void> =>
   _tag === "StatementFailed" || _tag === "ShardTimeout" || _tag === "ShardUnavailable" ? transaction.doom : Effect.void

@@ -47,6 +47,8 @@ export interface Options {
   /** Called once a participant: at once when `eager`, else with the shard of its first statement. */
   readonly reserve: (shard: ShardId | undefined) => Effect.Effect<ShardSession, ShardError, Scope.Scope>
   readonly eager: boolean
+  /** All participants of a transaction that only reads, begun together: nobody joins later, and its end is a ROLLBACK. */
+  readonly openAll?: Effect.Effect<ReadonlyMap<ShardId, ShardSession>, ShardError, Scope.Scope> | undefined
   /** `BEGIN` by default. */
   readonly begin?: string | undefined
   /** How long a level waits for a nested transaction beside it; 30,000. */
@@ -296,6 +298,8 @@ class TransactionLevel implements Level {
 
   get open(): Effect.Effect<void, ShardError> {
     if (this.outer !== undefined) return this.outer.nest(this)
+    const { openAll } = this.options
+    if (openAll !== undefined) return this.beginAll(openAll)
     return this.options.eager ? Effect.asVoid(this.begin(undefined)) : Effect.void
   }
 
@@ -345,6 +349,7 @@ class TransactionLevel implements Level {
       const release = onEach(this.begun, ({ session }) => session.control(`RELEASE SAVEPOINT ${this.savepoint}`))
       return Effect.tapError(release, () => this.undo)
     }
+    if (this.options.openAll !== undefined) return this.undo
     if (this.broken !== undefined) return Effect.zipRight(this.undo, Effect.fail(this.broken))
     return Effect.onExit(this.commit, (exit) =>
       isUndone(exit) ? Effect.void : Effect.forEach(this.committed, (effect) => effect, { discard: true })
@@ -479,6 +484,25 @@ class TransactionLevel implements Level {
       participant.session.control(`SAVEPOINT ${this.savepoint}`, () => {
         this.begun.add(participant)
       })
+    )
+  }
+
+  private beginAll(
+    open: Effect.Effect<ReadonlyMap<ShardId, ShardSession>, ShardError, Scope.Scope>
+  ): Effect.Effect<void, ShardError> {
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(Scope.make(), (scope) =>
+        restore(Scope.extend(open, scope)).pipe(
+          Effect.map((sessions) => {
+            for (const [shard, session] of sessions) {
+              const participant: Participant = { shard, session, scope }
+              this.participants.set(shard, participant)
+              this.begun.add(participant)
+            }
+          }),
+          Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+        )
+      )
     )
   }
 

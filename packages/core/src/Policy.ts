@@ -39,6 +39,11 @@ export interface Policy {
    */
   readonly shardTimeout: Duration.Duration | undefined
   /**
+   * What a read of several shards sees of transactions that write on several: `atomic`, each whole or not at all;
+   * `perShard`, what each shard shows when it is asked, for two round trips less.
+   */
+  readonly reads: "atomic" | "perShard"
+  /**
    * When a read is tried anew on a shard that failed it, for a cause that can pass (`ShardCall.isTransient`): outside of
    * transactions, and before that shard has given a row. Undefined: never.
    */
@@ -62,6 +67,8 @@ export interface Options {
   readonly concurrency?: number | undefined
   /** How long one shard may take; of a stream, for each page of rows. Default: without a limit. */
   readonly shardTimeout?: Duration.DurationInput | undefined
+  /** What a read of several shards sees of transactions that write on several. Default `atomic`. */
+  readonly reads?: "atomic" | "perShard" | undefined
   /** When a read is tried anew on a shard that failed it. Default: never. */
   readonly retry?: Schedule.Schedule<unknown, ShardError> | undefined
 }
@@ -73,6 +80,7 @@ export const defaults: Policy = {
   gather: "allow",
   concurrency: 16,
   shardTimeout: undefined,
+  reads: "atomic",
   retry: undefined
 }
 
@@ -84,13 +92,14 @@ export const defaults: Policy = {
  */
 export const within = (policy: Policy, options: Options | undefined): Policy => {
   if (options === undefined) return policy
-  const { combine, concurrency, gather, retry, scatter, shardTimeout } = options
+  const { combine, concurrency, gather, reads, retry, scatter, shardTimeout } = options
   return {
     scatter: scatter ?? policy.scatter,
     combine: combine ?? policy.combine,
     gather: gather ?? policy.gather,
     concurrency: concurrency === undefined ? policy.concurrency : Math.max(1, Math.trunc(concurrency)),
     shardTimeout: shardTimeout === undefined ? policy.shardTimeout : finite(shardTimeout),
+    reads: reads ?? policy.reads,
     retry: retry ?? policy.retry
   }
 }
@@ -110,6 +119,7 @@ export const nested = (outer: Options | undefined, inner: Options): Options =>
         gather: inner.gather ?? outer.gather,
         concurrency: inner.concurrency ?? outer.concurrency,
         shardTimeout: inner.shardTimeout ?? outer.shardTimeout,
+        reads: inner.reads ?? outer.reads,
         retry: inner.retry ?? outer.retry
       }
 

@@ -120,9 +120,9 @@ class Pipeline implements QueryPipeline {
     private readonly stages: Stages,
     private readonly results: ResultCache.ResultCache<ShardError>
   ) {
-    const { manager, options } = stages
+    const { manager, options, views } = stages
     this.plans = PlanCache.make({ entriesMax: options.plansMax, textMax: options.planTextMax })
-    this.executor = Executor.make({ manager, limits: options.mergeLimits })
+    this.executor = Executor.make({ manager, limits: options.mergeLimits, views })
     this.pinned = PinnedStatement.make(stages)
     this.seen = manager.topology()
   }

@@ -72,13 +72,16 @@ const deepTexts = (
     Effect.gen(function* () {
       // One after another: whoever has a shard's session waits for sessions of later shards only.
       const sessions = yield* Effect.forEach(shards, (shard) =>
-        ShardCall.limited(
-          callOf(shard),
-          Effect.flatMap(options.driver(shard), (driver) => driver.reserve)
-        )
+        Effect.suspend(() => {
+          const viewed = options.view?.session(shard)
+          if (viewed !== undefined) return Effect.succeed(viewed)
+          const reserved = Effect.flatMap(options.driver(shard), (driver) => driver.reserve)
+          return ShardCall.limited(callOf(shard), reserved)
+        })
       )
       return yield* DeepPage.run({
         sessions,
+        begun: (place) => options.view?.session(shards[place] ?? Parts.first(shards)) !== undefined,
         order: RowOrder.make(
           keys.map((key, column) => ({ ...key, column })),
           keys.map(({ column }) => merge.kinds[column] ?? { _tag: "Opaque" })

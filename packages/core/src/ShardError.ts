@@ -208,6 +208,21 @@ export class CommitIncomplete extends Data.TaggedError("CommitIncomplete")<{
 }
 
 /**
+ * The body of a transaction took longer than its `timeout`: it was interrupted, and rolled back everywhere.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class TransactionTimeout extends Data.TaggedError("TransactionTimeout")<{
+  readonly timeoutMillis: number
+}> {
+  override get message() {
+    return `the transaction took longer than ${this.timeoutMillis} ms: it is rolled back everywhere`
+  }
+  readonly isRetryable = true
+}
+
+/**
  * A shard was lost before the transaction was decided: all of it was rolled back.
  *
  * @since 0.1.0
@@ -608,6 +623,7 @@ export type ShardError =
   | CommitUnknown
   | CommitIncomplete
   | ParticipantLost
+  | TransactionTimeout
   | TransactionEnded
   | TransactionRolledBack
   | CrossShardTransaction
@@ -647,6 +663,7 @@ const kinds = [
   CommitUnknown,
   CommitIncomplete,
   ParticipantLost,
+  TransactionTimeout,
   TransactionEnded,
   TransactionRolledBack,
   CrossShardTransaction,

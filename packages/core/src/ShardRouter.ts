@@ -25,7 +25,6 @@ import { CommitLog } from "./CommitLog.js"
 import { Dialect, type DialectService } from "./Dialect.js"
 import * as DistributedCommit from "./DistributedCommit.js"
 import { KeyResolver } from "./KeyResolver.js"
-import * as LocalTransaction from "./LocalTransaction.js"
 import type * as Partial from "./Partial.js"
 import * as Explain from "./plan/Explain.js"
 import * as Policy from "./Policy.js"
@@ -33,12 +32,14 @@ import { QueryPlanner } from "./QueryPlanner.js"
 import * as QueryPipeline from "./QueryPipeline.js"
 import type * as TwoPhase from "./protocol/TwoPhase.js"
 import * as InDoubt from "./InDoubt.js"
+import * as ReadView from "./ReadView.js"
 import * as ResultCache from "./ResultCache.js"
 import * as RoutedClient from "./RoutedClient.js"
 import * as ShardContext from "./ShardContext.js"
 import { isShardError, KeyInvalid, type ShardError, type ShardLocked, UnknownShard } from "./ShardError.js"
 import { ShardManager, type ShardManagerService } from "./ShardManager.js"
 import * as TableChanges from "./TableChanges.js"
+import * as Transactions from "./Transactions.js"
 import type { KeyInputs, KeyType } from "./topology/KeyType.js"
 import type * as ShardId from "./topology/ShardId.js"
 import * as Table from "./topology/Table.js"
@@ -148,6 +149,16 @@ export interface ShardRouterService {
     effect: Effect.Effect<A, E, R>,
     options?: { readonly concurrency?: number | undefined }
   ) => Effect.Effect<ReadonlyMap<ShardId.ShardId, A>, E | ShardLocked, R>
+  /**
+   * All of what the effect writes on this router is committed, on every shard, or none of it: `sql.withTransaction` with
+   * typed errors and options. Errors of the body stay as they are.
+   */
+  readonly transaction: Transactions.Transactions["transaction"]
+  /**
+   * The effect's reads on this router see all shards of the topology as of one moment: each transaction over several
+   * shards whole or not at all. It cannot write. Holds a connection of each shard.
+   */
+  readonly snapshot: Transactions.Transactions["snapshot"]
   /** Transactions over several shards that are prepared and not ended: live ones, and what crashes left behind. */
   readonly inDoubt: Effect.Effect<ReadonlyArray<InDoubt.Transaction>, ShardError>
   /** One round of recovery. `Recovery.layer` runs them. */
@@ -212,22 +223,31 @@ export const make = (
     const reactivity = yield* Reactivity.Reactivity
     const changes = TableChanges.make(reactivity, manager.topology)
     const log = yield* Effect.serviceOption(CommitLog)
+    const inDoubt = InDoubt.make({ manager, log: Option.getOrUndefined(log) })
+    const views = Option.map(log, (found) =>
+      ReadView.make({
+        log: found,
+        driver: manager.driver,
+        onBlocked: inDoubt.round({ grace: "1 second", forget: false })
+      })
+    )
     const owner = {}
-    const withTransaction = LocalTransaction.makeWithTransaction({
+    const commits = Option.map(log, (found) =>
+      DistributedCommit.make({
+        log: found,
+        driver: manager.driver,
+        finishTimeoutMillis: options.finishTimeoutMillis ?? 5_000
+      })
+    )
+    const { snapshot, transaction, withTransaction } = Transactions.make({
       owner,
       eager: false,
       reserve: (shard) => Effect.flatMap(manager.driver(shard!), (driver) => driver.reserve),
-      distributed: Option.getOrUndefined(
-        Option.map(log, (found) =>
-          DistributedCommit.make({
-            log: found,
-            driver: manager.driver,
-            finishTimeoutMillis: options.finishTimeoutMillis ?? 5_000
-          })
-        )
-      ),
+      distributed: Option.getOrUndefined(commits),
       spanAttributes: dialect.spanAttributes,
-      mapError: RoutedClient.toSqlError
+      mapError: RoutedClient.toSqlError,
+      views: Option.getOrUndefined(views),
+      shards: () => manager.topology().shards
     })
     const results = ResultCache.make<ShardError>({
       reactivity,
@@ -240,6 +260,7 @@ export const make = (
         planner,
         resolver,
         changes,
+        views: Option.getOrUndefined(views),
         owner,
         withTransaction,
         policy: Policy.within(Policy.defaults, options.policy),
@@ -256,14 +277,15 @@ export const make = (
       results
     )
     const client = RoutedClient.make({ pipeline, dialect, withTransaction, reactivity, watch: changes.watch })
-    const transactions = InDoubt.make({ manager, log: Option.getOrUndefined(log) })
     return {
       client,
-      inDoubt: transactions.inDoubt,
-      recover: transactions.round,
-      leadsRecovery: transactions.leads,
-      outcome: transactions.outcome,
-      resolve: transactions.resolve,
+      transaction,
+      snapshot,
+      inDoubt: inDoubt.inDoubt,
+      recover: inDoubt.round,
+      leadsRecovery: inDoubt.leads,
+      outcome: inDoubt.outcome,
+      resolve: inDoubt.resolve,
       ...statementsOf(client, pipeline, manager, dialect),
       ...pinsOf(pipeline, manager),
       topology: Effect.sync(manager.topology),

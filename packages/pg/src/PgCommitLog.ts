@@ -80,9 +80,11 @@ export const make: CommitLogService = {
       driver.settle(forgetSql(below)),
       (results) => results.find(({ command }) => command === "DELETE")?.rowCount ?? 0
     ),
+  hasGate: (driver) => Effect.map(driver.settle(hasGateSql), (results) => results.at(-1)?.rows[0]?.has === true),
   view: (session, { wait }) =>
-    Effect.as(session.command(viewSql(wait)), true).pipe(
-      Effect.catchIf(isMissing, () => Effect.as(session.command(viewWithoutGateSql), false))
+    session.command(viewSql(wait)).pipe(
+      Effect.catchIf(isMissing, () => session.command(viewWithoutGateSql)),
+      Effect.asVoid
     ),
   settled: (session) => Effect.asVoid(session.command(`ROLLBACK TO SAVEPOINT ${gate}`))
 }
@@ -179,10 +181,15 @@ COMMIT`
  * repeatable-read transaction once). Writers pass the gate on all their shards before they decide: one that is seen on
  * a shard had decided before that shard's gate was taken here, and so has committed on the others or holds theirs.
  */
-const viewSql = (wait: boolean): string => `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+const viewSql = (wait: "not" | "shortly" | "long"): string => `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 SAVEPOINT ${gate};
-${wait ? `SET LOCAL lock_timeout = '${gateTimeoutMillis}ms';\n` : ""}LOCK TABLE shardlayer.gate IN SHARE MODE${wait ? "" : " NOWAIT"};
+${wait === "not" ? "" : `SET LOCAL lock_timeout = '${wait === "shortly" ? blockedMillis : gateTimeoutMillis}ms';\n`}LOCK TABLE shardlayer.gate IN SHARE MODE${wait === "not" ? " NOWAIT" : ""};
 SELECT 1`
+
+/** A commit takes milliseconds: who is in the gate for longer has crashed, perhaps. */
+const blockedMillis = 1_000
+
+const hasGateSql = "SELECT pg_catalog.to_regclass('shardlayer.gate') IS NOT NULL AS has"
 
 const viewWithoutGateSql = `ROLLBACK;
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;

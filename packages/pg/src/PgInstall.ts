@@ -10,6 +10,7 @@
 import type { SqlClient } from "@effect/sql/SqlClient"
 import { NotInstalled, SchemaMismatch, type ShardError } from "@shardlayer/core/ShardError"
 import * as Effect from "effect/Effect"
+import * as ReadView from "@shardlayer/core/ReadView"
 import * as GlobalId from "@shardlayer/core/protocol/GlobalId"
 import * as MetaClient from "./internal/metaClient.js"
 import { migrations } from "./migrations/index.js"
@@ -70,6 +71,8 @@ export const installAll = (
     yield* Effect.forEach(shards, ([, client]) => install(client), { concurrency: 8, discard: true })
     const named = yield* Effect.forEach(databases, ([, client]) => clusterOf(client), { concurrency: 8 })
     const known = named.find((name) => name !== undefined) ?? newCluster()
+    // Readers may believe for a while that there is no gate: until then nobody is let through (`CommitLog.cluster`).
+    if (named.includes(undefined)) yield* Effect.sleep(ReadView.absenceMillis + 250)
     const cluster = yield* nameCluster(meta, known)
     const all = yield* Effect.forEach(
       databases,

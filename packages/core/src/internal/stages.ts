@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import type { KeyResolverService } from "../KeyResolver.js"
 import type * as Bind from "../plan/Bind.js"
 import type { Policy } from "../Policy.js"
+import type { ReadViews } from "../ReadView.js"
 import type { QueryPlannerService } from "../QueryPlanner.js"
 import { KeyUnassigned, type ShardError } from "../ShardError.js"
 import type { Limits } from "../scatter/Parts.js"
@@ -30,6 +31,7 @@ export interface Stages {
   readonly resolver: KeyResolverService
   readonly changes: TableChanges
   readonly options: Options
+  readonly views: ReadViews | undefined
   /** Where no scope and no statement says otherwise. */
   readonly policy: Policy
   /** Whose transactions these are: the key of `LocalTransaction`. */

@@ -14,6 +14,7 @@ import * as PartialRows from "../Partial.js"
 import type { Fragment, Merge, ParamSource, TextRow } from "../plan/Merge.js"
 import * as Page from "../plan/Page.js"
 import type { Policy } from "../Policy.js"
+import type { ReadView } from "../ReadView.js"
 import * as ShardCall from "../ShardCall.js"
 import {
   type ShardConnection,
@@ -30,6 +31,8 @@ export interface Options {
   readonly driver: (shard: ShardId) => Effect.Effect<ShardDriver, ShardError>
   /** Within a transaction: what shows its own writes, and its time. Other shards are read beside it. */
   readonly home?: Home | undefined
+  /** Outside of a transaction: the one view that all of it is read in. */
+  readonly view?: ReadView | undefined
   readonly policy: Policy
   /**
    * What one statement may hold in memory: rows to combine, and those in bytes; groups and distinct rows where they are
@@ -231,13 +234,13 @@ const textsOn = (
  * @category functions
  */
 export const pagesOf = (
-  { driver, home, policy }: Options,
+  { driver, home, policy, view }: Options,
   shard: ShardId,
   sql: string,
   params: ReadonlyArray<unknown>
 ): Effect.Effect<Stream.Stream<TextRow, ShardError>, ShardError, Scope.Scope> => {
   const call: ShardCall.Call = { shard, policy, access: "read" }
-  const inside = home?.connection(shard)
+  const inside = view?.session(shard) ?? home?.connection(shard)
   if (inside !== undefined) return Effect.succeed(ShardCall.limitedStream(call, inside.streamText(sql, params)))
   if (policy.retry !== undefined) {
     const pages = Stream.unwrap(Effect.map(driver(shard), (opened) => opened.streamText(sql, params)))
@@ -267,8 +270,8 @@ const part = <A>(
   shard: ShardId,
   use: (connection: ShardConnection) => Effect.Effect<A, ShardError>
 ): Effect.Effect<A, ShardError> => {
-  const { home, policy } = options
-  const inside = home?.connection(shard)
+  const { home, policy, view } = options
+  const inside = view?.session(shard) ?? home?.connection(shard)
   return inside === undefined
     ? ask(options, shard, use)
     : ShardCall.limited({ shard, policy, access: "read" }, use(inside))

@@ -134,6 +134,7 @@ const fromError = (error: ShardError): Answer => {
     case "ShardUnavailable":
     case "StaleTopology":
     case "TransactionEnded":
+    case "TransactionTimeout":
     case "UnknownShard":
       return { _tag: "Broken", message: `${error._tag}: ${error.message}` }
   }

@@ -1,0 +1,147 @@
+/**
+ * Views of several shards in which every commit over several shards is seen whole or not at all.
+ *
+ * Between two COMMIT PREPAREDs a shard shows what another does not show yet. So each writer passes a gate on all of its
+ * shards before it decides, and holds it there until its branch has ended (`CommitLog.enter`); a view takes the gates of
+ * all its shards, and each shard's snapshot with it, before it gives the first one back. A commit that one snapshot shows
+ * had left that shard's gate before; so it was decided, and had entered the others' before that: there it has ended, or
+ * its gate is waited for.
+ *
+ * Enters: shards. Leaves: a session on each, in a read-only repeatable-read transaction. Holds: gates are tried all at
+ * once, and waited for one after another, in the order in which writers do; sessions are taken in that order too, so that
+ * nobody waits in a circle. Fewer than two shards that have a gate need no view: nothing was ever committed over them.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import type * as Scope from "effect/Scope"
+import type { CommitLogService } from "./CommitLog.js"
+import type { ShardDriver, ShardSession } from "./ShardConnection.js"
+import type { ShardError } from "./ShardError.js"
+import type { ShardId } from "./topology/ShardId.js"
+
+/** @since 0.1.0 @category models */
+export interface ReadView {
+  /** Of the view's shards. */
+  readonly session: (shard: ShardId) => ShardSession | undefined
+}
+
+/** @since 0.1.0 @category models */
+export interface ReadViews {
+  /** Undefined where the shards need none. */
+  readonly open: (shards: ReadonlyArray<ShardId>) => Effect.Effect<ReadView | undefined, ShardError, Scope.Scope>
+  /** The same, needed or not. */
+  readonly openAll: (
+    shards: ReadonlyArray<ShardId>
+  ) => Effect.Effect<ReadonlyMap<ShardId, ShardSession>, ShardError, Scope.Scope>
+}
+
+/** @since 0.1.0 @category models */
+export interface Options {
+  readonly log: CommitLogService
+  readonly driver: (shard: ShardId) => Effect.Effect<ShardDriver, ShardError>
+  /** Called once when a gate stays closed: whoever holds it may have crashed. */
+  readonly onBlocked: Effect.Effect<unknown>
+}
+
+/** @since 0.1.0 @category constructors */
+export const make = (options: Options): ReadViews => {
+  const gates = new Gates(options)
+  const openAll: ReadViews["openAll"] = (shards) => opened(options, [...new Set(shards)].sort(byName))
+  return {
+    openAll,
+    open: (shards) =>
+      Effect.suspend(() => {
+        const known = gates.knownAmong(shards)
+        const gated = known === undefined ? gates.among(shards) : Effect.succeed(known)
+        return Effect.flatMap(gated, (found) => {
+          if (found.length < 2) return Effect.succeed(undefined)
+          return Effect.map(openAll(found), (sessions) => ({ session: (shard: ShardId) => sessions.get(shard) }))
+        })
+      })
+  }
+}
+
+const byName = (one: ShardId, other: ShardId): number => (one < other ? -1 : 1)
+
+const opened = (
+  { driver, log, onBlocked }: Options,
+  shards: ReadonlyArray<ShardId>
+): Effect.Effect<ReadonlyMap<ShardId, ShardSession>, ShardError, Scope.Scope> =>
+  Effect.gen(function* () {
+    // One after another: whoever has a shard's session waits for sessions of later shards only.
+    const sessions = yield* Effect.forEach(shards, (shard) => Effect.flatMap(driver(shard), (found) => found.reserve))
+    yield* Effect.addFinalizer(() => rolledBack(sessions))
+    const onAll = <A>(use: (session: ShardSession) => Effect.Effect<A, ShardError>) =>
+      Effect.forEach(sessions, use, { concurrency: "unbounded" })
+    const tried = yield* onAll((session) => Effect.either(log.view(session, { wait: "not" })))
+    const failed = tried.filter(Either.isLeft).map(({ left }) => left)
+    const grave = failed.find((error) => !isBusy(error))
+    if (grave !== undefined) return yield* Effect.fail(grave)
+    if (failed.length > 0) {
+      yield* inOrder(log, sessions, "shortly").pipe(
+        Effect.catchIf(isBusy, () => Effect.zipRight(onBlocked, inOrder(log, sessions, "long")))
+      )
+    }
+    yield* onAll((session) => log.settled(session))
+    return new Map(shards.map((shard, place) => [shard, sessions[place]!]))
+  })
+
+const inOrder = (
+  log: CommitLogService,
+  sessions: ReadonlyArray<ShardSession>,
+  wait: "shortly" | "long"
+): Effect.Effect<void, ShardError> =>
+  Effect.zipRight(
+    rolledBack(sessions),
+    Effect.forEach(sessions, (session) => log.view(session, { wait }), { discard: true })
+  )
+
+const rolledBack = (sessions: ReadonlyArray<ShardSession>): Effect.Effect<void> =>
+  Effect.forEach(sessions, (session) => session.rollback, { concurrency: "unbounded", discard: true })
+
+const isBusy = (error: ShardError): boolean => error._tag === "StatementFailed" && error.kind === "LockNotAvailable"
+
+/**
+ * Which shards have a gate. That one has is known for good; that one has none, for less time than installing takes
+ * between making the gates and letting the first writer through.
+ */
+class Gates {
+  private readonly present = new Set<ShardId>()
+  private readonly absentUntil = new Map<ShardId, number>()
+
+  constructor(private readonly options: Options) {}
+
+  /** Undefined where a shard would have to be asked. */
+  knownAmong(shards: ReadonlyArray<ShardId>): ReadonlyArray<ShardId> | undefined {
+    const now = performance.now()
+    const isKnown = shards.every((shard) => this.present.has(shard) || now < (this.absentUntil.get(shard) ?? 0))
+    return isKnown ? shards.filter((shard) => this.present.has(shard)) : undefined
+  }
+
+  among(shards: ReadonlyArray<ShardId>): Effect.Effect<ReadonlyArray<ShardId>, ShardError> {
+    const { driver, log } = this.options
+    const ask = (shard: ShardId) => {
+      const askedAt = performance.now()
+      return Effect.flatMap(driver(shard), (found) => log.hasGate(found)).pipe(
+        Effect.map((has) => {
+          if (has) this.present.add(shard)
+          else this.absentUntil.set(shard, askedAt + absenceMillis)
+        })
+      )
+    }
+    const unknown = shards.filter((shard) => !this.present.has(shard))
+    return Effect.map(Effect.forEach(unknown, ask, { concurrency: 8, discard: true }), () =>
+      shards.filter((shard) => this.present.has(shard))
+    )
+  }
+}
+
+/**
+ * How long a shard is taken to have no gate. Installing waits for longer (`PgInstall.installAll`).
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const absenceMillis = 1_000
