@@ -42,10 +42,12 @@ export const combined = (
     })
     if (staged === undefined || (!isCostly && rows.length < limits.stagedMin)) return inline
     const over = bind(staged.statement)
+    const scans = Staging.byScan(rows, staged.tables.length)
     const answer = Staging.run(driver, {
-      tables: staged.tables.map(({ name, rows: fragment }, scan) => ({
-        name,
-        pages: Staging.pagesOf(rows, scan).map((some) => bind(fragment, some))
+      tables: staged.tables.map(({ rows: fragment, ...table }, scan) => ({
+        ...table,
+        rows: scans[scan] ?? [],
+        bind: (some) => bind(fragment, some)
       })),
       prepare: staged.prepare,
       use: (session) =>

@@ -129,6 +129,8 @@ export interface SchemaView {
   readonly isPure: (qualified: string) => boolean
   /** No user function can be meant by this name. */
   readonly isBuiltinFunction: (names: ReadonlyArray<string>) => boolean
+  /** A cast of a text may be a user's function, not the type's own input. */
+  readonly hasTextCasts: boolean
   /** The databases' own collation orders texts byte by byte. */
   readonly bytewise: boolean
   /** The relations that reference this one. */
@@ -202,6 +204,7 @@ export const make = (sources: Sources): SchemaView => {
       const name = names[names.length - 1] ?? ""
       return names.length > 1 ? names[0] === "pg_catalog" : !functions.has(name)
     },
+    hasTextCasts: catalogs.some((catalog) => catalog.casts.some(({ source }) => source === "text")),
     bytewise: isBytewise(first.settings["locale"] ?? ""),
     familyOf: (column) =>
       column.deterministic && !hasUserEquality(column) ? KeyTypes.familyOfOid(column.base) : undefined,

@@ -95,6 +95,15 @@ export const isCollatable = (type: TypeRef): boolean => collatable.has(type.base
 
 const collatable = new Set([25, 1042, 1043, 1002, 1009, 1014, 1015])
 
+/**
+ * A text becomes the same value of this type by a cast and by COPY, as far as no user's cast comes between. An extension's
+ * type may have a cast of its own.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isCopied = ({ labels, oid }: TypeRef): boolean => oid !== 0 || labels !== undefined
+
 /** @since 0.1.0 @category guards */
 export const isChar = (type: TypeRef): boolean => type.base === 1042
 
