@@ -35,7 +35,7 @@ export const combined = (
   const { crossed, gathered, staged, statement } = finish
   const isCostly = crossed && pairsIn(rows) > limits.rowsMax * pairsPerRow
   const costly = new GatherLimitExceeded({ tables: gathered, max: limits.rowsMax, what: "cost" })
-  return ask(options, request.coordinator, (driver) => {
+  return ask(options, options.coordinator ?? request.coordinator, (driver) => {
     const inline = Effect.suspend(() => {
       const { params, sql } = bind(statement)
       return isCostly ? Effect.fail(costly) : ShardCall.runAs(driver, operation, sql, params)

@@ -30,6 +30,8 @@ export interface Options {
   readonly driver: (shard: ShardId) => Effect.Effect<ShardDriver, ShardError>
   /** Within a transaction: what shows its own writes, and its time. Its other shards are read beside it. */
   readonly home?: Home | undefined
+  /** Where `Combine` is done, whatever the request says: no other takes its place. */
+  readonly coordinator?: ShardId | undefined
   readonly policy: Policy
   /**
    * What one statement may hold in memory: rows to combine, and those in bytes; groups and distinct rows where they are
@@ -55,7 +57,7 @@ export interface Request {
   readonly merge: Merge
   /** At least two. */
   readonly shards: ReadonlyArray<ShardId>
-  /** Where `Combine` is done. */
+  /** One of them, where `Combine` is done unless that is chosen. */
   readonly coordinator: ShardId
   /** The program's own text, for the server's complaint about a page that is none. */
   readonly sql: string

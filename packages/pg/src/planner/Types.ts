@@ -64,6 +64,16 @@ const names: ReadonlyMap<number, string> = new Map(
   ])
 )
 
+/**
+ * PostgreSQL has a type of this name in every version, and in every database.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isBuiltin = (name: string): boolean => builtinNames.has(name)
+
+const builtinNames: ReadonlySet<string> = new Set([...builtin.map(([name]) => name), "cidr", "record", "unknown"])
+
 /** @since 0.1.0 @category constructors */
 export const ofOid = (oid: number, types: ReadonlyArray<Catalog.UserType>): TypeRef => {
   const name = names.get(oid)
