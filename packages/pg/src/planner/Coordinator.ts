@@ -13,9 +13,8 @@ import type { Node, TypeName } from "libpg-query"
 import * as Ast from "./Ast.js"
 import * as Catalog from "./Catalog.js"
 import * as Functions from "./Functions.js"
-import { draft } from "./Refusal.js"
+import { draft, type Draft } from "./Refusal.js"
 import * as Tree from "./rewrite/Tree.js"
-import type { Stop } from "./SchemaView.js"
 import * as Types from "./Types.js"
 
 /**
@@ -39,12 +38,23 @@ export interface Sources {
 }
 
 /**
+ * As the planner stops (`SchemaView.Stop`).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Obstacle =
+  | { readonly _tag: "Refused"; readonly refusal: Draft; readonly unknownName: false }
+  | { readonly _tag: "Mismatch"; readonly problems: ReadonlyArray<string> }
+  | { readonly _tag: "Unread"; readonly table: ""; readonly shard: ShardId }
+
+/**
  * Why it cannot finish this statement; undefined where it can, and where a shard finishes.
  *
  * @since 0.1.0
  * @category functions
  */
-export const obstacle = ({ catalogs, coordinator, searchPath }: Sources, tree: Node): Stop | undefined => {
+export const obstacle = ({ catalogs, coordinator, searchPath }: Sources, tree: Node): Obstacle | undefined => {
   if (coordinator === undefined) return undefined
   const { catalog, id, problems } = coordinator
   if (catalog === undefined) return { _tag: "Unread", table: "", shard: id }
@@ -171,7 +181,11 @@ const namesIn = (tree: Node): Names => {
         operators.add(Ast.names(opened.node.useOp).at(-1) ?? "<")
         return
       case "CollateClause":
-        collations.push(Ast.names(opened.node.collname).join("."))
+        collations.push(
+          Ast.names(opened.node.collname)
+            .join(".")
+            .replace(/^pg_catalog\./, "")
+        )
     }
   })
   return {
