@@ -56,9 +56,10 @@ export const run = (
       return step === undefined ? [] : [{ note, step }]
     })
     const { shards } = manager.topology()
-    const rank = ({ note, step }: (typeof steps)[number]) =>
-      stepOrder.indexOf(step) * shards.length + shards.indexOf(note.shard)
-    steps.sort((one, other) => rank(one) - rank(other))
+    const placeOf = ({ note }: (typeof steps)[number]) => shards.indexOf(note.shard)
+    steps.sort(
+      (one, other) => stepOrder.indexOf(one.step) - stepOrder.indexOf(other.step) || placeOf(one) - placeOf(other)
+    )
     const statements = yield* Effect.forEach(steps, ({ note, step }) => measured(options, note, step), {
       concurrency: policy.concurrency
     })

@@ -183,6 +183,7 @@ class ShardExecutor implements Executor {
         const open = manager.driverNow(of)
         return open === undefined ? manager.driver(of) : Effect.succeed(open)
       },
+      coordinator: manager.coordinator,
       policy,
       limits,
       view,
@@ -374,8 +375,8 @@ class ShardExecutor implements Executor {
   }
 
   /**
-   * What a PostgreSQL must finish goes round among the shards that it concerns; if others are left not to a participant
-   * of the transaction, whose connection may be all that it has.
+   * What a PostgreSQL must finish goes round among the shards that it concerns, unless a coordinator is chosen; if others
+   * are left not to a participant of the transaction, whose connection may be all that it has.
    */
   private requestOf(
     { merge, shards }: Extract<BoundPlan, { readonly _tag: "Merged" }>,

@@ -15,7 +15,9 @@
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import type * as Scope from "effect/Scope"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
 import type { CommitLogService } from "./CommitLog.js"
 import type { ShardDriver, ShardSession } from "./ShardConnection.js"
 import type { ShardError } from "./ShardError.js"
@@ -25,6 +27,8 @@ import type { ShardId } from "./topology/ShardId.js"
 export interface ReadView {
   /** Of the view's shards. */
   readonly session: (shard: ShardId) => ShardSession | undefined
+  /** Ends it before its scope does: whoever goes on to wait for another connection must not hold these. */
+  readonly end: Effect.Effect<void>
 }
 
 /** @since 0.1.0 @category models */
@@ -57,7 +61,14 @@ export const make = (options: Options): ReadViews => {
         const gated = known === undefined ? gates.among(shards) : Effect.succeed(known)
         return Effect.flatMap(gated, (found) => {
           if (found.length < 2) return Effect.succeed(undefined)
-          return Effect.map(openAll(found), (sessions) => ({ session: (shard: ShardId) => sessions.get(shard) }))
+          return Effect.flatMap(Effect.scope, (scope) =>
+            Effect.flatMap(Scope.fork(scope, ExecutionStrategy.sequential), (own) =>
+              Effect.map(Scope.extend(openAll(found), own), (sessions) => ({
+                session: (shard: ShardId) => sessions.get(shard),
+                end: Scope.close(own, Exit.void)
+              }))
+            )
+          )
         })
       })
   }

@@ -143,7 +143,12 @@ const answered = (
 ): Effect.Effect<any, ShardError> => {
   const { merge } = request
   const { finish } = merge
-  if (finish._tag === "Combine") return Combine.combined(options, request, finish, page, given, operation)
+  if (finish._tag === "Combine") {
+    return Effect.zipRight(
+      options.view?.end ?? Effect.void,
+      Combine.combined(options, request, finish, page, given, operation)
+    )
+  }
   const [source] = given
   if (source === undefined) throw new Error("a merge of nothing")
   const { sorted } = finish

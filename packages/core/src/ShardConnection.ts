@@ -119,6 +119,12 @@ export interface ShardSession extends ShardConnection {
   /** Session state was changed: do not give this connection to anybody else. */
   readonly taint: Effect.Effect<void>
   /**
+   * Runs a statement that takes rows as texts (`COPY … FROM STDIN`, in text form), and feeds it these, as fast as the
+   * server takes them: a chunk at a time is written out, never all. Each value is read as its column's type reads its own
+   * text. Undefined where the driver cannot.
+   */
+  readonly copyIn: ((sql: string, rows: Iterable<TextRow>) => Effect.Effect<void, ShardError>) | undefined
+  /**
    * Transaction control as text (BEGIN, SAVEPOINT, …). Interruption never cancels it on the server, where that could
    * leave open whether it happened: it is waited for, within a bound. `onSent` is called when it goes out; from then on
    * it either happens or the session breaks.

@@ -31,6 +31,8 @@ export interface ShardManagerService {
   /** Puts a newer topology in force. Every shard it lists must be registered. */
   readonly setTopology: (next: Topology) => Effect.Effect<void, StaleTopology | UnknownShard>
   readonly registered: () => ReadonlyArray<ShardId.ShardId>
+  /** Where a PostgreSQL finishes what shards began, if that is chosen. Registered as long as the manager is there. */
+  readonly coordinator: ShardId.ShardId | undefined
   /** Adds a shard. It is opened when first used; a topology may list it from now on. */
   readonly register: (id: string, layer: ShardLayer) => Effect.Effect<void, ShardInUse>
   /** Closes a shard for good. One that the topology lists, or that still holds rows of sharded tables, cannot go. */
@@ -50,6 +52,8 @@ export class ShardManager extends Context.Tag("@shardlayer/core/ShardManager")<S
 export interface Options {
   readonly topology: Topology
   readonly shards: { readonly [id: string]: ShardLayer }
+  /** One of `shards`, listed by the topology or not. Default: the shards of each statement take turns. */
+  readonly coordinator?: string | undefined
   /** Turns a layer that provides a `SqlClient` alone into connections. */
   readonly adapt: (client: SqlClient, shard: ShardId.ShardId) => ShardDriver
   /** The sharded tables that have rows on this shard, by name. */
@@ -59,7 +63,8 @@ export interface Options {
 type Entries = Map<ShardId.ShardId, LazyShard.LazyShard>
 
 /**
- * Registers `options.shards`. Fails with `UnknownShard` when the topology lists a shard that is not among them.
+ * Registers `options.shards`. Fails with `UnknownShard` when the topology lists a shard that is not among them, or the
+ * coordinator is none of them.
  *
  * @since 0.1.0
  * @category constructors
@@ -73,6 +78,7 @@ export const make = (options: Options): Effect.Effect<ShardManagerService, Unkno
     }
     for (const [id, layer] of Object.entries(options.shards)) add(ShardId.make(id), layer)
     yield* checkRegistered(entries, options.topology)
+    const coordinator = yield* registeredAs(entries, options.coordinator)
     const topologies = yield* SubscriptionRef.make(options.topology)
     // A plain variable beside the ref: the hot path reads it without an Effect.
     let topology = options.topology
@@ -95,6 +101,7 @@ export const make = (options: Options): Effect.Effect<ShardManagerService, Unkno
           yield* SubscriptionRef.set(topologies, next)
         }),
       registered: () => [...entries.keys()],
+      coordinator,
       register: (id, layer) =>
         Effect.suspend(() => {
           if (!ShardId.is(id)) return Effect.fail(new ShardInUse({ shard: id, reason: "not a valid shard id" }))
@@ -109,6 +116,9 @@ export const make = (options: Options): Effect.Effect<ShardManagerService, Unkno
           const uses = Uses.ofShard(topology, entry.id)
           if (uses.length > 0)
             return yield* new ShardInUse({ shard: id, reason: `the topology gives it ${uses.join(", ")}` })
+          if (entry.id === coordinator) {
+            return yield* new ShardInUse({ shard: id, reason: "it is the router's coordinator" })
+          }
           const tables = yield* Effect.flatMap(entry.driver, (opened) => options.tablesWithRows(opened, topology))
           if (tables.length > 0) {
             return yield* new ShardInUse({ shard: id, reason: `it still holds rows of ${tables.join(", ")}` })
@@ -129,6 +139,15 @@ export const layer = (options: Options): Layer.Layer<ShardManager, UnknownShard>
 
 const unknownShard = (entries: Entries, shard: string): UnknownShard =>
   new UnknownShard({ shard, known: [...entries.keys()] })
+
+const registeredAs = (
+  entries: Entries,
+  shard: string | undefined
+): Effect.Effect<ShardId.ShardId | undefined, UnknownShard> => {
+  if (shard === undefined) return Effect.succeed(undefined)
+  const entry = ShardId.is(shard) ? entries.get(shard) : undefined
+  return entry === undefined ? Effect.fail(unknownShard(entries, shard)) : Effect.succeed(entry.id)
+}
 
 const checkRegistered = (entries: Entries, topology: Topology): Effect.Effect<void, UnknownShard> => {
   const missing = topology.shards.find((shard) => !entries.has(shard))

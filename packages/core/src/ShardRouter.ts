@@ -340,7 +340,7 @@ const explaining = (
   dialect: DialectService
 ): ShardRouterService["explain"] => {
   const explanation = (sql: string, route: QueryPipeline.Route): Explain.Explanation =>
-    Explain.explain({ sql, ...route, shards: manager.topology().shards })
+    Explain.explain({ sql, ...route, shards: manager.topology().shards, coordinator: manager.coordinator })
   const explained = (
     statement: Statement<any>,
     analyze: boolean,

@@ -1,10 +1,10 @@
 /**
  * Many rows in temporary tables of one PostgreSQL, with statistics, for as long as one statement over them takes.
  *
- * Enters: a shard's driver, the tables with the statements that fill them, a statement over them. Leaves: its answer.
- * Holds: all of it is one transaction that is rolled back, on a connection of its own: nothing is left behind, also when
- * it fails or is interrupted. A server that lets nobody make such tables (a standby, a user without TEMPORARY) is told
- * from one that fails otherwise: there the statement runs over arrays, with worse plans.
+ * Enters: a shard's driver, the tables with their rows, a statement over them. Leaves: its answer. Holds: all of it is one
+ * transaction that is rolled back, on a connection of its own: nothing is left behind, also when it fails or is
+ * interrupted; rows are written out a chunk or a page at a time. A server that lets nobody make such tables (a standby, a
+ * user without TEMPORARY) is told from one that fails otherwise: there the statement runs over arrays, with worse plans.
  *
  * @since 0.1.0
  */
@@ -20,9 +20,20 @@ export interface Bound {
 }
 
 /** @since 0.1.0 @category models */
+export interface Table {
+  readonly name: string
+  /** Those of one scan, its number in front. */
+  readonly rows: ReadonlyArray<TextRow>
+  /** The query that gives some of them as the table holds them; of none it gives the table its columns. */
+  readonly bind: (rows: ReadonlyArray<TextRow>) => Bound
+  readonly columns: number
+  /** A COPY fills it with the same values. */
+  readonly copied: boolean
+}
+
+/** @since 0.1.0 @category models */
 export interface Options<A> {
-  /** At least one page each: the first one makes the table. */
-  readonly tables: ReadonlyArray<{ readonly name: string; readonly pages: ReadonlyArray<Bound> }>
+  readonly tables: ReadonlyArray<Table>
   /** Statements once they are filled. */
   readonly prepare: ReadonlyArray<string>
   readonly use: (session: ShardSession) => Effect.Effect<A, ShardError>
@@ -34,17 +45,32 @@ export const run = <A>(driver: ShardDriver, { prepare, tables, use }: Options<A>
     Effect.gen(function* () {
       const session = yield* driver.reserve
       yield* Effect.acquireRelease(session.control("BEGIN READ WRITE"), () => session.rollback)
-      for (const { name, pages } of tables) {
-        const [first, ...others] = pages
-        if (first === undefined) throw new Error("a table without rows to be made of")
-        yield* session.execute(`CREATE TEMPORARY TABLE ${name} ON COMMIT DROP AS ${first.sql}`, first.params)
-        for (const { params, sql } of others) yield* session.execute(`INSERT INTO pg_temp.${name} ${sql}`, params)
-      }
+      for (const table of tables) yield* filled(session, table)
       for (const sql of prepare) yield* session.execute(sql, [])
       yield* session.execute(`ANALYZE ${tables.map(({ name }) => `pg_temp.${name}`).join(", ")}`, [])
       return yield* use(session)
     })
   )
+
+const filled = (session: ShardSession, table: Table): Effect.Effect<void, ShardError> =>
+  Effect.gen(function* () {
+    const { bind, columns, copied, name, rows } = table
+    const { params, sql } = bind([])
+    yield* session.execute(`CREATE TEMPORARY TABLE ${name} ON COMMIT DROP AS ${sql}`, params)
+    if (copied && session.copyIn !== undefined) {
+      return yield* session.copyIn(`COPY pg_temp.${name} FROM STDIN`, untagged(rows, columns))
+    }
+    for (let from = 0; from < rows.length; from += pageRows) {
+      const page = bind(rows.slice(from, from + pageRows))
+      yield* session.execute(`INSERT INTO pg_temp.${name} ${page.sql}`, page.params)
+    }
+  })
+
+function* untagged(rows: ReadonlyArray<TextRow>, columns: number): Iterable<TextRow> {
+  for (const row of rows) yield row.slice(1, columns + 1)
+}
+
+const pageRows = 20_000
 
 /**
  * Fails where the server's planner estimates more than `tooMuch.max` for the statement.
@@ -74,18 +100,13 @@ export const orInline = <A>(
 const isForbidden = (code: string): boolean => code === "25006" || code === "42501"
 
 /**
- * The rows of one scan, a page for each statement that fills its table.
+ * The rows of each scan.
  *
  * @since 0.1.0
  * @category getters
  */
-export const pagesOf = (rows: ReadonlyArray<TextRow>, scan: number): ReadonlyArray<ReadonlyArray<TextRow>> => {
-  const tag = String(scan)
-  const own = rows.filter((row) => row[0] === tag)
-  const pages = Array.from({ length: Math.ceil(own.length / pageRows) }, (_, page) =>
-    own.slice(page * pageRows, (page + 1) * pageRows)
-  )
-  return pages.length === 0 ? [[]] : pages
+export const byScan = (rows: ReadonlyArray<TextRow>, scans: number): ReadonlyArray<ReadonlyArray<TextRow>> => {
+  const all = Array.from({ length: scans }, (): Array<TextRow> => [])
+  for (const row of rows) all[Number(row[0])]?.push(row)
+  return all
 }
-
-const pageRows = 20_000

@@ -244,6 +244,25 @@ describe("ShardManager: registering", () => {
     })
   )
 
+  it.scoped("keeps the coordinator, which must be one that is registered", () =>
+    Effect.gen(function* () {
+      const shards = { ...layersOf(three()), spare: countingShard().layer }
+      const manager = yield* make(shards, { coordinator: "spare" })
+      expect(manager.coordinator).toBe("spare")
+      expect(yield* Effect.flip(manager.deregister("spare"))).toMatchObject({
+        _tag: "ShardInUse",
+        reason: expect.stringContaining("coordinator")
+      })
+      expect(manager.registered()).toContain("spare")
+      for (const coordinator of ["spair", "not a name", ""]) {
+        expect(yield* Effect.flip(make(shards, { coordinator }))).toEqual(
+          new UnknownShard({ shard: coordinator, known: manager.registered() })
+        )
+      }
+      expect((yield* make(layersOf(three()))).coordinator).toBeUndefined()
+    })
+  )
+
   it.scoped("keeps a shard it cannot look into", () =>
     Effect.gen(function* () {
       const manager = yield* make(layersOf(three()))

@@ -15,7 +15,7 @@ import type { ShardDriver } from "@shardlayer/core/ShardConnection"
 import type * as ShardError from "@shardlayer/core/ShardError"
 import * as ShardManager from "@shardlayer/core/ShardManager"
 import * as ShardRouter from "@shardlayer/core/ShardRouter"
-import type { ShardId } from "@shardlayer/core/topology/ShardId"
+import * as ShardId from "@shardlayer/core/topology/ShardId"
 import type * as Topology from "@shardlayer/core/topology/Topology"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -121,30 +121,30 @@ const pinnedPlans: Record<string, PinnedPlan> = {
 
 /** What a shard answers: asked with its name, the text and how often it was asked for it before. */
 export type Behaviour = (
-  shard: ShardId,
+  shard: ShardId.ShardId,
   sql: string,
   before: number
 ) => Effect.Effect<ReadonlyArray<TextRow>, ShardError.ShardError>
 
-export const rowOf = (shard: ShardId): TextRow => [shard.slice(-1), "7"]
+export const rowOf = (shard: ShardId.ShardId): TextRow => [shard.slice(-1), "7"]
 export const well: Behaviour = (shard) => Effect.succeed([rowOf(shard)])
 
 /** Fails `times` times with `error` on one shard. */
 export const failing =
-  (on: ShardId, error: ShardError.ShardError, times = Infinity): Behaviour =>
+  (on: ShardId.ShardId, error: ShardError.ShardError, times = Infinity): Behaviour =>
   (shard, sql, before) =>
     shard === on && before < times ? Effect.fail(error) : well(shard, sql, before)
 
 /** Answers after some time; whoever does not wait for it is written down. */
 export const slow =
-  (times: Partial<Record<ShardId, number>>, interrupted: Array<string> = []): Behaviour =>
+  (times: Partial<Record<ShardId.ShardId, number>>, interrupted: Array<string> = []): Behaviour =>
   (shard, sql, before) =>
     well(shard, sql, before).pipe(
       Effect.delay(times[shard] ?? 0),
       Effect.onInterrupt(() => Effect.sync(() => void interrupted.push(shard)))
     )
 
-const driverOf = (shard: ShardId, behave: Behaviour, log: Array<string>): ShardDriver => {
+const driverOf = (shard: ShardId.ShardId, behave: Behaviour, log: Array<string>): ShardDriver => {
   const asked = new Map<string, number>()
   const answer = (sql: string) =>
     Effect.suspend(() => {
@@ -183,15 +183,20 @@ export const make = (
   policy?: ShardRouter.Options["policy"],
   known: Topology.Topology = topology,
   overrides: Partial<ShardDriver> = {},
-  options: Omit<ShardRouter.Options, "policy"> = {}
+  /** A coordinator that the topology does not list stands by. */
+  { coordinator, ...options }: Omit<ShardRouter.Options, "policy"> & { readonly coordinator?: string } = {}
 ) =>
   Effect.gen(function* () {
     const log: Array<string> = []
     const manager = yield* ShardManager.make({
       topology: known,
       shards: Object.fromEntries(
-        known.shards.map((id) => [id, shardLayer({ ...driverOf(id, behave, log), ...overrides })])
+        [...known.shards, ...(coordinator === undefined ? [] : [ShardId.make(coordinator)])].map((id) => [
+          id,
+          shardLayer({ ...driverOf(id, behave, log), ...overrides })
+        ])
       ),
+      coordinator,
       adapt: () => {
         throw new Error("not adapted")
       },

@@ -140,6 +140,7 @@ export const recordingDriver = (log: Array<readonly [sql: string, params: Readon
     reserve: Effect.succeed({
       ...connection,
       taint: Effect.sync(() => void row("(taint)", [])),
+      copyIn: undefined,
       control: (sql, onSent) =>
         Effect.sync(() => {
           onSent?.()

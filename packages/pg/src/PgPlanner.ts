@@ -22,6 +22,7 @@ import type * as Catalog from "./planner/Catalog.js"
 import * as CatalogCheck from "./planner/CatalogCheck.js"
 import * as CatalogReader from "./planner/CatalogReader.js"
 import * as Classify from "./planner/Classify.js"
+import type { Coordinator } from "./planner/Coordinator.js"
 import * as KeyTypes from "./planner/KeyTypes.js"
 import * as Parser from "./planner/Parser.js"
 import { type Planned, planStatement } from "./planner/PlanStatement.js"
@@ -31,14 +32,19 @@ import type { Described } from "./planner/Types.js"
 import * as Types from "./planner/Types.js"
 
 /** @since 0.1.0 @category models */
+export interface Database {
+  readonly id: ShardId
+  readonly driver: Effect.Effect<ShardDriver, ShardError>
+}
+
+/** @since 0.1.0 @category models */
 export interface Options {
   /** The topology as it is now. */
   readonly topology: () => Topology
   /** Its shards; a driver may have to be opened first. */
-  readonly shards: () => ReadonlyArray<{
-    readonly id: ShardId
-    readonly driver: Effect.Effect<ShardDriver, ShardError>
-  }>
+  readonly shards: () => ReadonlyArray<Database>
+  /** Where a PostgreSQL finishes, if that is chosen: a shard, or none of them. */
+  readonly coordinator?: Database | undefined
   /** Where unqualified names are looked for. Default: what the shards' sessions say. */
   readonly searchPath?: ReadonlyArray<string> | undefined
   /** The shortest time between two readings of the catalog that an unknown name or a missing shard asks for. */
@@ -54,6 +60,8 @@ interface Loaded {
   /** A shard's catalog could not be read just now: what is here of it, if anything, may be old. */
   readonly isBehind: boolean
   readonly problems: CatalogCheck.Problems
+  /** One that is no shard. */
+  readonly coordinator: Coordinator | undefined
   readonly view: SchemaView.SchemaView
   readonly topology: Topology
   readonly readAtMillis: number
@@ -88,7 +96,7 @@ export const make = (options: Options): Effect.Effect<QueryPlannerService> =>
       check: Effect.flatMap(catalog.reload, (loaded) => {
         const [missing] = loaded.missing
         if (missing !== undefined) return Effect.fail(missing.error)
-        const problems = [...loaded.problems.values()].flat()
+        const problems = [...[...loaded.problems.values()].flat(), ...(loaded.coordinator?.problems ?? [])]
         return problems.length === 0 ? Effect.void : Effect.fail(new SchemaMismatch({ problems }))
       }),
       parses: parser.parses
@@ -202,60 +210,84 @@ const shapeOf = (topology: Topology): string =>
   ])
 
 /** Two readings with the same content give the same plans. */
-const contentOf = ({ catalogs, missing, problems }: Loaded): string =>
+const contentOf = ({ catalogs, coordinator, missing, problems }: Loaded): string =>
   JSON.stringify([
-    catalogs.map((catalog) => ({
+    [...catalogs, ...(coordinator?.catalog === undefined ? [] : [coordinator.catalog])].map((catalog) => ({
       ...catalog,
       relations: [...catalog.relations],
       builtins: catalog.builtins.size,
       system: catalog.system.size
     })),
     missing.map(({ shard }) => shard),
-    [...problems]
+    [...problems],
+    coordinator?.problems
   ])
 
-/** Asks all shards at once; at least one must answer. */
+/** Asks all shards at once, and a coordinator that is none of them; at least one shard must answer. */
 const readAll = (options: Options, before: Loaded | undefined): Effect.Effect<Loaded, ShardError> =>
   Effect.gen(function* () {
     const topology = options.topology()
-    const timeoutMillis = options.catalogTimeoutMillis ?? 10_000
     const readAtMillis = yield* Clock.currentTimeMillis
-    const answers = yield* Effect.forEach(
-      options.shards(),
-      ({ driver, id }) =>
-        Effect.flatMap(driver, (connection) => CatalogReader.read(id, connection, topology)).pipe(
-          Effect.timeoutFail({
-            duration: Duration.millis(timeoutMillis),
-            onTimeout: () =>
-              new ShardUnavailable({
-                shard: id,
-                reason: `its catalog did not come within ${timeoutMillis} ms`,
-                sent: false
-              })
-          }),
-          Effect.either,
-          Effect.map((result) => ({ id, result }))
-        ),
+    const shards = options.shards()
+    const apart = shards.some(({ id }) => id === options.coordinator?.id) ? undefined : options.coordinator
+    const readings = yield* Effect.forEach(
+      apart === undefined ? shards : [...shards, apart],
+      (database) => readOne(options, topology, before, database),
       { concurrency: "unbounded" }
     )
-    const catalogs = answers.flatMap(({ id, result }) => {
-      if (Either.isRight(result)) return [result.right]
-      const known = isLocked(result.left) ? before?.catalogs.find(({ shard }) => shard === id) : undefined
-      return known === undefined ? [] : [known]
-    })
-    const missing = answers.flatMap(({ id, result }) =>
-      Either.isLeft(result) && !catalogs.some(({ shard }) => shard === id) ? [{ shard: id, error: result.left }] : []
+    const isApart = ({ id }: Reading) => id === apart?.id
+    const catalogs = readings.flatMap((reading) =>
+      reading.catalog === undefined || isApart(reading) ? [] : [reading.catalog]
     )
-    const isBehind = answers.some(({ result }) => Either.isLeft(result))
+    const missing = readings.flatMap(({ catalog, error, id }) =>
+      catalog === undefined && error !== undefined ? [{ shard: id, error }] : []
+    )
+    const isBehind = readings.some(({ error }) => error !== undefined)
     if (catalogs.length === 0) {
       const [first] = missing
       return yield* first === undefined ? Effect.dieMessage("the topology has no shards") : Effect.fail(first.error)
     }
     const problems = CatalogCheck.check(topology, catalogs)
+    const catalog = readings.find(isApart)?.catalog
+    const coordinator: Coordinator | undefined = apart && {
+      id: apart.id,
+      catalog,
+      problems: catalog === undefined ? [] : CatalogCheck.coordinatorProblems(catalog, catalogs)
+    }
     const searchPath = options.searchPath ?? searchPathOf(catalogs)
-    const view = SchemaView.make({ topology, catalogs, problems, searchPath })
-    return { catalogs, missing, isBehind, problems, view, topology, readAtMillis }
+    const view = SchemaView.make({ topology, catalogs, problems, searchPath, coordinator })
+    return { catalogs, missing, isBehind, problems, coordinator, view, topology, readAtMillis }
   })
+
+/** What a database said of its catalog, or why it did not; then the one known before may stand for it. */
+interface Reading {
+  readonly id: ShardId
+  readonly catalog: Catalog.ShardCatalog | undefined
+  readonly error: ShardError | undefined
+}
+
+const readOne = (
+  options: Options,
+  topology: Topology,
+  before: Loaded | undefined,
+  { driver, id }: Database
+): Effect.Effect<Reading> => {
+  const timeoutMillis = options.catalogTimeoutMillis ?? 10_000
+  return Effect.flatMap(driver, (connection) => CatalogReader.read(id, connection, topology)).pipe(
+    Effect.timeoutFail({
+      duration: Duration.millis(timeoutMillis),
+      onTimeout: () =>
+        new ShardUnavailable({ shard: id, reason: `its catalog did not come within ${timeoutMillis} ms`, sent: false })
+    }),
+    Effect.match({
+      onSuccess: (catalog): Reading => ({ id, catalog, error: undefined }),
+      onFailure: (error) => ({ id, catalog: isLocked(error) ? knownOf(before, id) : undefined, error })
+    })
+  )
+}
+
+const knownOf = (before: Loaded | undefined, id: ShardId): Catalog.ShardCatalog | undefined =>
+  before?.coordinator?.id === id ? before.coordinator.catalog : before?.catalogs.find(({ shard }) => shard === id)
 
 /** Where the shards' own sessions look for names; `CatalogCheck` makes sure that all look alike. */
 const searchPathOf = (catalogs: ReadonlyArray<Catalog.ShardCatalog>): ReadonlyArray<string> => {
@@ -366,7 +398,8 @@ const errorOf = (loaded: Loaded, sql: string, stop: SchemaView.Stop): ShardError
         missing?.error ??
         new ShardUnavailable({
           shard: stop.shard,
-          reason: `its catalog, with table ${stop.table}, was not read`,
+          reason:
+            stop.table === "" ? "its catalog was not read" : `its catalog, with table ${stop.table}, was not read`,
           sent: false
         })
       )

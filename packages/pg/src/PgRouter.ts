@@ -50,7 +50,15 @@ export interface Config extends ShardRouter.Options {
   readonly topology: Topology
   /** One layer for each shard the topology lists; more may stand by. */
   readonly shards: { readonly [id: string]: ShardLayer }
-  /** The database of our own tables, where it is none of the shards. Default: the topology's `meta` shard. */
+  /**
+   * Where a PostgreSQL finishes what shards began: the name of one of `shards`, whether the topology lists it or not. One
+   * that it does not list holds no rows and is used for nothing else. Default: the shards of the statement take turns.
+   */
+  readonly coordinator?: string | undefined
+  /**
+   * The database of our own tables, where it is none of the topology's shards. Default: the topology's `meta` shard. Given
+   * among `shards`, too, the same layer is opened once.
+   */
   readonly meta?: ShardLayer | undefined
   /**
    * Keep the topology on the meta database: the stored one wins over `topology` if its epoch is later, an empty store
@@ -122,6 +130,7 @@ const make = (config: Config): Effect.Effect<Context.Context<Made>, ShardError, 
     const manager = yield* ShardManager.make({
       topology: config.topology,
       shards: config.shards,
+      coordinator: config.coordinator,
       adapt: PgShard.adapt,
       tablesWithRows
     })
@@ -138,9 +147,11 @@ const make = (config: Config): Effect.Effect<Context.Context<Made>, ShardError, 
       cacheMax: config.directoryCacheMax ?? 10_000,
       timeToLive: config.directoryTimeToLive
     })
+    const database = (id: ShardId.ShardId) => ({ id, driver: manager.driver(id) })
     const planner = yield* PgPlanner.make({
       topology: manager.topology,
-      shards: () => manager.topology().shards.map((id) => ({ id, driver: manager.driver(id) }))
+      shards: () => manager.topology().shards.map(database),
+      coordinator: manager.coordinator && database(manager.coordinator)
     })
     if (config.check === true) yield* planner.check
     const router = yield* ShardRouter.make(config).pipe(
@@ -168,6 +179,8 @@ const metaClient = (
 ): Effect.Effect<Meta, never, Scope.Scope> =>
   Effect.map(Effect.scope, (scope) => {
     if (config.meta === undefined) return Effect.suspend(() => manager.client(manager.topology().meta))
+    const registered = Object.entries(config.shards).find(([, layer]) => layer === config.meta)
+    if (registered !== undefined) return Effect.suspend(() => manager.client(registered[0]))
     const apart = LazyShard.make({ id: ShardId.make("meta"), layer: config.meta, scope, adapt: PgShard.adapt })
     return Effect.map(apart.driver, (driver) => driver.client)
   })

@@ -13,7 +13,8 @@ import { CommitUnknown, ShardUnavailable, TransactionEnded, TransactionRolledBac
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { PgBackend } from "./internal/backend.js"
-import { PgQuery } from "./internal/query.js"
+import * as CopyText from "./internal/copyText.js"
+import { PgCopyQuery, PgQuery } from "./internal/query.js"
 import type { Job, Lane, Ticket } from "./PgConnection.js"
 import * as PgConnection from "./PgConnection.js"
 import type { AcquireError, PgPool, Waiter } from "./PgPool.js"
@@ -71,6 +72,12 @@ class Request implements Waiter {
 const sessionOf = (lane: SessionLane, streamRows: number): ShardSession => ({
   ...PgConnection.make(lane, { streamRows }),
   taint: Effect.sync(() => lane.taint()),
+  copyIn: (sql, rows) =>
+    PgConnection.run(
+      lane,
+      () => new PgCopyQuery(sql, CopyText.chunks(rows)),
+      () => undefined
+    ),
   control: (sql, onSent) => control(lane, sql, onSent),
   commit: commit(lane),
   rollback: lane.rollback,

@@ -2,6 +2,7 @@
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
+import { CurrentShardDriver, type ShardSession } from "@shardlayer/core/ShardConnection"
 import * as ShardRouter from "@shardlayer/core/ShardRouter"
 import * as Keyspace from "@shardlayer/core/topology/Keyspace"
 import * as Table from "@shardlayer/core/topology/Table"
@@ -11,6 +12,7 @@ import * as PgShard from "@shardlayer/pg/PgShard"
 import * as PgCluster from "@shardlayer/testing/PgCluster"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
@@ -21,14 +23,17 @@ const topology = Topology.make({
   tables: {
     events: Table.sharded({ key: "id", keyspace: "k" }),
     notes: Table.sharded({ key: "id", keyspace: "k" }),
+    texts: Table.sharded({ key: "id", keyspace: "k" }),
     kinds: Table.reference()
-  }
+  },
+  pureFunctions: ["public.*"]
 })
 
 const schema = `
 create type mood as enum ('sad', 'ok', 'happy');
 create table events (id int8 primary key, other int8, tag text, code char(4), feeling mood, amount numeric(12, 3), at timestamptz, tags text[], doc jsonb, "Odd ""name" int4);
 create table notes (id int8 primary key, event_id int8, body text collate "C");
+create table texts (id int8 primary key, other int8, text text collate "C", bytes bytea, list text[], doc json, wide varchar, padded char(6));
 create table kinds (tag text primary key, title text);
 insert into kinds values ('t1', 'one'), ('t2', 'two'), ('tx', null)`
 
@@ -37,10 +42,24 @@ const rows = (of: string) => `
 insert into events select i, i * 7 % 20011, case when i % 11 <> 0 then 't' || i % 5 end, 'c' || i % 3,
     (array['sad', 'ok', 'happy'])[i % 3 + 1]::mood, i / 7.0, timestamptz '2026-03-29 00:59:59.5+00' + i * interval '1 microsecond',
     array['a,"b', null, i::text], jsonb_build_object('i', i), i % 100 from generate_series(1, 8000) i where ${of};
-insert into notes select i, i * 3 % 9000, chr((200 + i % 300)::int) || i % 7 from generate_series(1, 6000) i where ${of}`
+insert into notes select i, i * 3 % 9000, chr((200 + i % 300)::int) || i % 7 from generate_series(1, 6000) i where ${of};
+insert into texts select i, i * 5 % 60, t, convert_to(t, 'UTF8'), array[t, null, ''], to_json(t), t || ' ', left(t, 6)
+  from (select i, (array[${awkward}])[i % 16 + 1] as t from generate_series(0, 59) i) _ where ${of}`
+
+/** What would end a field, a row, or the whole, or read as something else, if it went over the wire as it is. */
+const awkward = [
+  ..."E'' E'\\\\N' E'\\\\.' E'\\\\' E'\\t' E'\\n' E'\\r' E'\\r\\n' E'a\\\\tb' E'\\x01\\b\\f' 'NULL' '\"' '{}' 'é漢🐘'".split(
+    " "
+  ),
+  `E'\\n\\\\.\\n'`,
+  "null::text"
+].join(", ")
 
 /** `reader`: the router logs in as somebody who may read, and nothing else. */
-const make = (options: { mergeRowsMax?: number; mergeBytesMax?: number } = {}, reader = false) =>
+const make = (
+  options: { mergeRowsMax?: number; mergeBytesMax?: number; gatherTablesMin?: number } = {},
+  reader = false
+) =>
   Effect.gen(function* () {
     const cluster = yield* PgCluster.make({ shards: 3, oracle: true, mode: "databases", shared: !reader })
     for (const { id } of cluster.nodes) {
@@ -56,6 +75,7 @@ const make = (options: { mergeRowsMax?: number; mergeBytesMax?: number } = {}, r
         yield* cluster.query(id, "grant select on all tables in schema public to reader")
       }
     }
+    const copies: Array<string> = []
     const login = reader ? { username: "reader", password: Redacted.make("secret") } : {}
     const context = yield* Layer.build(
       PgRouter.layer({
@@ -64,7 +84,7 @@ const make = (options: { mergeRowsMax?: number; mergeBytesMax?: number } = {}, r
         shards: Object.fromEntries(
           cluster.shards.map(({ database, host, id, password, port, username }) => [
             id,
-            PgShard.layer({ host, port, database, username, password, maxConnections: 2, ...login })
+            noted(PgShard.layer({ host, port, database, username, password, maxConnections: 2, ...login }), copies)
           ])
         )
       })
@@ -78,7 +98,19 @@ const make = (options: { mergeRowsMax?: number; mergeBytesMax?: number } = {}, r
       ),
       (found) => found.flat()
     )
-    return { cluster, left, one, router, sql: router.client }
+    return { cluster, copies, left, one, router, sql: router.client }
+  })
+
+/** The same shard, each COPY into it written down. */
+const noted = (layer: ReturnType<typeof PgShard.layer>, copies: Array<string>) =>
+  Layer.map(layer, (context) => {
+    const driver = Context.get(context, CurrentShardDriver)
+    const reserve = Effect.map(driver.reserve, (session): ShardSession => {
+      const { copyIn } = session
+      if (copyIn === undefined) return session
+      return { ...session, copyIn: (sql, rows) => Effect.suspend(() => (copies.push(sql), copyIn(sql, rows))) }
+    })
+    return Context.add(context, CurrentShardDriver, { ...driver, reserve })
   })
 
 const gathered = [
@@ -133,6 +165,73 @@ describe("gathered rows", () => {
         })
         expect(new Set(answers.map((answer) => JSON.stringify(answer))).size).toBe(1)
         expect(yield* left).toEqual([])
+      }),
+    120_000
+  )
+
+  it.scopedLive(
+    "are copied as they are, whatever they hold",
+    () =>
+      Effect.gen(function* () {
+        const { cluster, copies, left, one, router, sql } = yield* make({ gatherTablesMin: 0 })
+        const statements = [
+          "select a.*, b.id as bid, b.text as btext from texts a join texts b on a.other = b.id order by a.id",
+          "select a.id, b.padded, length(b.padded), octet_length(b.wide) from texts a left join texts b on a.text = b.text and a.id <> b.other order by 1, b.id",
+          "select a.text, count(*), array_agg(b.bytes order by b.id) from texts a join texts b on a.other = b.id group by 1 order by 1",
+          "select e.id, e.feeling, e.code, t.list from events e join texts t on e.other % 60 = t.id where e.id < 70 order by 1",
+          "select count(*) from texts a join texts b on a.other = b.id where a.id < 0",
+          "select a.id from texts a join texts b on a.other = b.id, kinds where a.text is null order by a.id, b.id"
+        ]
+        for (const text of statements) {
+          expect(yield* sql.unsafe(text), text).toEqual(yield* one.unsafe(text))
+        }
+        expect(new Set(copies)).toEqual(
+          new Set([0, 1, 2].map((scan) => `COPY pg_temp.shardlayer_scan_${scan} FROM STDIN`))
+        )
+        // A cast of the program's own may make something else of a text than the type itself does.
+        for (const { id } of cluster.nodes) {
+          yield* cluster.query(
+            id,
+            `create function mood_of(text) returns mood immutable language plpgsql as $$begin
+              return case $1 when 'sad' then 'ok' when 'ok' then 'sad' else 'happy' end; end$$;
+            create cast (text as mood) with function mood_of(text)`
+          )
+        }
+        yield* router.refresh
+        const before = copies.length
+        const [joined = ""] = statements
+        expect(yield* sql.unsafe(joined)).toEqual(yield* one.unsafe(joined))
+        expect(copies.length).toBe(before)
+        expect(yield* left).toEqual([])
+      }),
+    120_000
+  )
+
+  it.scopedLive(
+    "interrupted at any moment leave the pools as they were",
+    () =>
+      Effect.gen(function* () {
+        const { cluster, left, sql } = yield* make({ gatherTablesMin: 0 })
+        const [text = ""] = gathered
+        const expected = yield* sql.unsafe(text)
+        for (let turn = 0; turn < 40; turn++) {
+          const running = yield* Effect.fork(sql.unsafe(text))
+          yield* Effect.sleep(`${10 + turn * 5} millis`)
+          yield* Fiber.interrupt(running)
+        }
+        expect(yield* left).toEqual([])
+        expect(yield* Effect.all([sql.unsafe(text), sql.unsafe(text), sql.unsafe(text)], { concurrency: 3 })).toEqual([
+          expected,
+          expected,
+          expected
+        ])
+        for (const { id } of cluster.shards) {
+          const busy = yield* cluster.query(
+            id,
+            "select query from pg_stat_activity where datname = current_database() and state <> 'idle' and pid <> pg_backend_pid()"
+          )
+          expect(busy).toEqual([])
+        }
       }),
     120_000
   )

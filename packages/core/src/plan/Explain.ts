@@ -108,10 +108,12 @@ export interface Subject {
   readonly reaches: ReadonlyArray<Reach>
   /** All there are. */
   readonly shards: ReadonlyArray<ShardId>
+  /** Where a PostgreSQL finishes, if that is chosen. */
+  readonly coordinator?: ShardId | undefined
 }
 
 /** @since 0.1.0 @category functions */
-export const explain = ({ bound, plan, reaches, shards, sql }: Subject): Explanation => ({
+export const explain = ({ bound, coordinator, plan, reaches, shards, sql }: Subject): Explanation => ({
   strategy: plan === undefined ? "Pinned" : strategyOf(bound),
   sql,
   shards: shardsOf(bound, shards),
@@ -125,7 +127,7 @@ export const explain = ({ bound, plan, reaches, shards, sql }: Subject): Explana
       : [],
   pruned: Reasons.pruned(reaches),
   notes: plan?._tag === "Routed" ? notesOf(plan, bound, reaches) : [],
-  runs: runsOf(sql, bound),
+  runs: runsOf(sql, bound, coordinator),
   analysis: undefined
 })
 
@@ -145,7 +147,7 @@ const notesOf = (
   }
 }
 
-const runsOf = (sql: string, bound: BoundPlan): Runs => {
+const runsOf = (sql: string, bound: BoundPlan, coordinator: ShardId | undefined): Runs => {
   switch (bound._tag) {
     case "AnyShard":
     case "OneShard":
@@ -156,7 +158,7 @@ const runsOf = (sql: string, bound: BoundPlan): Runs => {
       return {
         first: bound.merge.now,
         each: formatFragment(bound.merge.statement),
-        then: formatFinish(bound.merge.finish)
+        then: formatFinish(bound.merge.finish, coordinator)
       }
   }
 }
@@ -239,10 +241,10 @@ export const formatMerge = ({ finish, now, statement }: Merge): ReadonlyArray<st
   ...formatFinish(finish).map((step) => `then:    ${step}`)
 ]
 
-const formatFinish = (finish: Finish): ReadonlyArray<string> => {
+const formatFinish = (finish: Finish, coordinator: string = "one PostgreSQL"): ReadonlyArray<string> => {
   switch (finish._tag) {
     case "Combine":
-      return [`one PostgreSQL: ${formatFragment(finish.statement)}`]
+      return [`${coordinator}: ${formatFragment(finish.statement)}`]
     case "Rows":
       return [
         finish.order.length === 0 ? "rows one after another" : `merge by ${formatOrder(finish.order)}`,

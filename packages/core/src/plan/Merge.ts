@@ -141,15 +141,28 @@ export interface Sorted {
 }
 
 /**
+ * A temporary table for the rows of one scan. `rows` gives them out of arrays, and the table its columns, as many as
+ * `columns`. `copied`: a COPY of the same texts fills it with the same values.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface StagedTable {
+  readonly name: string
+  readonly rows: Fragment
+  readonly columns: number
+  readonly copied: boolean
+}
+
+/**
  * The same over temporary tables of the coordinator, one a scan: for so many rows that PostgreSQL plans better with
- * statistics of them. `rows` gives those of one scan, out of arrays, and is what fills its table; `prepare` is what follows
- * once all are filled (indexes).
+ * statistics of them. `prepare` is what follows once all are filled (indexes).
  *
  * @since 0.1.0
  * @category models
  */
 export interface Staged {
-  readonly tables: ReadonlyArray<{ readonly name: string; readonly rows: Fragment }>
+  readonly tables: ReadonlyArray<StagedTable>
   readonly prepare: ReadonlyArray<string>
   readonly statement: Fragment
 }

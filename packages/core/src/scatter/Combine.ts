@@ -35,17 +35,19 @@ export const combined = (
   const { crossed, gathered, staged, statement } = finish
   const isCostly = crossed && pairsIn(rows) > limits.rowsMax * pairsPerRow
   const costly = new GatherLimitExceeded({ tables: gathered, max: limits.rowsMax, what: "cost" })
-  return ask(options, request.coordinator, (driver) => {
+  return ask(options, options.coordinator ?? request.coordinator, (driver) => {
     const inline = Effect.suspend(() => {
       const { params, sql } = bind(statement)
       return isCostly ? Effect.fail(costly) : ShardCall.runAs(driver, operation, sql, params)
     })
     if (staged === undefined || (!isCostly && rows.length < limits.stagedMin)) return inline
     const over = bind(staged.statement)
+    const scans = Staging.byScan(rows, staged.tables.length)
     const answer = Staging.run(driver, {
-      tables: staged.tables.map(({ name, rows: fragment }, scan) => ({
-        name,
-        pages: Staging.pagesOf(rows, scan).map((some) => bind(fragment, some))
+      tables: staged.tables.map(({ rows: fragment, ...table }, scan) => ({
+        ...table,
+        rows: scans[scan] ?? [],
+        bind: (some) => bind(fragment, some)
       })),
       prepare: staged.prepare,
       use: (session) =>

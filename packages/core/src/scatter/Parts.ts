@@ -33,6 +33,8 @@ export interface Options {
   readonly home?: Home | undefined
   /** Outside of a transaction: the one view that all of it is read in. */
   readonly view?: ReadView | undefined
+  /** Where `Combine` is done, whatever the request says: no other takes its place. */
+  readonly coordinator?: ShardId | undefined
   readonly policy: Policy
   /**
    * What one statement may hold in memory: rows to combine, and those in bytes; groups and distinct rows where they are
@@ -60,7 +62,7 @@ export interface Request {
   readonly merge: Merge
   /** At least two. */
   readonly shards: ReadonlyArray<ShardId>
-  /** Where `Combine` is done. */
+  /** One of them, where `Combine` is done unless that is chosen. */
   readonly coordinator: ShardId
   /** The program's own text, for the server's complaint about a page that is none. */
   readonly sql: string

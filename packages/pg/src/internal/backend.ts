@@ -103,6 +103,7 @@ export class PgBackend {
       timer: setTimeout(() => this.destroy(), this.settings.cancelTimeoutMillis)
     }
     this.leaving = leaving
+    this.query.abandon(this.wire)
     if (!cancel) return
     leaving.abort = this.cancel((closed) => {
       if (this.leaving !== leaving) return

@@ -78,6 +78,9 @@ export class PgQuery extends DriverQuery {
     this.conclude()
   }
 
+  /** Nobody waits for it any more: it is about to be cancelled, or to end by itself. */
+  abandon(_connection: Wire): void {}
+
   /** The last word on the outcome. */
   conclude(): void {
     if (this._canceledDueToError && this.failure === undefined) {
@@ -251,5 +254,63 @@ export class PgDescribeQuery extends PgQuery {
 
   override handleRowDescription(message: { readonly fields: ReadonlyArray<FieldDef> }): void {
     this.columns = message.fields
+  }
+}
+
+/**
+ * COPY … FROM STDIN, as a simple query: after an error the server drops what is still on its way. Writes a chunk when the
+ * one before has left, and leaves other work its turn in between. Who gives it up must say so (CopyFail): a server that
+ * waits for data does not look at a cancel.
+ */
+export class PgCopyQuery extends PgQuery {
+  private phase: "asked" | "copying" | "over" = "asked"
+
+  constructor(
+    text: string,
+    private readonly chunks: Iterator<string, unknown>
+  ) {
+    super(text, undefined)
+  }
+
+  override handleCopyInResponse(connection: Wire): void {
+    if (this.phase === "over") return connection.sendCopyFail("interrupted")
+    this.phase = "copying"
+    this.feed(connection)
+  }
+
+  override abandon(connection: Wire): void {
+    if (this.phase === "copying") connection.sendCopyFail("interrupted")
+    this.phase = "over"
+  }
+
+  override handleError(error: unknown, connection?: Wire): void {
+    this.phase = "over"
+    super.handleError(error, connection)
+  }
+
+  private feed(connection: Wire): void {
+    if (this.phase !== "copying") return
+    const chunk = this.chunk(connection)
+    if (chunk === undefined) return
+    connection.sendCopyFromChunk(Buffer.from(chunk))
+    const next = () => setImmediate(() => this.feed(connection))
+    if (connection.stream.writableNeedDrain) connection.stream.once("drain", next)
+    else next()
+  }
+
+  /** The next one; without any the COPY ends, and by rows that cannot be had it fails. */
+  private chunk(connection: Wire): string | undefined {
+    try {
+      const { done, value } = this.chunks.next()
+      if (done !== true) return value
+      this.phase = "over"
+      connection.endCopyFrom()
+    } catch (error) {
+      this.phase = "over"
+      this.failure = error
+      this.valueFailed = true
+      connection.sendCopyFail("no more rows")
+    }
+    return undefined
   }
 }

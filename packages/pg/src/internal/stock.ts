@@ -114,6 +114,7 @@ const sessionOf = (
     taint: Effect.sync(() => {
       state.tainted = true
     }),
+    copyIn: undefined,
     control: (sql, onSent) =>
       Effect.uninterruptible(
         Effect.suspend(() => {

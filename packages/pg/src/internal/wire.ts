@@ -17,6 +17,9 @@ export interface Wire extends Omit<Pg.Connection, "parse" | "bind" | "execute" |
   execute(config: { readonly portal: string; readonly rows: number }): void
   describe(message: { readonly type: "S" | "P"; readonly name?: string }): void
   close(message: { readonly type: "S" | "P"; readonly name?: string }): void
+  sendCopyFromChunk(chunk: Uint8Array): void
+  endCopyFrom(): void
+  sendCopyFail(reason: string): void
 }
 
 /** What `BackendKeyData` gave the client. */
@@ -61,6 +64,7 @@ interface DriverQuery {
   handleCommandComplete(message: { readonly text: string }, connection: Wire): void
   handleEmptyQuery(connection: Wire): void
   handlePortalSuspended(connection: Wire): void
+  handleCopyInResponse(connection: Wire): void
   handleError(error: unknown, connection: Wire): void
   handleReadyForQuery(connection: Wire): void
 }

@@ -33,27 +33,50 @@ export const check = (topology: Topology, catalogs: ReadonlyArray<Catalog.ShardC
   const add = (key: string, found: ReadonlyArray<string>) => {
     if (found.length > 0) problems.set(key, [...(problems.get(key) ?? []), ...found])
   }
-  for (const catalog of catalogs) add(everything, serverProblems(catalog, catalogs[0] ?? catalog))
+  for (const catalog of catalogs) add(everything, serverProblems("shard", catalog, catalogs[0] ?? catalog))
   for (const table of Object.values(topology.tables)) {
     add(Catalog.key(table.schema, table.name), tableProblems(table, catalogs))
   }
   return problems
 }
 
-const serverProblems = (catalog: Catalog.ShardCatalog, first: Catalog.ShardCatalog): ReadonlyArray<string> => {
+/**
+ * In what a coordinator that is no shard differs from the shards as a whole: it must be of the same version, look for
+ * names in the same schemas, and read, compare and print values alike.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const coordinatorProblems = (
+  catalog: Catalog.ShardCatalog,
+  catalogs: ReadonlyArray<Catalog.ShardCatalog>
+): ReadonlyArray<string> => {
+  const [first] = catalogs
+  if (first === undefined) return []
+  const version = major(catalog)
+  const other = catalogs.find((shard) => major(shard) !== version)
+  return [
+    ...serverProblems("coordinator", catalog, first),
+    ...(other === undefined
+      ? []
+      : [`coordinator ${catalog.shard} runs PostgreSQL ${version}, shard ${other.shard} PostgreSQL ${major(other)}`])
+  ]
+}
+
+const major = ({ version }: Catalog.ShardCatalog): number => Math.floor(version / 10_000)
+
+const serverProblems = (
+  what: "shard" | "coordinator",
+  catalog: Catalog.ShardCatalog,
+  first: Catalog.ShardCatalog
+): ReadonlyArray<string> => {
   const problems: Array<string> = []
-  if (catalog.version < versionMin) {
-    problems.push(
-      `shard ${catalog.shard} runs PostgreSQL ${Math.floor(catalog.version / 10000)}; 15 or later is needed`
-    )
-  }
-  if (catalog.encoding !== "UTF8")
-    problems.push(`shard ${catalog.shard} has encoding ${catalog.encoding}; UTF8 is needed`)
-  for (const [name, value] of Object.entries(first.settings)) {
-    const other = catalog.settings[name]
-    if (other !== value) {
-      problems.push(`shard ${catalog.shard} has ${name} "${other ?? ""}", shard ${first.shard} has "${value}"`)
-    }
+  const name = `${what} ${catalog.shard}`
+  if (catalog.version < versionMin) problems.push(`${name} runs PostgreSQL ${major(catalog)}; 15 or later is needed`)
+  if (catalog.encoding !== "UTF8") problems.push(`${name} has encoding ${catalog.encoding}; UTF8 is needed`)
+  for (const [setting, value] of Object.entries(first.settings)) {
+    const other = catalog.settings[setting]
+    if (other !== value) problems.push(`${name} has ${setting} "${other ?? ""}", shard ${first.shard} has "${value}"`)
   }
   return problems
 }

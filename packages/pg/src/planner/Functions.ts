@@ -103,6 +103,22 @@ const orderFree = new Set(
  */
 export const isNameLookup = (name: string): boolean => name === "to_regclass"
 
+/**
+ * Functions that read, out of a text or on their own, what a database calls its objects: text search configurations, types.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const looksUpNames = (name: string): boolean => lookups.has(name) || name.startsWith("to_reg")
+
+const lookups = new Set(
+  words(`
+  json_to_tsvector jsonb_to_tsvector phraseto_tsquery plainto_tsquery to_tsquery to_tsvector ts_headline ts_lexize
+  websearch_to_tsquery
+  pg_typeof pg_collation_for pg_input_is_valid pg_input_error_info
+`)
+)
+
 function words(text: string): ReadonlyArray<string> {
   return text.trim().split(/\s+/)
 }

@@ -309,6 +309,13 @@ export const entries = {
     hint: "Say ORDER BY, so that it is determined which rows it takes",
     example: "select * from users u where u.age > (select o.id from orders o limit 1)"
   },
+  SL4023: {
+    title: "Finishing on a coordinator that is no shard",
+    reason:
+      "the rest of the statement runs on {coordinator}, which is no shard, and {what} is not known to be the same there",
+    hint: "Make one of the shards the coordinator, or leave the choice out; of types, enums with the same labels will do",
+    example: ""
+  },
   SL5001: {
     title: "User functions",
     reason: "function {function} is not PostgreSQL's own, and what it reads or writes is not known",

@@ -14,6 +14,7 @@ import * as Either from "effect/Either"
 import type { Node } from "libpg-query"
 import type { Stability } from "./analysis/Model.js"
 import * as Catalog from "./Catalog.js"
+import * as Coordinator from "./Coordinator.js"
 import * as Functions from "./Functions.js"
 import * as KeyTypes from "./KeyTypes.js"
 import * as Parser from "./Parser.js"
@@ -129,8 +130,12 @@ export interface SchemaView {
   readonly isPure: (qualified: string) => boolean
   /** No user function can be meant by this name. */
   readonly isBuiltinFunction: (names: ReadonlyArray<string>) => boolean
+  /** A cast of a text may be a user's function, not the type's own input. */
+  readonly hasTextCasts: boolean
   /** The databases' own collation orders texts byte by byte. */
   readonly bytewise: boolean
+  /** Refuses a finishing statement that means something else, or nothing, on a coordinator that is no shard. */
+  readonly checkFinish: (tree: Node) => void
   /** The relations that reference this one. */
   readonly referencing: (
     schema: string,
@@ -147,6 +152,8 @@ export interface Sources {
   readonly problems: ReadonlyMap<string, ReadonlyArray<string>>
   /** Where unqualified names are looked for, after pg_catalog. */
   readonly searchPath: ReadonlyArray<string>
+  /** Where a PostgreSQL finishes, if that is no shard. */
+  readonly coordinator?: Coordinator.Coordinator | undefined
 }
 
 /** @since 0.1.0 @category constructors */
@@ -202,10 +209,15 @@ export const make = (sources: Sources): SchemaView => {
       const name = names[names.length - 1] ?? ""
       return names.length > 1 ? names[0] === "pg_catalog" : !functions.has(name)
     },
+    hasTextCasts: catalogs.some((catalog) => catalog.casts.some(({ source }) => source === "text")),
     bytewise: isBytewise(first.settings["locale"] ?? ""),
     familyOf: (column) =>
       column.deterministic && !hasUserEquality(column) ? KeyTypes.familyOfOid(column.base) : undefined,
     isOrdered: (family) => !userOrder.has(family) && !userOrder.has("any"),
+    checkFinish: (tree) => {
+      const stop = Coordinator.obstacle({ catalogs, coordinator: sources.coordinator, searchPath }, tree)
+      if (stop !== undefined) throw new Stopped(stop)
+    },
     referencing: referencingIn(catalogs)
   }
   const path = Catalog.searchPath(first)

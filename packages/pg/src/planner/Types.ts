@@ -64,6 +64,16 @@ const names: ReadonlyMap<number, string> = new Map(
   ])
 )
 
+/**
+ * PostgreSQL has a type of this name in every version, and in every database.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isBuiltin = (name: string): boolean => builtinNames.has(name)
+
+const builtinNames: ReadonlySet<string> = new Set([...builtin.map(([name]) => name), "cidr", "record", "unknown"])
+
 /** @since 0.1.0 @category constructors */
 export const ofOid = (oid: number, types: ReadonlyArray<Catalog.UserType>): TypeRef => {
   const name = names.get(oid)
@@ -94,6 +104,15 @@ const labelsOf = (definition: string): ReadonlyArray<string> =>
 export const isCollatable = (type: TypeRef): boolean => collatable.has(type.base)
 
 const collatable = new Set([25, 1042, 1043, 1002, 1009, 1014, 1015])
+
+/**
+ * A text becomes the same value of this type by a cast and by COPY, as far as no user's cast comes between. An extension's
+ * type may have a cast of its own.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isCopied = ({ labels, oid }: TypeRef): boolean => oid !== 0 || labels !== undefined
 
 /** @since 0.1.0 @category guards */
 export const isChar = (type: TypeRef): boolean => type.base === 1042

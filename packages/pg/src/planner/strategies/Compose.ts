@@ -297,7 +297,9 @@ class Composer {
         staged: {
           tables: this.scans.map(({ shipped }, scan) => ({
             name: Relation.stagedName(scan),
-            rows: fragmentOf(context, Relation.rowsOf(shipped, scan, own), own)
+            rows: fragmentOf(context, Relation.rowsOf(shipped, scan, own), own),
+            columns: shipped.length,
+            copied: !context.view.hasTextCasts && shipped.every(({ type }) => Types.isCopied(type))
           })),
           prepare: this.scans.flatMap(({ indexed }, scan) => indexed.map((column) => Relation.index(scan, column))),
           statement: fragmentOf(context, staged, own)

@@ -2,7 +2,7 @@
  * The answer's columns, held against what the program's own text would give.
  *
  * Holds: names and types of what is made here are those that PostgreSQL says of the program's text; where they are not,
- * the statement is refused rather than answered in another form.
+ * the statement is refused rather than answered in another form. What finishes means there what it means on a shard.
  *
  * @since 0.1.0
  */
@@ -32,6 +32,7 @@ export const checkedCombine = (
   own: Fragments.OwnParams,
   page?: Page | undefined
 ): Extract<Finish, { _tag: "Combine" }> => {
+  context.view.checkFinish(tree)
   const statement = fragmentOf(context, tree, own)
   const found = context.describe(statement.sql).columns
   for (const [index, { name, type }] of context.columns.entries()) {
