@@ -8,13 +8,14 @@ describe("Policy", () => {
     const retry = Schedule.recurs(1)
     const router = Policy.within(Policy.defaults, { scatter: "refuse", concurrency: 4, shardTimeout: "1 second" })
     const outer: Policy.Options = { concurrency: 2, retry }
-    const inner: Policy.Options = { scatter: "allow", shardTimeout: undefined }
+    const inner: Policy.Options = { scatter: "allow", shardTimeout: undefined, reads: "perShard" }
     const expected = {
       scatter: "allow",
       combine: "allow",
       gather: "allow",
       concurrency: 2,
       shardTimeout: Duration.seconds(1),
+      reads: "perShard",
       retry
     }
     expect(Policy.within(router, Policy.nested(outer, inner))).toEqual(expected)
