@@ -10,6 +10,7 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type { GlobalId } from "./protocol/GlobalId.js"
 import type { Decision, Outcome } from "./protocol/TwoPhase.js"
+import type { Wait } from "./protocol/WaitGraph.js"
 import type { ShardDriver, ShardSession } from "./ShardConnection.js"
 import type { ShardError } from "./ShardError.js"
 import type { ShardId } from "./topology/ShardId.js"
@@ -80,6 +81,10 @@ export interface CommitLogService {
   readonly horizon: (driver: ShardDriver) => Effect.Effect<string, ShardError>
   /** Forgets decisions of xids below `below`; gives how many. */
   readonly forget: (driver: ShardDriver, below: string) => Effect.Effect<number, ShardError>
+  /** Puts a transaction's mark on a session's transaction, for `waits` to show. */
+  readonly mark: (session: ShardSession, mark: bigint) => Effect.Effect<void, ShardError>
+  /** Who waits for whose lock on a shard. */
+  readonly waits: (driver: ShardDriver) => Effect.Effect<ReadonlyArray<Omit<Wait, "shard">>, ShardError>
   readonly hasGate: (driver: ShardDriver) => Effect.Effect<boolean, ShardError>
   /**
    * Opens a view of one shard and holds its gate until `settled` (`ReadView`). Without `wait`, or after it, it fails

@@ -13,6 +13,7 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type { CommitLogService, Entered } from "./CommitLog.js"
+import { type Deadlocks, make as makeDeadlocks } from "./Deadlocks.js"
 import * as GlobalId from "./protocol/GlobalId.js"
 import * as TwoPhase from "./protocol/TwoPhase.js"
 import type { ShardDriver, ShardSession } from "./ShardConnection.js"
@@ -36,12 +37,20 @@ export interface Branch {
 export interface Options {
   readonly log: CommitLogService
   readonly driver: (shard: ShardId) => Effect.Effect<ShardDriver, ShardError>
+  readonly shards: () => ReadonlyArray<ShardId>
+  /** How long a statement waits before it is asked whether it waits in a circle. */
+  readonly deadlockTimeoutMillis: number
   /** How long a branch that cannot be finished is tried for. */
   readonly finishTimeoutMillis: number
 }
 
 /** @since 0.1.0 @category models */
 export interface DistributedCommit {
+  /** A mark for a transaction, and the same on its sessions. */
+  readonly newMark: () => bigint
+  readonly mark: (session: ShardSession, mark: bigint) => Effect.Effect<void, ShardError>
+  /** A statement of a marked transaction: ends where the transaction must give way in a deadlock. */
+  readonly watched: Deadlocks["watched"]
   /** Fails where these shards cannot take part in one transaction. Asked once a shard. */
   readonly admit: (shards: ReadonlyArray<ShardId>) => Effect.Effect<void, ShardError>
   /**
@@ -60,7 +69,11 @@ export const make = (options: Options): DistributedCommit => {
         admitted.add(shard)
       })
     )
+  const deadlocks = makeDeadlocks({ ...options, timeoutMillis: options.deadlockTimeoutMillis })
   return {
+    newMark: deadlocks.newMark,
+    mark: options.log.mark,
+    watched: deadlocks.watched,
     admit: (shards) =>
       Effect.suspend(() => {
         const unknown = shards.filter((shard) => !admitted.has(shard))

@@ -224,6 +224,8 @@ class TransactionLevel implements Level {
   private readonly participants = new Map<ShardId | undefined, Participant>()
   private savepoints = 0
   private unsettled = false
+  /** Once there are several participants: by it their sessions know each other. */
+  private mark: bigint | undefined
   /** A savepoint could not be rolled back: committing would keep what was to be undone. */
   private broken: ShardError | undefined
   private readonly beginning = Effect.unsafeMakeSemaphore(1)
@@ -384,8 +386,14 @@ class TransactionLevel implements Level {
   }
 
   private rollbackToSavepoint(session: ShardSession): Effect.Effect<void> {
+    const { mark } = this.root
+    const { distributed } = this.options
+    const undone = session.control(`ROLLBACK TO SAVEPOINT ${this.savepoint}; RELEASE SAVEPOINT ${this.savepoint}`)
     return Effect.catchAll(
-      session.control(`ROLLBACK TO SAVEPOINT ${this.savepoint}; RELEASE SAVEPOINT ${this.savepoint}`),
+      // The mark goes with the level that was open when it was made.
+      mark === undefined || distributed === undefined
+        ? undone
+        : Effect.zipRight(undone, distributed.mark(session, mark)),
       (error) =>
         Effect.sync(() => {
           this.root.broken ??= error
@@ -415,7 +423,11 @@ class TransactionLevel implements Level {
         return Effect.zipRight(this.begin(shard), this.use(shard, run))
       }
       const { failed } = this
-      return failed === undefined || failed === participant ? run(participant.session) : Effect.fail(aborted(shard))
+      if (failed !== undefined && failed !== participant) return Effect.fail(aborted(shard))
+      const { mark } = this.root
+      const { distributed } = this.options
+      const answer = run(participant.session)
+      return mark === undefined || distributed === undefined ? answer : distributed.watched(mark, answer)
     })
   }
 
@@ -473,7 +485,14 @@ class TransactionLevel implements Level {
     const first = this.shard()
     return distributed === undefined || this.unsettled || first === undefined || shard === undefined
       ? Effect.fail(crossShard(first, shard))
-      : distributed.admit([first, shard])
+      : Effect.zipRight(distributed.admit([first, shard]), this.marked(distributed))
+  }
+
+  private marked(distributed: DistributedCommit.DistributedCommit): Effect.Effect<void, ShardError> {
+    if (this.mark !== undefined) return Effect.void
+    const mark = distributed.newMark()
+    this.mark = mark
+    return onEach(this.participants.values(), ({ session }) => distributed.mark(session, mark))
   }
 
   private beginDownwards(participant: Participant): Effect.Effect<void, ShardError> {
@@ -485,6 +504,15 @@ class TransactionLevel implements Level {
         this.begun.add(participant)
       })
     )
+  }
+
+  private beginOn(session: ShardSession, begin: string): Effect.Effect<void, ShardError> {
+    const { mark } = this
+    const { distributed } = this.options
+    const begun = session.control(begin)
+    return mark === undefined || distributed === undefined
+      ? begun
+      : Effect.zipRight(begun, distributed.mark(session, mark))
   }
 
   private beginAll(
@@ -510,7 +538,7 @@ class TransactionLevel implements Level {
     const { begin = "BEGIN", reserve } = this.options
     return Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(Scope.make(), (scope) =>
-        restore(Effect.tap(Scope.extend(reserve(shard), scope), (session) => session.control(begin))).pipe(
+        restore(Effect.tap(Scope.extend(reserve(shard), scope), (session) => this.beginOn(session, begin))).pipe(
           Effect.filterOrFail(
             () => !this.isOver,
             () => new TransactionEnded({ shard })

@@ -76,6 +76,11 @@ export interface Options {
    * `CommitIncomplete` or `CommitUnknown`. Default 5,000.
    */
   readonly finishTimeoutMillis?: number | undefined
+  /**
+   * How long a statement of a transaction over several shards waits before it is asked whether it waits in a deadlock:
+   * that of the servers. Default 1,000.
+   */
+  readonly deadlockTimeoutMillis?: number | undefined
   /** Answers that `cached` keeps. The least recently used goes first. 0: none. Default 1,000. */
   readonly resultCacheSize?: number | undefined
   /** An answer of more rows is given, and not kept. Default 10,000. */
@@ -236,6 +241,8 @@ export const make = (
       DistributedCommit.make({
         log: found,
         driver: manager.driver,
+        shards: () => manager.topology().shards,
+        deadlockTimeoutMillis: options.deadlockTimeoutMillis ?? 1_000,
         finishTimeoutMillis: options.finishTimeoutMillis ?? 5_000
       })
     )

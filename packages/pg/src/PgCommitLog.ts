@@ -80,6 +80,14 @@ export const make: CommitLogService = {
       driver.settle(forgetSql(below)),
       (results) => results.find(({ command }) => command === "DELETE")?.rowCount ?? 0
     ),
+  mark: (session, mark) => Effect.asVoid(session.command(`SELECT pg_catalog.pg_advisory_xact_lock_shared(${mark})`)),
+  waits: (driver) =>
+    Effect.map(driver.settle(waitsSql), (results) =>
+      (results.at(-1)?.rows ?? []).map((row) => ({
+        waiter: sessionOf(row.waiter, row.waiter_mark),
+        blocker: sessionOf(row.blocker, row.blocker_mark)
+      }))
+    ),
   hasGate: (driver) => Effect.map(driver.settle(hasGateSql), (results) => results.at(-1)?.rows[0]?.has === true),
   view: (session, { wait }) =>
     session.command(viewSql(wait)).pipe(
@@ -188,6 +196,24 @@ SELECT 1`
 
 /** A commit takes milliseconds: who is in the gate for longer has crashed, perhaps. */
 const blockedMillis = 1_000
+
+/**
+ * A mark is an advisory lock that everybody may share: of locks of that form the greatest is taken, for marks are greater
+ * than what programs use. Prepared transactions block with process 0, and wait for nobody.
+ */
+const waitsSql = `WITH marks AS (
+  SELECT pid, max((classid::bigint << 32) | objid::bigint) AS mark FROM pg_catalog.pg_locks
+  WHERE locktype = 'advisory' AND objsubid = 1 AND mode = 'ShareLock' AND granted
+  GROUP BY pid
+)
+SELECT w.pid AS waiter, wm.mark::text AS waiter_mark, b.pid AS blocker, bm.mark::text AS blocker_mark
+FROM (SELECT DISTINCT pid FROM pg_catalog.pg_locks WHERE NOT granted) AS w
+CROSS JOIN LATERAL pg_catalog.unnest(pg_catalog.pg_blocking_pids(w.pid)) AS b (pid)
+LEFT JOIN marks AS wm ON wm.pid = w.pid
+LEFT JOIN marks AS bm ON bm.pid = b.pid
+WHERE b.pid <> 0`
+
+const sessionOf = (pid: number, mark: string | null) => ({ pid, mark: mark === null ? undefined : BigInt(mark) })
 
 const hasGateSql = "SELECT pg_catalog.to_regclass('shardlayer.gate') IS NOT NULL AS has"
 

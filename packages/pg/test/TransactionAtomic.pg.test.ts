@@ -6,6 +6,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Schedule from "effect/Schedule"
 import { balances, makeCluster, openRouter, prepared, transfer } from "./atomic.js"
 
 const make = Effect.gen(function* () {
@@ -186,5 +187,58 @@ describe("transactions over several shards", () => {
       expect(yield* tagOf(set)).toBe("CrossShardTransaction")
       expect(yield* balances(cluster)).toEqual({ 0: 100, 100: 100, 200: 100 })
     })
+  )
+
+  it.scopedLive(
+    "deadlocks over two and three shards end with the youngest, within two timeouts; retries get all of them through",
+    () =>
+      Effect.gen(function* () {
+        const { cluster, router, sql } = yield* make
+        const bump = (id: number) => sql`update accounts set balance = balance + 1 where id = ${id}`
+        const circle = (ids: ReadonlyArray<number>) =>
+          Effect.gen(function* () {
+            const met = yield* Effect.makeLatch()
+            let first = 0
+            const one = (place: number) =>
+              router.transaction(
+                Effect.gen(function* () {
+                  yield* bump(ids[place]!)
+                  if (++first === ids.length) yield* met.open
+                  yield* met.await
+                  yield* bump(ids[(place + 1) % ids.length]!)
+                })
+              )
+            const startedAt = Date.now()
+            const exits = yield* Effect.forEach(ids.keys(), (place) => Effect.exit(one(place)), { concurrency: 4 })
+            return { failed: exits.filter(Exit.isFailure), millis: Date.now() - startedAt }
+          })
+        for (const ids of [
+          [0, 100],
+          [0, 200, 100]
+        ]) {
+          const { failed, millis } = yield* circle(ids)
+          expect(failed).toHaveLength(1)
+          expect(String(failed[0]?.cause)).toContain("deadlock detected over several shards")
+          expect(millis).toBeGreaterThan(900)
+        }
+        expect(Object.values(yield* balances(cluster)).reduce((sum, balance) => sum + balance, 0)).toBe(306)
+
+        const crossed = (from: number, to: number) =>
+          router.transaction(Effect.zipRight(bump(from), Effect.zipRight(Effect.sleep(20), bump(to))), {
+            retry: Schedule.jittered(Schedule.spaced(50)).pipe(Schedule.intersect(Schedule.recurs(20)))
+          })
+        const pairs = [
+          [0, 100],
+          [100, 0],
+          [200, 100],
+          [0, 200],
+          [100, 200],
+          [200, 0]
+        ] as const
+        yield* Effect.forEach(pairs, ([from, to]) => crossed(from, to), { concurrency: 3 })
+        expect(Object.values(yield* balances(cluster)).reduce((sum, balance) => sum + balance, 0)).toBe(318)
+        expect(yield* prepared(cluster)).toEqual([])
+      }),
+    60_000
   )
 })
