@@ -143,11 +143,13 @@ const recoveries = (model: World.Model, world: World.World, moves: Array<Move>):
 
 /** A rival insert waits for the one that is there and not yet committed. */
 const isBlocked = ({ rules, shards }: World.Model, world: World.World, { act, shard, transaction }: World.Message) =>
-  (act === "AskOutcome" || act === "RefuseDecision") &&
+  refusals.includes(act) &&
   rules.uniqueRow &&
   rules.decisionRow &&
   rules.rowWithData &&
   world.branches[transaction * shards + shard] === "inserting"
+
+const refusals: ReadonlyArray<World.Act> = ["AskOutcome", "RefuseDecision", "InsertRefusal"]
 
 const isOpen = (branch: World.Branch): boolean => branch === "active" || branch === "inserting"
 
@@ -349,9 +351,9 @@ const carry = (model: World.Model, draft: Draft, message: World.Message): void =
       return refuse(model, draft, message)
     case "ReadDecision":
       return hearDecision(model, draft, message, decision(model, draft, transaction))
-    case "Rollback":
-      // Never sent: see `goOn`.
-      break
+    case "InsertRefusal":
+      if (draft.rows[transaction] === "absent") draft.rows = draft.rows.with(transaction, "rolledBack")
+      return hearDecision(model, draft, message, decision(model, draft, transaction))
   }
 }
 
@@ -405,8 +407,12 @@ const decision = (model: World.Model, world: World.World, transaction: number): 
 
 /** Inserts the refusal unless there is a row, or would be none any more, and says what there is then. */
 const refuse = (model: World.Model, draft: Draft, message: World.Message): void => {
-  const { transaction } = message
-  if (decision(model, draft, transaction) === "absent") draft.rows = draft.rows.with(transaction, "rolledBack")
+  const { by, shard, transaction } = message
+  const found = decision(model, draft, transaction)
+  if (found === "absent" && !model.rules.watermarkAfterInsert) {
+    return add(draft, { by, act: "InsertRefusal", transaction, shard })
+  }
+  if (found === "absent") draft.rows = draft.rows.with(transaction, "rolledBack")
   hearDecision(model, draft, message, decision(model, draft, transaction))
 }
 
@@ -529,8 +535,7 @@ const setBranch = (model: World.Model, draft: Draft, transaction: number, shard:
     message.by === World.nobody &&
     message.transaction === transaction &&
     message.shard === shard &&
-    message.act !== "AskOutcome" &&
-    message.act !== "RefuseDecision"
+    !refusals.includes(message.act)
   if (draft.messages.some(isLate)) draft.messages = draft.messages.filter((message) => !isLate(message))
 }
 
@@ -562,7 +567,8 @@ const acts: ReadonlyArray<World.Act> = [
   "CommitPrepared",
   "RollbackPrepared",
   "ReadDecision",
-  "RefuseDecision"
+  "RefuseDecision",
+  "InsertRefusal"
 ]
 
 const remove = (draft: Draft, message: World.Message): void => {

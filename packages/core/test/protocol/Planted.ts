@@ -217,6 +217,12 @@ const servers: ReadonlyArray<Planted> = [
     rules: { watermark: false },
     violation: "committed, told rolled back"
   },
+  {
+    bug: "the watermark is looked at before the refusal's insert",
+    scene: twoWriters,
+    rules: { watermarkAfterInsert: false },
+    violation: "committed, told rolled back"
+  },
   { bug: "gate skipped", scene: Scenes.reader, rules: { gate: false }, violation: "torn read" },
   { bug: "gates taken in any order", scene: Scenes.reader, rules: { ascendingGates: false }, violation: "stuck" }
 ]

@@ -37,7 +37,7 @@ export const large: Readonly<Record<string, Scene>> = {
   "three writers, two recoveries, two faults": { ...threeWriters, recoveries: 2 },
   "two transactions of one decider, two faults": { ...oneDecider, faults: 2 },
   "two transactions of two deciders, a fault": { ...twoDeciders, faults: 1 },
-  "two transactions and a reader, a fault": { ...twoDeciders, reader: true, cleaner: false, faults: 1 }
+  "two transactions and a reader, two faults": { ...twoDeciders, reader: true, cleaner: false, faults: 2 }
 }
 
 /** Too many worlds to walk through. */
