@@ -31,8 +31,8 @@ export type Command =
   | { readonly _tag: "Rollback"; readonly shard: ShardId }
 
 /**
- * What became of a command. `Refused`: the server said that it did not happen; or that there is no such branch, which
- * somebody else may have ended, or a late PREPARE may still make. `Lost`: nobody knows.
+ * What became of a command. `Refused`: the server said that it did not happen. `Lost`: nobody knows. That there is no such
+ * branch (42704) is `Done` only if it is known to have ended so: a late PREPARE may still make it.
  *
  * @since 0.1.0
  * @category models
@@ -205,8 +205,9 @@ export type RecoveryCommand =
 
 /**
  * `Absent`: no row, and one may come. `Forgotten`: no row, and rows so old have been cleaned away: below a watermark that
- * was the decider's oldest running xid once, after which each shard was seen with no branch of such a transaction, neither
- * prepared nor open, since an open one can still be prepared by a late command.
+ * was the decider's oldest running xid once, after which no shard held a prepared branch of such a transaction. A branch
+ * that is found all the same was prepared by a command that came after its transaction had ended; or its shard is a copy
+ * of an earlier day.
  *
  * @since 0.1.0
  * @category models

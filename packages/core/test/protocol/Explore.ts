@@ -19,16 +19,21 @@ export interface Explored {
   readonly moves: number
   /** What clients had been told when nothing was due any more, and how often: one letter a transaction. */
   readonly ends: ReadonlyMap<string, number>
+  readonly violations: ReadonlySet<World.Violation>
   readonly found: Found | undefined
 }
 
-/** Every world that can be reached, each once, the nearest first; until one breaks something, or what is `wanted`. */
-export const all = async (model: World.Model, wanted?: World.Violation): Promise<Explored> => {
+/**
+ * Every world that can be reached, each once, the nearest first; until one breaks something, or what is `wanted`; or
+ * `everything` that they break.
+ */
+export const all = async (model: World.Model, wanted?: World.Violation | "everything"): Promise<Explored> => {
   const first = Moves.initial(model)
   const ids = new Map([[World.key(first), 0]])
   const cameFrom: Array<number> = [0]
   const cameBy: Array<Moves.Move | undefined> = [undefined]
   const ends = new Map<string, number>()
+  const broken = new Set<World.Violation>()
   let moves = 0
   const trace = (id: number): ReadonlyArray<string> => {
     const by = cameBy[id]
@@ -43,9 +48,10 @@ export const all = async (model: World.Model, wanted?: World.Violation): Promise
       const due = Moves.due(model, world)
       if (due.length === 0) count(ends, toldKey(world))
       const violations = violationsIn(model, world, due.length === 0)
+      for (const each of violations) broken.add(each)
       const violation = violations.find((found) => wanted === undefined || found === wanted)
       if (violation !== undefined) {
-        return { states: ids.size, moves, ends, found: { violation, trace: trace(id) } }
+        return { states: ids.size, moves, ends, violations: broken, found: { violation, trace: trace(id) } }
       }
       if (world.broken !== undefined) continue
       for (const move of [...due, ...Moves.optional(model, world), ...Moves.faults(model, world)]) {
@@ -61,7 +67,7 @@ export const all = async (model: World.Model, wanted?: World.Violation): Promise
     }
     frontier = following
   }
-  return { states: ids.size, moves, ends, found: undefined }
+  return { states: ids.size, moves, ends, violations: broken, found: undefined }
 }
 
 const violationsIn = (model: World.Model, world: World.World, isOver: boolean): ReadonlyArray<World.Violation> => {

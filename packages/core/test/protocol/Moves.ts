@@ -153,24 +153,23 @@ const refusals: ReadonlyArray<World.Act> = ["AskOutcome", "RefuseDecision", "Ins
 
 const isOpen = (branch: World.Branch): boolean => branch === "active" || branch === "inserting"
 
-const canTakeGate = (model: World.Model, world: World.World, transaction: number, taken: number): boolean => {
-  const shard = gates(model, transaction)[taken]!
-  // The branch's session may be gone: its router hears of it when it prepares.
-  return !readerHolds(model, world, shard)
-}
+/** Its session may be gone: the router hears of it when it prepares. */
+const canTakeGate = (model: World.Model, world: World.World, transaction: number, taken: number): boolean =>
+  !readerHolds(model, world, gates(model, transaction)[taken]!)
 
 /** The shards whose gate a transaction takes, in the order in which it does. */
 const gates = ({ rules, transactions }: World.Model, transaction: number): ReadonlyArray<number> => {
-  const ascending = [...transactions[transaction]!.others].sort((one, other) => one - other)
+  const { decider, others } = transactions[transaction]!
+  const ascending = (rules.deciderGate ? [decider, ...others] : [...others]).sort((one, other) => one - other)
   return rules.ascendingGates ? ascending : ascending.reverse()
 }
 
 const readerHolds = ({ shards }: World.Model, { reader }: World.World, shard: number): boolean =>
-  reader !== undefined && reader.done > shard && reader.done < 2 * shards
+  reader !== undefined && reader.done > shard && reader.done <= shards
 
 const branchHolds = (model: World.Model, world: World.World, transaction: number, shard: number): boolean => {
   const branch = world.branches[transaction * model.shards + shard]!
-  if (branch !== "prepared" && branch !== "active") return false
+  if (!isOpen(branch) && branch !== "prepared") return false
   const router = world.routers[transaction]!
   const at = gates(model, transaction).indexOf(shard)
   if (at === -1) return false
@@ -180,8 +179,8 @@ const branchHolds = (model: World.Model, world: World.World, transaction: number
 
 const canRead = (model: World.Model, world: World.World): boolean => {
   const { reader } = world
-  if (reader === undefined || reader.done === 2 * model.shards) return false
-  if (reader.done >= model.shards || !model.rules.gate) return true
+  if (reader === undefined || reader.done > model.shards) return false
+  if (reader.done === model.shards || !model.rules.gate) return true
   return !model.transactions.some((_, transaction) => branchHolds(model, world, transaction, reader.done))
 }
 
@@ -383,12 +382,15 @@ const refusal = ({ rules }: World.Model) => (rules.rollbackTagIsFailure ? "Refus
 const endPrepared = (model: World.Model, draft: Draft, message: World.Message): void => {
   const { act, shard } = message
   const transaction = model.rules.wholeName ? message.transaction : anyPrepared(model, draft, message)
-  if (draft.branches[transaction * model.shards + shard] !== "prepared") {
-    // 42704: another process may have ended it, or it is not prepared yet.
-    return hear(model, draft, message, model.rules.missingIsFailure ? "Refused" : "Done")
+  const wanted = act === "CommitPrepared" ? "committed" : "rolledBack"
+  const branch = draft.branches[transaction * model.shards + shard]!
+  if (branch === "prepared") {
+    setBranch(model, draft, transaction, shard, wanted)
+    return hear(model, draft, message, "Done")
   }
-  setBranch(model, draft, transaction, shard, act === "CommitPrepared" ? "committed" : "rolledBack")
-  return hear(model, draft, message, "Done")
+  // 42704: another process may have ended it, or it is not prepared yet.
+  const isEndedSo = branch === wanted || !model.rules.missingIsLookedAt
+  return hear(model, draft, message, isEndedSo ? "Done" : "Refused")
 }
 
 const anyPrepared = (model: World.Model, draft: Draft, { shard, transaction }: World.Message): number => {
@@ -473,7 +475,7 @@ const crashServer = (model: World.Model, draft: Draft, shard: number): void => {
   const cut = draft.messages.filter((message) => message.shard === shard)
   for (const message of cut) remove(draft, message)
   for (const message of cut) hear(model, draft, message, "Lost")
-  if (draft.reader !== undefined) draft.reader = { ...draft.reader, done: 2 * model.shards }
+  if (draft.reader !== undefined) draft.reader = { ...draft.reader, done: model.shards + 1 }
 }
 
 const takeGate = (model: World.Model, draft: Draft, transaction: number): void => {
@@ -486,18 +488,13 @@ const takeGate = (model: World.Model, draft: Draft, transaction: number): void =
 
 const readOn = (model: World.Model, draft: Draft): void => {
   const { done, seen } = draft.reader!
-  const shard = done - model.shards
-  if (shard < 0) {
-    draft.reader = { done: done + 1, seen }
-    return
-  }
   const now = seen.map((bits, transaction) =>
-    draft.branches[transaction * model.shards + shard] === "committed" ? bits | (1 << shard) : bits
+    draft.branches[transaction * model.shards + done] === "committed" && done < model.shards ? bits | (1 << done) : bits
   )
-  if (shard + 1 === model.shards && now.some((bits, transaction) => isTorn(model, transaction, bits))) {
+  draft.reader = { done: done + 1, seen: now }
+  if (done === model.shards && now.some((bits, transaction) => isTorn(model, transaction, bits))) {
     draft.broken = "torn read"
   }
-  draft.reader = { done: done + 1, seen: now }
 }
 
 const isTorn = ({ transactions }: World.Model, transaction: number, seen: number): boolean => {

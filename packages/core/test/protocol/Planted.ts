@@ -32,7 +32,7 @@ const done = ({ shard }: { readonly shard: TwoPhase.Command["shard"] }): TwoPhas
 const isAbsent = (_: TwoPhase.Recovery, event: TwoPhase.RecoveryEvent) =>
   event._tag === "Decision" && event.decision === "absent"
 
-const twoWriters: Scene = { ...Scenes.twoWriters, faults: 2 }
+const twoWriters: Scene = { ...Scenes.twoWriters, recoveries: 1 }
 
 /** PREPARE is sent once the decision is made: what textbooks call one phase too few. */
 const prepareAfterDecide: Partial<Protocol> = {
@@ -178,7 +178,7 @@ const servers: ReadonlyArray<Planted> = [
   {
     bug: "42704 taken for success",
     scene: twoWriters,
-    rules: { missingIsFailure: false },
+    rules: { missingIsLookedAt: false },
     violation: "prepared, not told pending"
   },
   {
@@ -224,6 +224,12 @@ const servers: ReadonlyArray<Planted> = [
     violation: "committed, told rolled back"
   },
   { bug: "gate skipped", scene: Scenes.reader, rules: { gate: false }, violation: "torn read" },
+  {
+    bug: "gate skipped by the decider",
+    scene: Scenes.reader,
+    rules: { deciderGate: false },
+    violation: "torn read"
+  },
   { bug: "gates taken in any order", scene: Scenes.reader, rules: { ascendingGates: false }, violation: "stuck" }
 ]
 

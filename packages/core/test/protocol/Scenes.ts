@@ -7,7 +7,7 @@ const crossing: ReadonlyArray<Written> = [two, { decider: 1, others: [0] }]
 const foreign: Written = { decider: 0, others: [1], foreign: true }
 
 /** One writer has prepared, one decides; two recoveries race, and rows are cleaned. */
-export const twoWriters: Scene = { shards: 2, transactions: [two], recoveries: 2, cleaner: true, faults: 3 }
+export const twoWriters: Scene = { shards: 2, transactions: [two], recoveries: 2, cleaner: true, faults: 2 }
 
 export const threeWriters: Scene = { shards: 3, transactions: [three], recoveries: 1, cleaner: true, faults: 2 }
 
@@ -23,7 +23,7 @@ export const reader: Scene = { shards: 3, transactions: [three], recoveries: 1, 
 
 /** Walked through in seconds. */
 export const small: Readonly<Record<string, Scene>> = {
-  "two writers, two recoveries, three faults": twoWriters,
+  "two writers, two recoveries, two faults": twoWriters,
   "three writers, one recovery, two faults": threeWriters,
   "two transactions of one decider, a fault": oneDecider,
   "two transactions of two deciders": twoDeciders,
