@@ -77,7 +77,9 @@ describe("planted bugs", () => {
     "a cleaner that overlooks open branches halves no commit: it leaves one to look at, at worst",
     { timeout: 3_600_000 },
     async () => {
-      const scenes = isLong ? Object.values(Scenes.small).filter(({ cleaner }) => cleaner) : [Scenes.twoWriters]
+      const scenes = isLong
+        ? Object.values(Scenes.small).filter(({ cleaner, faults }) => cleaner === true && faults > 0)
+        : [Scenes.twoWriters]
       for (const scene of scenes) {
         const { violations } = await Explore.all(World.make(scene, { rules: { belowOpen: false } }), "everything")
         expect([...violations]).toEqual(["undecidable"])
