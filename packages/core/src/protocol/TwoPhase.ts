@@ -196,8 +196,9 @@ export type Recovered =
 export type RecoveryCommand =
   | { readonly _tag: "ReadDecision"; readonly shard: ShardId }
   /**
-   * Takes the place of a decision that is not there, so that none can come; waits for one that is on its way. Looks at the
-   * watermark after its insert: a row cleaned away in between would pass for one that never was.
+   * Takes the place of a decision that is not there, so that none can come; waits for one that is on its way. The
+   * watermark must not rise between the look at it and the insert: a row cleaned away there would pass for one that never
+   * was.
    */
   | { readonly _tag: "RefuseDecision"; readonly shard: ShardId }
   | { readonly _tag: "CommitPrepared"; readonly shard: ShardId }

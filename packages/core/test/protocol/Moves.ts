@@ -411,7 +411,7 @@ const decision = (model: World.Model, world: World.World, transaction: number): 
 const refuse = (model: World.Model, draft: Draft, message: World.Message): void => {
   const { by, shard, transaction } = message
   const found = decision(model, draft, transaction)
-  if (found === "absent" && !model.rules.watermarkAfterInsert) {
+  if (found === "absent" && !model.rules.watermarkWithInsert) {
     return add(draft, { by, act: "InsertRefusal", transaction, shard })
   }
   if (found === "absent") draft.rows = draft.rows.with(transaction, "rolledBack")

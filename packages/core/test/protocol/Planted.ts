@@ -218,9 +218,9 @@ const servers: ReadonlyArray<Planted> = [
     violation: "committed, told rolled back"
   },
   {
-    bug: "the watermark is looked at before the refusal's insert",
+    bug: "the watermark rises between a refusal's look and its insert",
     scene: twoWriters,
-    rules: { watermarkAfterInsert: false },
+    rules: { watermarkWithInsert: false },
     violation: "committed, told rolled back"
   },
   { bug: "gate skipped", scene: Scenes.reader, rules: { gate: false }, violation: "torn read" },

@@ -74,8 +74,8 @@ export interface Rules {
   readonly belowOpen: boolean
   /** A row that is not there, and would be below the watermark, is forgotten, not absent. */
   readonly watermark: boolean
-  /** ... and whoever refuses looks at the watermark after its insert, not before. */
-  readonly watermarkAfterInsert: boolean
+  /** ... and the watermark does not rise between the look of whoever refuses and its insert. */
+  readonly watermarkWithInsert: boolean
   /** Every branch takes its shard's gate before the first PREPARE, and a reader takes all gates. */
   readonly gate: boolean
   /** ... the decider's too. */
@@ -96,7 +96,7 @@ export const rules: Rules = {
   belowPrepared: true,
   belowOpen: true,
   watermark: true,
-  watermarkAfterInsert: true,
+  watermarkWithInsert: true,
   gate: true,
   deciderGate: true,
   ascendingGates: true
