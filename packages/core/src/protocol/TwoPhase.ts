@@ -20,7 +20,10 @@ export type Command =
   | { readonly _tag: "Prepare"; readonly shard: ShardId }
   /** The decision row, and COMMIT, on the decider's own session. */
   | { readonly _tag: "Decide"; readonly shard: ShardId }
-  /** On another connection: what was decided? Whatever it finds, no decision can follow. */
+  /**
+   * On another connection: what was decided? Whatever it finds, no decision can follow. A row that recovery's end of the
+   * branches let be cleaned away meanwhile says nothing: that is `Lost`.
+   */
   | { readonly _tag: "AskOutcome"; readonly shard: ShardId }
   | { readonly _tag: "CommitPrepared"; readonly shard: ShardId }
   | { readonly _tag: "RollbackPrepared"; readonly shard: ShardId }
@@ -28,7 +31,8 @@ export type Command =
   | { readonly _tag: "Rollback"; readonly shard: ShardId }
 
 /**
- * What became of a command. `Refused`: the server said that it did not happen. `Lost`: nobody knows.
+ * What became of a command. `Refused`: the server said that it did not happen. `Lost`: nobody knows. That there is no such
+ * branch (42704) is `Done` only if it is known to have ended so: a late PREPARE may still make it.
  *
  * @since 0.1.0
  * @category models
@@ -190,19 +194,29 @@ export type Recovered =
   | { readonly _tag: "Settled"; readonly outcome: Outcome; readonly pending: ReadonlyArray<ShardId> }
   /** The decider could not be asked. */
   | { readonly _tag: "InDoubt" }
-  /** The row that would say is gone, and its absence says nothing: somebody has to look. */
+  /**
+   * The row that would say is gone, and its absence says nothing. Branches that are prepared even now need somebody to
+   * look; a transaction that others have ended since it was listed comes here too, and needs nobody.
+   */
   | { readonly _tag: "Undecidable" }
 
 /** @since 0.1.0 @category models */
 export type RecoveryCommand =
   | { readonly _tag: "ReadDecision"; readonly shard: ShardId }
-  /** Takes the place of a decision that is not there, so that none can come; waits for one that is on its way. */
+  /**
+   * Takes the place of a decision that is not there, so that none can come; waits for one that is on its way. The
+   * watermark must not rise between the look at it and the insert: a row cleaned away there would pass for one that never
+   * was.
+   */
   | { readonly _tag: "RefuseDecision"; readonly shard: ShardId }
   | { readonly _tag: "CommitPrepared"; readonly shard: ShardId }
   | { readonly _tag: "RollbackPrepared"; readonly shard: ShardId }
 
 /**
- * `Absent`: no row, and one may come. `Forgotten`: no row, and rows so old have been cleaned away.
+ * `Absent`: no row, and one may come. `Forgotten`: no row, and rows so old have been cleaned away: below a watermark that
+ * was the decider's oldest running xid once, after which no shard held a prepared branch of such a transaction. A branch
+ * that is found all the same was prepared by a command that came after its transaction had ended; or its shard is a copy
+ * of an earlier day.
  *
  * @since 0.1.0
  * @category models
@@ -213,6 +227,7 @@ export type Decision = Outcome | "absent" | "forgotten"
 export type RecoveryEvent =
   | { readonly _tag: "Decision"; readonly decision: Decision }
   | { readonly _tag: "Done"; readonly shard: ShardId }
+  /** Not known to be done: refused, too. */
   | { readonly _tag: "Lost"; readonly shard: ShardId }
 
 /** @since 0.1.0 @category models */
