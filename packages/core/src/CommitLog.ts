@@ -43,6 +43,18 @@ export interface Branch {
  */
 export type Finished = "done" | "elsewhere" | "busy" | "otherwise"
 
+/**
+ * Of one shard at one moment, as xids (64 bit, decimal): everything below `oldest` has ended or is prepared, nothing from
+ * `next` on has begun.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Horizon {
+  readonly oldest: string
+  readonly next: string
+}
+
 /** @since 0.1.0 @category models */
 export interface CommitLogService {
   /**
@@ -77,8 +89,7 @@ export interface CommitLogService {
   readonly prepared: (driver: ShardDriver, cluster: string) => Effect.Effect<ReadonlyArray<Branch>, ShardError>
   /** One process at a time, for as long as its connection lives. */
   readonly lead: (driver: ShardDriver) => Effect.Effect<boolean, ShardError>
-  /** The oldest xid that may still be decided on this shard: one for `forget`, asked before the branches are listed. */
-  readonly horizon: (driver: ShardDriver) => Effect.Effect<string, ShardError>
+  readonly horizon: (driver: ShardDriver) => Effect.Effect<Horizon, ShardError>
   /** Forgets decisions of xids below `below`; gives how many. */
   readonly forget: (driver: ShardDriver, below: string) => Effect.Effect<number, ShardError>
   /** Puts a transaction's mark on a session's transaction, for `waits` to show. */

@@ -10,7 +10,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import type { Branch, CommitLogService } from "./CommitLog.js"
+import type { Branch, CommitLogService, Horizon } from "./CommitLog.js"
 import * as GlobalId from "./protocol/GlobalId.js"
 import * as TwoPhase from "./protocol/TwoPhase.js"
 import { OperationRefused, type ShardError } from "./ShardError.js"
@@ -110,6 +110,9 @@ export const make = ({ log, manager }: Options): InDoubtService => {
 }
 
 class Looker {
+  /** Horizons of an earlier round. */
+  private earlier: ReadonlyMap<ShardId, Horizon> | undefined
+
   constructor(
     private readonly log: CommitLogService,
     private readonly manager: Options["manager"]
@@ -145,13 +148,18 @@ class Looker {
   round({ forget = true, grace = "2 seconds" }: RoundOptions = {}): Effect.Effect<Round> {
     return Effect.gen(this, function* () {
       // Asked first: what is decided below a horizon was prepared before it, and so is listed or has ended.
-      const horizons = forget ? yield* this.horizons : new Map<ShardId, string>()
+      const horizons = forget ? yield* this.horizons : undefined
       const { found, unreachable } = yield* this.look
       const old = transactionsOf(found).filter((branches) =>
         branches.some(({ branch }) => branch.ageMillis >= Duration.toMillis(grace))
       )
-      const recovered = yield* Effect.forEach(old, (branches) => this.recovered(branches), atOnce)
-      const forgotten = forget && unreachable.length === 0 ? yield* this.forget(horizons, found) : 0
+      const all = yield* Effect.forEach(old, (branches) => this.recovered(branches), atOnce)
+      // Others may have ended it meanwhile, and its decision may be forgotten since: then there is nothing to say.
+      const left = all.some(({ ended }) => ended._tag === "Undecidable") ? (yield* this.look).found : found
+      const names = new Set(left.map(({ branch }) => GlobalId.nameOf(branch.id)))
+      const recovered = all.filter(({ ended, transaction }) => ended._tag !== "Undecidable" || names.has(transaction))
+      const isWhole = unreachable.length === 0 && horizons?.size === this.manager.registered().length
+      const forgotten = horizons !== undefined && isWhole ? yield* this.forget(horizons, found) : 0
       return { recovered, forgotten, unreachable }
     })
   }
@@ -231,7 +239,7 @@ class Looker {
     })
   }
 
-  private get horizons(): Effect.Effect<ReadonlyMap<ShardId, string>> {
+  private get horizons(): Effect.Effect<ReadonlyMap<ShardId, Horizon>> {
     const { log, manager } = this
     const on = (shard: ShardId) =>
       Effect.flatMap(manager.driver(shard), (driver) => log.horizon(driver)).pipe(
@@ -241,11 +249,29 @@ class Looker {
     return Effect.map(Effect.forEach(manager.registered(), on, atOnce), (all) => new Map(all.flat()))
   }
 
-  private forget(horizons: ReadonlyMap<ShardId, string>, found: ReadonlyArray<Found>): Effect.Effect<number> {
+  /**
+   * A PREPARE may still be on its way when its decider has long rolled back. So the horizons of one round are used in a
+   * later one, in which every transaction that was open then has ended on every shard: its branch is listed, or cannot come.
+   */
+  private forget(horizons: ReadonlyMap<ShardId, Horizon>, found: ReadonlyArray<Found>): Effect.Effect<number> {
+    return Effect.suspend(() => {
+      const earlier = this.earlier ?? horizons
+      const isOver = [...horizons].every(([shard, { oldest }]) => {
+        const then = earlier.get(shard)
+        return then !== undefined && BigInt(oldest) >= BigInt(then.next)
+      })
+      // A shard that was not there then has to be waited for as well.
+      const isKnown = [...horizons.keys()].every((shard) => earlier.has(shard))
+      this.earlier = isOver || !isKnown ? horizons : earlier
+      return isOver ? this.forgetBelow(earlier, found) : Effect.succeed(0)
+    })
+  }
+
+  private forgetBelow(horizons: ReadonlyMap<ShardId, Horizon>, found: ReadonlyArray<Found>): Effect.Effect<number> {
     const { log, manager } = this
-    const on = ([shard, horizon]: readonly [ShardId, string]) => {
+    const on = ([shard, { oldest }]: readonly [ShardId, Horizon]) => {
       const open = found.flatMap(({ branch: { id } }) => (id.decider === shard ? [BigInt(id.deciderXid)] : []))
-      const below = open.reduce((least, xid) => (xid < least ? xid : least), BigInt(horizon))
+      const below = open.reduce((least, xid) => (xid < least ? xid : least), BigInt(oldest))
       return Effect.flatMap(manager.driver(shard), (driver) => log.forget(driver, String(below))).pipe(
         Effect.orElseSucceed(() => 0)
       )

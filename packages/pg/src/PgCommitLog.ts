@@ -73,7 +73,7 @@ export const make: CommitLogService = {
   horizon: (driver) =>
     Effect.map(driver.settle(horizonSql), (results) => {
       const [row] = results.at(-1)?.rows ?? []
-      return row.xmin
+      return { oldest: row.xmin, next: row.xmax }
     }),
   forget: (driver, below) =>
     Effect.map(
@@ -175,7 +175,15 @@ const leadSql = `SELECT EXISTS (
     AND objsubid = 1
 ) OR pg_catalog.pg_try_advisory_lock(8316003855879005539) AS leads`
 
-const horizonSql = "SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text AS xmin"
+/** What is prepared decides nothing any more, and is listed where it matters; else it would hold the horizon for as long. */
+const horizonSql = `SELECT coalesce(
+  (
+    SELECT x::text FROM pg_catalog.pg_snapshot_xip(s) AS x
+    WHERE x::xid NOT IN (SELECT transaction FROM pg_catalog.pg_prepared_xacts) ORDER BY x LIMIT 1
+  ),
+  pg_catalog.pg_snapshot_xmax(s)::text
+) AS xmin, pg_catalog.pg_snapshot_xmax(s)::text AS xmax
+FROM pg_catalog.pg_current_snapshot() AS s`
 
 /** First the watermark: a row that is gone must never be missed by somebody who does not know that it may be. */
 const forgetSql = (below: string): string => `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
