@@ -12,7 +12,8 @@ import type * as Table from "@shardlayer/core/topology/Table"
 import type { Topology } from "@shardlayer/core/topology/Topology"
 import * as Either from "effect/Either"
 import type { Node } from "libpg-query"
-import type { Stability } from "./analysis/Model.js"
+import * as Collations from "./Collations.js"
+import type { Collation, Stability } from "./analysis/Model.js"
 import * as Catalog from "./Catalog.js"
 import * as Functions from "./Functions.js"
 import * as KeyTypes from "./KeyTypes.js"
@@ -127,10 +128,16 @@ export interface SchemaView {
   /** Values of this family compare by PostgreSQL's own operators (texts as their collation says). */
   readonly isOrdered: (family: Family) => boolean
   readonly isPure: (qualified: string) => boolean
+  /** No user function can be meant by this name, but one of a known extension, which is of the same kind as PostgreSQL's own. */
+  readonly isLikeBuiltin: (names: ReadonlyArray<string>) => boolean
   /** No user function can be meant by this name. */
   readonly isBuiltinFunction: (names: ReadonlyArray<string>) => boolean
-  /** The databases' own collation orders texts byte by byte. */
-  readonly bytewise: boolean
+  /** What COLLATE with this name means. */
+  readonly collation: (names: ReadonlyArray<string>) => Collation
+  /** Orders texts byte by byte. */
+  readonly isBytewise: (collation: Collation) => boolean
+  /** The collations that a domain of this name brings along: several where it may be one or another. Without a name, those of all domains. */
+  readonly typeCollations: (names: ReadonlyArray<string> | undefined) => ReadonlyArray<Collation>
   /** The relations that reference this one. */
   readonly referencing: (
     schema: string,
@@ -149,12 +156,18 @@ export interface Sources {
   readonly searchPath: ReadonlyArray<string>
 }
 
+/** With what all lookups ask. */
+interface Known extends Sources {
+  readonly isPure: (qualified: string) => boolean
+}
+
 /** @since 0.1.0 @category constructors */
-export const make = (sources: Sources): SchemaView => {
+export const make = (given: Sources): SchemaView => {
+  const isPure = pureIn(given)
+  const sources: Known = { ...given, isPure }
   const { catalogs, searchPath, topology } = sources
   const first = catalogs[0]
   if (first === undefined) throw new Error("a schema view needs the catalog of at least one shard")
-  const isPure = pureIn(topology)
   const tables = new Map(Object.values(topology.tables).map((table) => [Catalog.key(table.schema, table.name), table]))
   const functions = byName(catalogs.flatMap((catalog) => catalog.functions))
   const operators = byName(catalogs.flatMap((catalog) => catalog.operators))
@@ -162,6 +175,7 @@ export const make = (sources: Sources): SchemaView => {
   const operands = (names: ReadonlyArray<string>) =>
     new Set(names.flatMap((name) => operators.get(name) ?? []).flatMap((operator) => [operator.left, operator.right]))
   const userEquality = operands(["=", "<>"])
+  for (const { type } of catalogs.flatMap((catalog) => catalog.orders)) userEquality.add(type)
   const oidOf = new Map(
     catalogs.flatMap((catalog) => catalog.types).map((type) => [`${type.schema}.${type.name}`, type.oid])
   )
@@ -198,13 +212,16 @@ export const make = (sources: Sources): SchemaView => {
       )
     },
     isFunctionName: (name) => first.builtins.has(name) || functions.has(name),
+    isLikeBuiltin: (names) => (functions.get(names[names.length - 1] ?? "") ?? []).every(({ known }) => known),
     isBuiltinFunction: (names) => {
       const name = names[names.length - 1] ?? ""
       return names.length > 1 ? names[0] === "pg_catalog" : !functions.has(name)
     },
-    bytewise: isBytewise(first.settings["locale"] ?? ""),
+    ...Collations.make(catalogs, searchPath),
     familyOf: (column) =>
-      column.deterministic && !hasUserEquality(column) ? KeyTypes.familyOfOid(column.base) : undefined,
+      column.collation?.deterministic !== false && !hasUserEquality(column)
+        ? KeyTypes.familyOfOid(column.base)
+        : undefined,
     isOrdered: (family) => !userOrder.has(family) && !userOrder.has("any"),
     referencing: referencingIn(catalogs)
   }
@@ -239,12 +256,6 @@ const memoized = <A>(run: (text: string) => A): ((text: string) => A) => {
   }
 }
 
-/** Provider and collation as `CatalogQuery` gives them. The builtin provider orders by code points whatever its name. */
-const isBytewise = (locale: string): boolean => {
-  const [provider, collation] = locale.split(" ")
-  return provider === "b" || (provider === "c" && (collation === "C" || collation === "POSIX"))
-}
-
 const byName = <A extends { readonly name: string }>(all: ReadonlyArray<A>): ReadonlyMap<string, ReadonlyArray<A>> => {
   const map = new Map<string, Array<A>>()
   for (const one of all) {
@@ -255,16 +266,22 @@ const byName = <A extends { readonly name: string }>(all: ReadonlyArray<A>): Rea
   return map
 }
 
-const pureIn = (topology: Topology) => {
+/** Functions that the topology lists, or that are known on every shard that has them. */
+const pureIn = ({ catalogs, topology }: Pick<Sources, "catalogs" | "topology">) => {
   const pure = new Set(topology.pureFunctions)
+  const functions = catalogs.flatMap((catalog) => catalog.functions)
+  const unknown = new Set(functions.filter(({ known }) => !known).map(qualifiedName))
+  for (const each of functions) if (!unknown.has(qualifiedName(each))) pure.add(qualifiedName(each))
   return (qualified: string): boolean =>
     pure.has(qualified) || pure.has(`${qualified.slice(0, qualified.indexOf("."))}.*`)
 }
 
+const qualifiedName = ({ name, schema }: Catalog.UserFunction): string => `${schema}.${name}`
+
 const systemSchemas = ["pg_catalog", "information_schema"]
 
 interface Naming {
-  readonly sources: Sources
+  readonly sources: Known
   readonly tables: ReadonlyMap<string, Table.Table>
   readonly queryOf: (definition: string) => Node | undefined
   /** `pg_get_viewdef` prints names as the sessions' search path finds them. */
@@ -329,7 +346,7 @@ const viewOf = ({ names, queryOf, sources }: Naming, key: string, location: numb
   }
 }
 
-const listedTable = (sources: Sources, table: Table.Table, key: string, location: number | undefined): Named => {
+const listedTable = (sources: Known, table: Table.Table, key: string, location: number | undefined): Named => {
   if (table._tag === "Single") {
     const relation = relationOn(sources, table.shard, key, table.id, location)
     return { _tag: "Single", name: table.id, shard: table.shard, listed: true, relation }
@@ -340,7 +357,7 @@ const listedTable = (sources: Sources, table: Table.Table, key: string, location
   return table._tag === "Sharded" ? { _tag: "Sharded", table, relation } : { _tag: "Reference", table, relation }
 }
 
-const unlistedTable = (sources: Sources, key: string, shown: string, location: number | undefined): Named => {
+const unlistedTable = (sources: Known, key: string, shown: string, location: number | undefined): Named => {
   const somewhere = mainRelation(sources, undefined, key)
   if (somewhere !== undefined) checkKind(somewhere, shown, location)
   const shard = sources.topology.unlisted
@@ -350,7 +367,7 @@ const unlistedTable = (sources: Sources, key: string, shown: string, location: n
 }
 
 const relationOn = (
-  sources: Sources,
+  sources: Known,
   shard: ShardId,
   key: string,
   shown: string,
@@ -365,7 +382,7 @@ const relationOn = (
 }
 
 const checkReadable = (
-  sources: Sources,
+  sources: Known,
   relation: Catalog.Relation,
   shown: string,
   location: number | undefined
@@ -380,15 +397,25 @@ const checkReadable = (
   if (relation.rowSecurity) refuse(draft("SL2009", { table: shown }, location))
 }
 
-/** A user cast may be applied to a column without a word in the statement. */
-const checkCasts = (sources: Sources, relation: Catalog.Relation, location: number | undefined): void => {
-  const isPure = pureIn(sources.topology)
+/** A user cast may be applied to a column without a word in the statement, and so may the functions of its order. */
+const checkCasts = (sources: Known, relation: Catalog.Relation, location: number | undefined): void => {
+  checkOrders(sources, relation, location)
   for (const cast of sources.catalogs.flatMap((catalog) => catalog.casts)) {
     const column = relation.columns.find(
       (candidate) => candidate.type === cast.source || candidate.type === cast.target
     )
-    if (column !== undefined && !isPure(cast.function)) {
+    if (column !== undefined && !sources.isPure(cast.function)) {
       refuse(draft("SL5005", { type: column.type, function: cast.function }, location))
+    }
+  }
+}
+
+const checkOrders = (sources: Known, relation: Catalog.Relation, location: number | undefined): void => {
+  for (const { functions, name } of sources.catalogs.flatMap((catalog) => catalog.orders)) {
+    const hidden = functions.find((called) => !sources.isPure(called))
+    const column = relation.columns.find(({ type }) => type === name || type === `${name}[]`)
+    if (hidden !== undefined && column !== undefined) {
+      refuse(draft("SL5005", { type: column.type, function: hidden }, location))
     }
   }
 }
@@ -449,7 +476,7 @@ const functionOf = (
   return {
     stability,
     aggregate: builtin?.aggregate === true || candidates.some((candidate) => candidate.aggregate),
-    orderFree: candidates.length === 0 && Functions.isOrderFree(name)
+    orderFree: candidates.every(({ known }) => known) && Functions.isOrderFree(name)
   }
 }
 

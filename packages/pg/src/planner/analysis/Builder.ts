@@ -14,7 +14,6 @@ import type {
   Block,
   BlockId,
   Claim,
-  Collation,
   ColumnId,
   ColumnInfo,
   Fact,
@@ -73,7 +72,7 @@ export interface Builder {
     relation: RelationId,
     name: string,
     family: Family | undefined,
-    collation?: Collation | undefined
+    collation?: ColumnInfo["collation"]
   ) => ColumnId
   readonly newGuard: () => GuardId
   readonly column: (column: ColumnId) => ColumnInfo
@@ -184,7 +183,7 @@ const makeGraph = () => {
       relation: RelationId,
       name: string,
       family: Family | undefined,
-      collation: Collation | undefined = undefined
+      collation: ColumnInfo["collation"] = undefined
     ): ColumnId => columns.push({ relation, name, family, collation }) - 1,
     newGuard: (): GuardId => guards.push({ relations: new Set() }) - 1,
     column: (column: ColumnId) => known(columns[column]),

@@ -16,7 +16,7 @@ import type { Builder, Place } from "./Builder.js"
 import * as Comparison from "./Comparison.js"
 import * as Cte from "./Cte.js"
 import { checkType } from "./Expression.js"
-import type { Collation, ColumnId, GuardId } from "./Model.js"
+import type { ColumnId, ColumnInfo, GuardId } from "./Model.js"
 import { findCte, type NamedColumn, nothingVisible, type Scope, type Source, type Visible } from "./Scope.js"
 import * as Unnest from "./Unnest.js"
 import * as View from "./View.js"
@@ -115,7 +115,7 @@ const tableSource = (walk: Walk, named: Named, node: RangeVar, place: Place, isR
       relation,
       column.name,
       named._tag === "Single" ? undefined : builder.view.familyOf(column),
-      column.collation === null ? undefined : { name: column.collation, deterministic: column.deterministic }
+      column.collation ?? "none"
     )
   }))
   const source: Source = {
@@ -205,10 +205,15 @@ export const derived = (walk: Walk, shape: Shape, relation: number, alias: Alias
 }
 
 /** A column that is handed on keeps its collation. */
-const commonCollation = (builder: Builder, output: Output): Collation | undefined => {
+const commonCollation = (builder: Builder, output: Output): ColumnInfo["collation"] => {
   const [first, ...rest] = output.links.map((link) => builder.column(link.column).collation)
-  return rest.every((other) => other?.name === first?.name) ? first : undefined
+  return rest.every((other) => isSameCollation(other, first)) ? first : undefined
 }
+
+const isSameCollation = (one: ColumnInfo["collation"], other: ColumnInfo["collation"]): boolean =>
+  typeof one === "object" && typeof other === "object"
+    ? one.schema === other.schema && one.name === other.name
+    : one === other
 
 const subselect = (context: FromContext, node: RangeSubselect, place: Place, left: Visible): Visible => {
   if (node.subquery === undefined) return nothingVisible

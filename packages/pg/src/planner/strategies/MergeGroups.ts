@@ -159,7 +159,7 @@ interface Partial {
 type Marker =
   | {
       readonly _tag: "Plain"
-      readonly name: string
+      readonly name: ReadonlyArray<string>
       readonly merge: Exclude<Aggregate["_tag"], "Average" | "Distinct">
       readonly partial: number
     }
@@ -225,9 +225,12 @@ class Upper {
   }
 
   private aggregate(call: FuncCall): Node {
-    const name = Ast.names(call.funcname).join(".")
-    if (!this.context.view.isBuiltinFunction(Ast.names(call.funcname))) throw new NeedsRows(name)
-    const split = PartialAggregates.splitOf(call)
+    const names = Ast.names(call.funcname)
+    const name = names.join(".")
+    const { view } = this.context
+    const builtin = view.isBuiltinFunction(names)
+    if (!builtin && !view.isLikeBuiltin(names)) throw new NeedsRows(name)
+    const split = PartialAggregates.splitOf(call, builtin)
     switch (split?._tag) {
       case "Plain":
         return this.marker({
@@ -239,7 +242,7 @@ class Upper {
       case "Average":
         return this.marker({ _tag: "Average", sum: this.partial(split.sum), count: this.partial(split.count) })
       case undefined:
-        if (call.agg_distinct !== true) throw new NeedsRows(name)
+        if (call.agg_distinct !== true || !builtin) throw new NeedsRows(name)
         return this.distinct(call)
     }
   }
