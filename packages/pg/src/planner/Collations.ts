@@ -7,6 +7,7 @@
  *
  * @since 0.1.0
  */
+import * as Array from "effect/Array"
 import type { Collation } from "./analysis/Model.js"
 import type * as Catalog from "./Catalog.js"
 
@@ -19,14 +20,20 @@ export const make = (catalogs: ReadonlyArray<Catalog.ShardCatalog>, searchPath: 
     collation: (names: ReadonlyArray<string>): Collation => named(all, searchPath, names),
     isBytewise: ({ name, schema }: Collation): boolean =>
       schema === null && (name === "default" ? isDefaultBytewise : bytewise.has(name)),
-    typeCollations: (names: ReadonlyArray<string> | undefined): ReadonlyArray<Collation> =>
-      types.flatMap(({ collation, name, schema }) => {
+    typeCollations: (names: ReadonlyArray<string> | undefined): ReadonlyArray<Collation> => {
+      const found = types.flatMap(({ collation, name, schema }) => {
         const isMeant =
           names === undefined || (names.at(-1) === name && (names.length === 1 || names.at(-2) === schema))
         return isMeant && collation !== null ? [collation] : []
       })
+      return Array.dedupeWith(found, isSame)
+    }
   }
 }
+
+/** @since 0.1.0 @category guards */
+export const isSame = (one: Collation, other: Collation): boolean =>
+  one.schema === other.schema && one.name === other.name && one.deterministic === other.deterministic
 
 const bytewise = new Set(["C", "POSIX", "ucs_basic", "pg_c_utf8", "pg_unicode_fast"])
 

@@ -25,7 +25,7 @@ export interface Setup {
 }
 
 export type Answer =
-  | { readonly _tag: "Rows"; readonly names: ReadonlyArray<string>; readonly rows: ReadonlyArray<string> }
+  | { readonly _tag: "Rows"; readonly rows: ReadonlyArray<string> }
   | { readonly _tag: "Refused"; readonly code: string; readonly message: string }
   | { readonly _tag: "Failed"; readonly code: string; readonly message: string }
 
@@ -91,7 +91,7 @@ const await_ = (sql: string, answer: Answer): string => {
   switch (answer._tag) {
     case "Rows": {
       const rows = /order by [^()]*(\([^()]*\)[^()]*)*$/i.test(sql) ? answer.rows : [...answer.rows].sort()
-      return `${answer.names.join(", ")}: ${rows.join(" ")}`
+      return rows.join(" ")
     }
     case "Refused":
       return `refused: ${answer.code} ${answer.message}`
@@ -101,13 +101,8 @@ const await_ = (sql: string, answer: Answer): string => {
 }
 
 const answerOf = (client: SqlClient, sql: string): Effect.Effect<Answer> =>
-  client.unsafe(sql).raw.pipe(
-    Effect.zip(client.unsafe(sql).values),
-    Effect.map(([raw, rows]): Answer => ({
-      _tag: "Rows",
-      names: (raw as { readonly fields: ReadonlyArray<{ readonly name: string }> }).fields.map(({ name }) => name),
-      rows: rows.map((row) => JSON.stringify(row))
-    })),
+  client.unsafe(sql).values.pipe(
+    Effect.map((rows): Answer => ({ _tag: "Rows", rows: rows.map((row) => JSON.stringify(row)) })),
     Effect.catchAll((error) => Effect.succeed(failureOf(error)))
   )
 
