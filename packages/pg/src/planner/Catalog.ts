@@ -161,6 +161,8 @@ export interface UserFunction {
   readonly aggregate: boolean
   /** All of this name are immutable functions of extensions that are known to compute and nothing else. */
   readonly known: boolean
+  /** One of them takes a domain. */
+  readonly domains: boolean
 }
 
 /** @since 0.1.0 @category models */
@@ -175,6 +177,8 @@ export interface UserOperator {
   readonly native: boolean
   /** NULL in, NULL out. */
   readonly strict: boolean
+  /** It takes a domain. */
+  readonly domains: boolean
 }
 
 /** @since 0.1.0 @category models */
@@ -201,6 +205,7 @@ export interface UserType {
   /** The type of its arrays. */
   readonly array: { readonly schema: string; readonly name: string; readonly oid: number } | null
   readonly collatable: boolean
+  readonly notNull: boolean
   /** The collation that values of the type bring along, where that is not the database's. */
   readonly collation: Collation | null
 }
@@ -257,6 +262,8 @@ export interface ShardCatalog {
   readonly types: ReadonlyArray<UserType>
   readonly collations: ReadonlyArray<UserCollation>
   readonly orders: ReadonlyArray<UserOrder>
+  /** Types, by oid, whose casts from or to text call a function of a user's. */
+  readonly recasts: ReadonlyArray<number>
   readonly builtins: ReadonlyMap<string, Builtin>
   /** Relations of schemas pg_catalog and information_schema, as `schema.name`. */
   readonly system: ReadonlySet<string>

@@ -193,11 +193,16 @@ const knownExtensions = [
   ...["pg_trgm", "pgcrypto", "seg", "uuid-ossp"]
 ]
 
+/** Overloads for a domain are others than those for the type under it. */
+const anyDomain = (types: string): string =>
+  `exists (select from unnest(${types}) x(type) join pg_type d on d.oid = x.type where d.typtype = 'd')`
+
 const functions = `(
-  select coalesce(json_agg(json_build_object('schema', x.nspname, 'name', x.proname, 'aggregate', x.aggregate, 'known', x.known)), '[]'::json)
+  select coalesce(json_agg(json_build_object('schema', x.nspname, 'name', x.proname, 'aggregate', x.aggregate, 'known', x.known, 'domains', x.domains)), '[]'::json)
   from (
     select n.nspname, p.proname, bool_or(p.prokind = 'a') as aggregate,
-      bool_and(p.provolatile = 'i' and coalesce(e.extname = any('{${knownExtensions.join(",")}}'), false)) as known
+      bool_and(p.provolatile = 'i' and coalesce(e.extname = any('{${knownExtensions.join(",")}}'), false)) as known,
+      bool_or(${anyDomain("p.proargtypes")}) as domains
     from pg_proc p join pg_namespace n on n.oid = p.pronamespace
     left join pg_depend d on d.classid = 'pg_proc'::regclass and d.objid = p.oid
       and d.refclassid = 'pg_extension'::regclass and d.deptype = 'e'
@@ -208,7 +213,7 @@ const operators = `(
   select coalesce(json_agg(json_build_object(
     'schema', n.nspname, 'name', o.oprname, 'left', o.oprleft::int8, 'right', o.oprright::int8,
     'function', fn.nspname || '.' || f.proname, 'native', l.lanname in ('internal', 'c'),
-    'strict', f.proisstrict)), '[]'::json)
+    'strict', f.proisstrict, 'domains', ${anyDomain("f.proargtypes")})), '[]'::json)
   from pg_operator o
   join pg_namespace n on n.oid = o.oprnamespace
   join pg_proc f on f.oid = o.oprcode
@@ -225,6 +230,13 @@ const casts = `(
   join pg_namespace fn on fn.oid = f.pronamespace
   join pg_language l on l.oid = f.prolang
   where k.oid >= 16384 and l.lanname not in ('internal', 'c'))`
+
+/** Types that a cast of a user's stands between and text: then a cast is not what the type's own output and input do. */
+const recasts = `(
+  select coalesce(json_agg(distinct (case k.castsource when 'text'::regtype then k.casttarget else k.castsource end)::int8), '[]'::json)
+  from pg_cast k
+  where k.oid >= 16384 and k.castfunc <> 0 and 'text'::regtype in (k.castsource, k.casttarget) and not exists (
+    select from pg_depend d where d.classid = 'pg_cast'::regclass and d.objid = k.oid and d.deptype = 'e'))`
 
 const collations = `(
   select coalesce(json_agg(json_build_object('collation', ${collation}, 'hidden', exists (
@@ -252,7 +264,7 @@ const types = `(
     'array', case when t.typarray <> 0 then (
       select json_build_object('schema', an.nspname, 'name', a.typname, 'oid', a.oid::int8)
       from pg_type a join pg_namespace an on an.oid = a.typnamespace where a.oid = t.typarray) end,
-    'collatable', t.typcollation <> 0,
+    'collatable', t.typcollation <> 0, 'notNull', t.typnotnull,
     'collation', (
       select ${collation} from pg_collation co where co.oid = t.typcollation and co.collname <> 'default'),
     'definition', case t.typtype
@@ -312,5 +324,5 @@ locked(relation) as materialized (
 select json_build_object(
   'version', current_setting('server_version_num')::int, 'encoding', getdatabaseencoding(), 'settings', ${settings},
   'relations', ${relations}, 'functions', ${functions}, 'operators', ${operators}, 'casts', ${casts}, 'types', ${types},
-  'collations', ${collations}, 'orders', ${orders},
+  'collations', ${collations}, 'orders', ${orders}, 'recasts', ${recasts},
   'builtins', ${builtins}, 'system', ${system})::text as catalog`

@@ -45,6 +45,7 @@ interface Json {
   readonly types: ReadonlyArray<Catalog.UserType>
   readonly collations: ReadonlyArray<Catalog.UserCollation>
   readonly orders: ReadonlyArray<Catalog.UserOrder>
+  readonly recasts: ReadonlyArray<number>
   readonly builtins: { readonly [name: string]: string }
   readonly system: ReadonlyArray<string>
 }
@@ -71,6 +72,7 @@ export const decode = (shard: ShardId, text: string): Catalog.ShardCatalog => {
     types: json.types,
     collations: json.collations,
     orders: json.orders,
+    recasts: json.recasts,
     builtins: new Map(Object.entries(json.builtins).map(([name, letters]) => [name, builtin(letters)])),
     system: new Set(json.system)
   }

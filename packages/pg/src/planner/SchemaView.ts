@@ -132,6 +132,10 @@ export interface SchemaView {
   readonly isLikeBuiltin: (names: ReadonlyArray<string>) => boolean
   /** No user function can be meant by this name. */
   readonly isBuiltinFunction: (names: ReadonlyArray<string>) => boolean
+  /** A function of this name takes a domain, or tells one from the type under it. */
+  readonly isForDomains: (name: string) => boolean
+  /** So does an operator of this name. */
+  readonly isOperatorForDomains: (name: string) => boolean
   /** What COLLATE with this name means. */
   readonly collation: (names: ReadonlyArray<string>) => Collation
   /** Orders texts byte by byte. */
@@ -217,6 +221,8 @@ export const make = (given: Sources): SchemaView => {
       const name = names[names.length - 1] ?? ""
       return names.length > 1 ? names[0] === "pg_catalog" : !functions.has(name)
     },
+    isForDomains: (name) => name === "pg_typeof" || (functions.get(name) ?? []).some(({ domains }) => domains),
+    isOperatorForDomains: (name) => (operators.get(name) ?? []).some(({ domains }) => domains),
     ...Collations.make(catalogs, searchPath),
     familyOf: (column) =>
       column.collation?.deterministic !== false && !hasUserEquality(column)

@@ -26,6 +26,8 @@ export interface TypeRef {
   readonly collatable: boolean
   /** Its order or its equality is not PostgreSQL's own: a user has made another default operator class. */
   readonly own: boolean
+  /** A cast from text, or to text, is not what the type's own input and output do: a user has made one. */
+  readonly recast: boolean
   /** Of an array of a domain: the array of the type under it, which PostgreSQL casts to this one. */
   readonly under: ReadonlyArray<string> | undefined
 }
@@ -76,13 +78,16 @@ const names: ReadonlyMap<number, string> = new Map(
  * @since 0.1.0
  * @category models
  */
-export type Known = Pick<Catalog.ShardCatalog, "types" | "orders">
+export type Known = Pick<Catalog.ShardCatalog, "types" | "orders" | "recasts">
+
+const elements: ReadonlyMap<number, number> = new Map(builtin.map(([, oid, array]) => [array, oid]))
 
 /** @since 0.1.0 @category constructors */
 export const ofOid = (oid: number, known: Known): TypeRef => {
   const name = names.get(oid)
-  const own = known.orders.some((order) => order.type === oid)
-  const plain = { labels: undefined, under: undefined, own }
+  const isOwn = (type: number): boolean => known.orders.some((order) => order.type === type)
+  const own = isOwn(oid) || isOwn(elements.get(oid) ?? 0)
+  const plain = { labels: undefined, under: undefined, own, recast: known.recasts.includes(oid) }
   if (name !== undefined) {
     return { ...plain, oid, base: oid, names: ["pg_catalog", name], collatable: collatable.has(oid) }
   }
@@ -98,7 +103,7 @@ export const ofOid = (oid: number, known: Known): TypeRef => {
     }
   }
   const element = known.types.find((candidate) => candidate.array?.oid === oid)
-  if (element?.array != null) {
+  if (element?.array !== undefined && element.array !== null) {
     const { name, schema } = element.array
     return {
       ...plain,
@@ -113,11 +118,12 @@ export const ofOid = (oid: number, known: Known): TypeRef => {
 }
 
 const underOf = (element: Catalog.UserType, known: Known): ReadonlyArray<string> | undefined => {
-  if (element.kind !== "d") return undefined
+  // PostgreSQL lets NULL into such a domain where an outer join makes it, and nowhere else.
+  if (element.kind !== "d" || element.notNull) return undefined
   const builtin = names.get(element.base)
   if (builtin !== undefined) return ["pg_catalog", `_${builtin}`]
   const array = known.types.find((candidate) => candidate.oid === element.base)?.array
-  return array == null ? undefined : [array.schema, array.name]
+  return array === undefined || array === null ? undefined : [array.schema, array.name]
 }
 
 const firstUserOid = 16384
@@ -185,6 +191,7 @@ export const kindOf = (type: TypeRef, rules: TextRules): ValueKind => {
     case 1042:
       return rules.deterministic ? { _tag: "Char", bytewise: rules.bytewise } : { _tag: "Opaque" }
     default:
+      if (type.recast) return { _tag: "Opaque" }
       return equalByText.has(type.base) || (rules.deterministic && textArrays.has(type.base))
         ? { _tag: "Same" }
         : { _tag: "Opaque" }

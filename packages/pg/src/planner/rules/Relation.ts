@@ -99,7 +99,9 @@ export const scanOf = ({ relname, schemaname }: RangeVar): number | undefined =>
 const temporary = "pg_temp"
 
 const typed = ({ collation, name, type }: Shipped): Node => {
-  if (type.names.length === 0) return refuse(draft("SL4018", { what: "a column of the shards' rows" }, undefined))
+  if (type.names.length === 0 || type.recast) {
+    return refuse(draft("SL4018", { what: "a column of the shards' rows" }, undefined))
+  }
   const value = Tree.cast(Tree.column("texts", name), type.names)
   if (!type.collatable) return value
   if (collation === undefined) return refuse(draft("SL4020", {}, undefined))

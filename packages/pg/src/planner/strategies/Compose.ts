@@ -32,6 +32,7 @@ import * as Columns from "../rules/Columns.js"
 import { align, dependsOnOrder, unshared } from "./Alignment.js"
 import { collationOf, commonCollation } from "./Collations.js"
 import { type Context, fragmentOf, refuseRewrite } from "./Context.js"
+import { refuseDomains } from "./Domains.js"
 import type { Merged } from "./Merged.js"
 import { splitBy } from "./Merging.js"
 import { checkedCombine, isSameType, withDomains } from "./Outputs.js"
@@ -138,7 +139,7 @@ class Composer {
     if (loose !== undefined) return refuse(loose)
     if (study.usesWholeRows) return refuseRewrite("a whole row")
     this.crossed ||= Columns.isCrossed({ ...this.context, study })
-    if (study.analyzed.functions.some(({ name }) => name === "pg_typeof")) return refuseRewrite("pg_typeof")
+    refuseDomains({ ...this.context, study })
     const filters = filtersOf(this.context, study)
     const wanted = Columns.wantedIn(study.tree)
     const lookups = Lookups.lookups({ ...this.context, study })
@@ -384,7 +385,9 @@ const selectOf = (tree: Node): SelectStmt => {
 }
 
 const castable = (type: Types.TypeRef): ReadonlyArray<string> =>
-  type.names.length > 0 ? type.names : refuse(draft("SL4018", { what: "a column of a set operation" }, undefined))
+  type.names.length > 0 && !type.recast
+    ? type.names
+    : refuse(draft("SL4018", { what: "a column of a set operation" }, undefined))
 
 const mergedWith = (around: WithClause | undefined, inner: WithClause | undefined): WithClause | undefined => {
   if (around === undefined || inner === undefined) return inner ?? around

@@ -28,6 +28,7 @@ import * as StatementTime from "../rules/StatementTime.js"
 import { type Target, targetsOf } from "../rules/Targets.js"
 import type * as Types from "../Types.js"
 import { columnOf, type Context, fragmentOf, meaningOf, refuseRewrite } from "./Context.js"
+import { refuseDomains } from "./Domains.js"
 import type { Merged } from "./Merged.js"
 import { pageOf } from "./MergeRows.js"
 import { isSameType } from "./Outputs.js"
@@ -117,6 +118,7 @@ const splitting = <A>(split: () => A | undefined): A | undefined => {
 const groupsOf = (context: Context, level: Level) => {
   const targets = targetsOf(level)
   if (targets === undefined) return undefined
+  refuseDomains(context)
   const upper = new Upper(context, level)
   const parts = partsOf(context, level, upper, targets)
   const { select } = level

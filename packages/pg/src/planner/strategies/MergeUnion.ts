@@ -109,6 +109,7 @@ const branchOf = (
  * become a text.
  */
 const once = ({ columns }: Context, side: SelectStmt, own: Fragments.OwnParams): SelectStmt | undefined => {
+  if (columns.some(({ type }) => type.recast)) return undefined
   const names = columns.map((_, index) => `c${index}`)
   const targets = columns.map(({ name, type }, index) => {
     const value = Tree.column("part", names[index] ?? "")
