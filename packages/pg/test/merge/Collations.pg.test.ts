@@ -194,8 +194,8 @@ const columns = [
 
 for (const locale of ["C", "icu", "libc", "libc:C.UTF-8"] as const) {
   const isMissing = !PgServer.hasLocale(locale)
-  const title = `a database under ${PgServer.localeName(locale)}`
-  describe.skipIf(isMissing)(isMissing ? `${title}: the locale is not installed` : title, () => {
+  const missing = isMissing ? ": the locale is not installed" : ""
+  describe.skipIf(isMissing)(`a database under ${PgServer.localeName(locale)}${missing}`, () => {
     for (const { collate, loose, name } of locale === "C" || locale === "libc" ? columns : columns.slice(0, 1)) {
       it.scopedLive(
         `and texts under ${name} collation`,
@@ -207,11 +207,7 @@ for (const locale of ["C", "icu", "libc", "libc:C.UTF-8"] as const) {
               const found = yield* sides.compare(sql)
               if (found !== "") wrong.push(`${sql}\n  ${found}`)
             }
-            ;(yield* Effect.promise(() => import("node:fs"))).writeFileSync(
-              `/tmp/libctry/col ${locale} ${name.replace("/", "")}.txt`,
-              wrong.map((w) => w.slice(0, 900)).join("\n")
-            )
-            expect(wrong.length).toBe(0)
+            expect(wrong).toEqual([])
           }),
         300_000
       )

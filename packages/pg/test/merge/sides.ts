@@ -72,12 +72,12 @@ export const make = (setup: Setup) =>
       ask: (sql) => answerOf(router.client, sql),
       compare: (sql) =>
         Effect.gen(function* () {
-          const expected = await_(sql, yield* answerOf(one, sql))
+          const expected = shownOf(sql, yield* answerOf(one, sql))
           for (const [how, { client }] of [
             ["", router],
             ["in tables: ", staging]
           ] as const) {
-            const actual = await_(sql, yield* answerOf(client, sql))
+            const actual = shownOf(sql, yield* answerOf(client, sql))
             if (actual !== expected) return `${how}${actual}\n  expected: ${expected}`
           }
           return ""
@@ -87,7 +87,7 @@ export const make = (setup: Setup) =>
   })
 
 /** As one text. Without ORDER BY at the end rows come in any order. */
-const await_ = (sql: string, answer: Answer): string => {
+const shownOf = (sql: string, answer: Answer): string => {
   switch (answer._tag) {
     case "Rows": {
       const rows = /order by [^()]*(\([^()]*\)[^()]*)*$/i.test(sql) ? answer.rows : [...answer.rows].sort()
