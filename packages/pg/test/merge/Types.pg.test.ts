@@ -39,6 +39,20 @@ const order = { ordered: true, extreme: false }
 const none = { ordered: false, extreme: false }
 const texts = ["'b'", "'B'", "'a'", "'Ä'", "'a b'", "'_a'", "'10'", "'9'"]
 
+const madeByUsers = `
+create type mood as enum ('sad', 'ok', 'happy');
+create schema "My Schema";
+create type "My Schema"."Odd Type" as enum ('z', 'it''s', 'a"b', 'back\\\\slash');
+create domain short as text check (length(value) < 20);
+create domain loud as text collate "en-x-icu";
+create domain cents as int4 check (value >= 0);
+create domain price as numeric(10, 2);
+create domain feeling as mood check (value <> 'ok');
+create type pair as (name text, amount int4);
+create type deep as (p pair, m mood);
+create type textrange as range (subtype = text);
+create type moodrange as range (subtype = mood);`
+
 /** The other way around. */
 const backwards = `
 create function mood_order(a mood, b mood) returns int language plpgsql immutable as $$ begin return -enum_cmp(a, b); end $$;
@@ -61,19 +75,7 @@ create operator class mood_backwards default for type mood using btree as
 const cases: ReadonlyArray<Case> = [
   {
     name: "made by users",
-    schema: `
-create type mood as enum ('sad', 'ok', 'happy');
-create schema "My Schema";
-create type "My Schema"."Odd Type" as enum ('z', 'it''s', 'a"b', 'back\\\\slash');
-create domain short as text check (length(value) < 20);
-create domain loud as text collate "en-x-icu";
-create domain cents as int4 check (value >= 0);
-create domain price as numeric(10, 2);
-create domain feeling as mood check (value <> 'ok');
-create type pair as (name text, amount int4);
-create type deep as (p pair, m mood);
-create type textrange as range (subtype = text);
-create type moodrange as range (subtype = mood);`,
+    schema: madeByUsers,
     subjects: [
       { name: "mood", type: "mood", values: ["'happy'", "'sad'", "'ok'"], ...both },
       { name: "odd", type: `"My Schema"."Odd Type"`, values: ["'z'", "'it''s'", "'a\"b'"], ...both },
@@ -93,7 +95,15 @@ create type moodrange as range (subtype = mood);`,
         type: "deep",
         values: ["row(row('b', 1)::pair, 'sad')", "row(row('B', 1)::pair, 'happy')", "row(null, 'ok')"],
         ...order
-      },
+      }
+    ],
+    // A row of no type cannot be sent on.
+    refused: [["SL4018", "select id from mood_a order by row(v, n), id"]]
+  },
+  {
+    name: "made of these: arrays and ranges; and some of PostgreSQL's own",
+    schema: madeByUsers,
+    subjects: [
       { name: "moods", type: "mood[]", values: ["'{sad,ok}'", "'{happy}'", "'{}'", "'{null,sad}'"], ...both },
       {
         name: "pairs",
@@ -110,9 +120,7 @@ create type moodrange as range (subtype = mood);`,
       { name: "letter", type: `"char"`, values: ["'b'", "'B'", "'a'"], ...order },
       { name: "bits", type: "bit(3)", values: ["'101'", "'001'"], ...order },
       { name: "place", type: "point", values: ["'(1,2)'", "'(0,0.1)'"], ...none }
-    ],
-    // A row of no type cannot be sent on.
-    refused: [["SL4018", "select id from mood_a order by row(v, n), id"]]
+    ]
   },
   {
     name: "of extensions",
