@@ -446,7 +446,11 @@ const slow = (shard: ShardId) => ({
 
 /** Domains have oids of their own on each shard; what counts is the type under them. */
 const describedOn = (loaded: Loaded, shard: ShardId, description: Description): Described => {
-  const types = loaded.catalogs.find((catalog) => catalog.shard === shard)?.types ?? []
+  const types: Types.Known = loaded.catalogs.find((catalog) => catalog.shard === shard) ?? {
+    types: [],
+    orders: [],
+    recasts: []
+  }
   return {
     params: description.params.map((oid) => Types.ofOid(oid, types)),
     columns: description.columns.map(({ name, type }) => ({ name, type: Types.ofOid(type, types) }))

@@ -15,6 +15,7 @@ import { createServer } from "node:net"
 import { basename, join } from "node:path"
 import type { ServerUser } from "./internal/command.js"
 import { run, sleepMillis, spawnOptions } from "./internal/command.js"
+import * as Locales from "./internal/locale.js"
 import * as Workspace from "./internal/workspace.js"
 // By way of `src`, which stands beside `dist` in the package: the compiler does not carry plain JavaScript over.
 import * as Processes from "../src/internal/processes.mjs"
@@ -30,12 +31,29 @@ import { ServerStartFailed, ServerStopFailed } from "./PgServerError.js"
 export type StopMode = "smart" | "fast" | "immediate"
 
 /**
- * Text order of the server's databases: `C` compares bytes, `icu` compares as ICU's en-US does.
+ * Text order of the server's databases: `C` compares bytes, `icu` compares as ICU's en-US does, `libc` as the C library's
+ * en_US.UTF-8, and `libc:C.UTF-8` as the locale of that name.
  *
  * @since 0.1.0
  * @category models
  */
-export type Locale = Workspace.Locale
+export type Locale = Locales.Locale
+
+/**
+ * The locale in words: `libc en_US.UTF-8`.
+ *
+ * @since 0.1.0
+ * @category utils
+ */
+export const localeName: (locale: Locale) => string = Locales.shown
+
+/**
+ * Whether this machine has the locale; `C` and `icu` come with the server.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const hasLocale: (locale: Locale) => boolean = Locales.isInstalled
 
 /**
  * @since 0.1.0

@@ -1,5 +1,6 @@
 // A cluster of real servers: each node answers, can be hurt alone, heals, and everything is gone at the end.
 import * as PgCluster from "@shardlayer/testing/PgCluster"
+import * as PgServer from "@shardlayer/testing/PgServer"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -93,6 +94,32 @@ describe("servers", () => {
       expect(settings.map((row) => row.value)).toEqual(["17", "on", "logical", "64", "UTF8", "UTC"])
       const sorted = "select string_agg(t, '' order by t) as sorted from unnest(array['b', 'B', 'a', 'A']) t"
       expect(yield* cluster.query("oracle", sorted)).toEqual([{ sorted: "aAbB" }])
+    })
+  )
+
+  for (const locale of ["libc", "libc:C.UTF-8"] as const) {
+    const title = `texts are ordered as ${PgServer.localeName(locale)} does`
+    const isMissing = !PgServer.hasLocale(locale)
+    it.scopedLive.skipIf(isMissing)(isMissing ? `${title}: the locale is not installed` : title, () =>
+      Effect.gen(function* () {
+        const cluster = yield* PgCluster.make({ shards: 1, mode: "databases", locale })
+        const told = yield* cluster.query(
+          "shard_1",
+          `select datlocprovider::text as provider, datcollate as name, 'a' < 'B' as "ignoresCase", upper('ä') as upper
+           from pg_database where datname = current_database()`
+        )
+        const name = locale === "libc" ? "en_US.UTF-8" : "C.UTF-8"
+        expect(told).toEqual([{ provider: "c", name, ignoresCase: locale === "libc", upper: "Ä" }])
+      })
+    )
+  }
+
+  it.scopedLive("a locale that is not installed is named", () =>
+    Effect.gen(function* () {
+      const locale = "libc:xx_YY.UTF-8"
+      expect(PgServer.hasLocale(locale)).toBe(false)
+      const failure = yield* Effect.flip(PgCluster.make({ shards: 1, mode: "databases", locale }))
+      expect(String(failure)).toContain("the locale libc xx_YY.UTF-8 is not installed on this machine")
     })
   )
 

@@ -19,14 +19,24 @@ export interface Column {
   readonly modifier: number
   /** `schema.name` of the column's own type when that is not builtin. */
   readonly userType: string | null
-  readonly collation: string | null
-  readonly deterministic: boolean
+  readonly collation: Collation | null
   readonly notNull: boolean
   readonly default: string | null
   /** The default (or identity) takes a number from a sequence of the shard. */
   readonly sequence: boolean
   readonly identity: "" | "a" | "d"
   readonly generated: "" | "s" | "v"
+}
+
+/** @since 0.1.0 @category models */
+export interface Collation {
+  /** Null for one of PostgreSQL's own. */
+  readonly schema: string | null
+  readonly name: string
+  /** Texts that it calls equal are the same, byte by byte. */
+  readonly deterministic: boolean
+  /** Provider, locale and version: for comparing shards. */
+  readonly definition: string
 }
 
 /** @since 0.1.0 @category models */
@@ -149,6 +159,10 @@ export interface UserFunction {
   readonly schema: string
   readonly name: string
   readonly aggregate: boolean
+  /** All of this name are immutable functions of extensions that are known to compute and nothing else. */
+  readonly known: boolean
+  /** One of them takes a domain. */
+  readonly domains: boolean
 }
 
 /** @since 0.1.0 @category models */
@@ -163,6 +177,8 @@ export interface UserOperator {
   readonly native: boolean
   /** NULL in, NULL out. */
   readonly strict: boolean
+  /** It takes a domain. */
+  readonly domains: boolean
 }
 
 /** @since 0.1.0 @category models */
@@ -185,6 +201,33 @@ export interface UserType {
   /** Enum labels in order, or a domain's definition: for comparing shards. */
   readonly definition: string
   /** User functions in a domain's checks. */
+  readonly functions: ReadonlyArray<string>
+  /** The type of its arrays. */
+  readonly array: { readonly schema: string; readonly name: string; readonly oid: number } | null
+  readonly collatable: boolean
+  readonly notNull: boolean
+  /** The collation that values of the type bring along, where that is not the database's. */
+  readonly collation: Collation | null
+}
+
+/** @since 0.1.0 @category models */
+export interface UserCollation {
+  readonly collation: Collation
+  /** PostgreSQL has one of this name, too. */
+  readonly hidden: boolean
+}
+
+/**
+ * A default operator class that a user or an extension has made: how values of a type are ordered, or told apart.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface UserOrder {
+  /** The type's oid on this shard. */
+  readonly type: number
+  readonly name: string
+  /** Its functions that are not written in C. */
   readonly functions: ReadonlyArray<string>
 }
 
@@ -217,6 +260,10 @@ export interface ShardCatalog {
   readonly operators: ReadonlyArray<UserOperator>
   readonly casts: ReadonlyArray<UserCast>
   readonly types: ReadonlyArray<UserType>
+  readonly collations: ReadonlyArray<UserCollation>
+  readonly orders: ReadonlyArray<UserOrder>
+  /** Types, by oid, whose casts from or to text call a function of a user's. */
+  readonly recasts: ReadonlyArray<number>
   readonly builtins: ReadonlyMap<string, Builtin>
   /** Relations of schemas pg_catalog and information_schema, as `schema.name`. */
   readonly system: ReadonlySet<string>

@@ -197,9 +197,9 @@ const keyColumnProblems = (what: string, column: Catalog.Column, type: KeyType.K
     return [`${what} has type ${column.type}, whose hash the router does not compute (${type} is expected)`]
   }
   if (found !== KeyType.family(type)) return [`${what} has type ${column.type}, the topology says ${type}`]
-  if (!column.deterministic) {
+  if (column.collation?.deterministic === false) {
     return [
-      `${what} has collation ${column.collation ?? ""}, which is not deterministic: it calls texts equal that hash apart`
+      `${what} has collation ${column.collation.name}, which is not deterministic: it calls texts equal that hash apart`
     ]
   }
   if (column.generated !== "") return [`${what} is generated: its value is not known before it is stored`]

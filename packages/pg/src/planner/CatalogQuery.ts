@@ -25,12 +25,19 @@ const callees = (catalog: string, object: string): string => `(
  */
 const expression = "pg_get_expr(ad.adbin, case when a.attgenerated <> '' then ad.adrelid else 0 end)"
 
-/** A user's collation may bear the name of a builtin one, which is known for its order. */
-const collation = `case
-  when co.collnamespace <> 'pg_catalog'::regnamespace and exists (
-    select from pg_collation builtin
-    where builtin.collname = co.collname and builtin.collnamespace = 'pg_catalog'::regnamespace)
-  then co.collnamespace::regnamespace || '.' || co.collname else co.collname end`
+const schemaName = (oid: string): string => `(select sn.nspname from pg_namespace sn where sn.oid = ${oid})`
+
+/**
+ * A collation, `co`. A user's may bear the name of a builtin one, which is known for its order: its schema tells them
+ * apart. What defines it stands in columns that have changed with the versions.
+ */
+const collation = `json_build_object(
+  'schema', ${schemaName("nullif(co.collnamespace, 'pg_catalog'::regnamespace)")}, 'name', co.collname,
+  'deterministic', co.collisdeterministic,
+  'definition', (
+    select concat_ws(' ', x.j->>'collprovider', x.j->>'collcollate', x.j->>'collctype',
+      coalesce(x.j->>'colllocale', x.j->>'colliculocale'), x.j->>'collicurules', x.j->>'collversion')
+    from (select to_jsonb(co) as j) x))`
 
 const columns = `(
   select coalesce(json_agg(json_build_object(
@@ -39,7 +46,7 @@ const columns = `(
     'userType', case when a.atttypid >= 16384 then (
       select en.nspname || '.' || e.typname from pg_type e join pg_namespace en on en.oid = e.typnamespace
       where e.oid = case when t.typcategory = 'A' and t.typelem <> 0 then t.typelem else t.oid end) end,
-    'collation', ${collation}, 'deterministic', coalesce(co.collisdeterministic, true),
+    'collation', case when co.oid is not null then ${collation} end,
     'notNull', a.attnotnull or t.typnotnull,
     'default', coalesce(${expression}, case when a.attidentity = '' then t.typdefault end),
     'sequence', a.attidentity <> '' or coalesce(${expression} ~ '\\mnextval\\(', false),
@@ -166,17 +173,47 @@ const relations = `(
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
   where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'c') and ${ourSchemas})`
 
+/**
+ * Extensions of PostgreSQL's own distribution whose immutable functions compute, and do nothing else: they read no table.
+ * (Of `tablefunc`, `dblink`, `xml2` and the like some run statements.)
+ */
+const knownExtensions = [
+  ...[
+    "btree_gin",
+    "btree_gist",
+    "citext",
+    "cube",
+    "earthdistance",
+    "fuzzystrmatch",
+    "hstore",
+    "intarray",
+    "isn",
+    "ltree"
+  ],
+  ...["pg_trgm", "pgcrypto", "seg", "uuid-ossp"]
+]
+
+/** Overloads for a domain are others than those for the type under it. */
+const anyDomain = (types: string): string =>
+  `exists (select from unnest(${types}) x(type) join pg_type d on d.oid = x.type where d.typtype = 'd')`
+
 const functions = `(
-  select coalesce(json_agg(json_build_object('schema', x.nspname, 'name', x.proname, 'aggregate', x.aggregate)), '[]'::json)
+  select coalesce(json_agg(json_build_object('schema', x.nspname, 'name', x.proname, 'aggregate', x.aggregate, 'known', x.known, 'domains', x.domains)), '[]'::json)
   from (
-    select n.nspname, p.proname, bool_or(p.prokind = 'a') as aggregate
-    from pg_proc p join pg_namespace n on n.oid = p.pronamespace where p.oid >= 16384 group by 1, 2) x)`
+    select n.nspname, p.proname, bool_or(p.prokind = 'a') as aggregate,
+      bool_and(p.provolatile = 'i' and coalesce(e.extname = any('{${knownExtensions.join(",")}}'), false)) as known,
+      bool_or(${anyDomain("p.proargtypes")}) as domains
+    from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+    left join pg_depend d on d.classid = 'pg_proc'::regclass and d.objid = p.oid
+      and d.refclassid = 'pg_extension'::regclass and d.deptype = 'e'
+    left join pg_extension e on e.oid = d.refobjid
+    where p.oid >= 16384 group by 1, 2) x)`
 
 const operators = `(
   select coalesce(json_agg(json_build_object(
     'schema', n.nspname, 'name', o.oprname, 'left', o.oprleft::int8, 'right', o.oprright::int8,
     'function', fn.nspname || '.' || f.proname, 'native', l.lanname in ('internal', 'c'),
-    'strict', f.proisstrict)), '[]'::json)
+    'strict', f.proisstrict, 'domains', ${anyDomain("f.proargtypes")})), '[]'::json)
   from pg_operator o
   join pg_namespace n on n.oid = o.oprnamespace
   join pg_proc f on f.oid = o.oprcode
@@ -194,9 +231,42 @@ const casts = `(
   join pg_language l on l.oid = f.prolang
   where k.oid >= 16384 and l.lanname not in ('internal', 'c'))`
 
+/** Types that a cast of a user's stands between and text: then a cast is not what the type's own output and input do. */
+const recasts = `(
+  select coalesce(json_agg(distinct (case k.castsource when 'text'::regtype then k.casttarget else k.castsource end)::int8), '[]'::json)
+  from pg_cast k
+  where k.oid >= 16384 and k.castfunc <> 0 and 'text'::regtype in (k.castsource, k.casttarget) and not exists (
+    select from pg_depend d where d.classid = 'pg_cast'::regclass and d.objid = k.oid and d.deptype = 'e'))`
+
+const collations = `(
+  select coalesce(json_agg(json_build_object('collation', ${collation}, 'hidden', exists (
+    select from pg_collation b where b.collname = co.collname and b.collnamespace = 'pg_catalog'::regnamespace))), '[]'::json)
+  from pg_collation co where co.oid >= 16384)`
+
+/**
+ * A type of PostgreSQL's, or an enum, whose order or equality somebody has replaced: ORDER BY, GROUP BY and DISTINCT call
+ * these functions, which no statement names.
+ */
+const orders = `(
+  select coalesce(json_agg(json_build_object(
+    'type', oc.opcintype::int8, 'name', format_type(oc.opcintype, null),
+    'functions', (
+      select coalesce(json_agg(distinct fn.nspname || '.' || f.proname), '[]'::json)
+      from pg_amproc ap join pg_proc f on f.oid = ap.amproc join pg_namespace fn on fn.oid = f.pronamespace
+      join pg_language l on l.oid = f.prolang
+      where ap.amprocfamily = oc.opcfamily and l.lanname not in ('internal', 'c')))), '[]'::json)
+  from pg_opclass oc join pg_am am on am.oid = oc.opcmethod
+  where oc.oid >= 16384 and oc.opcdefault and am.amname in ('btree', 'hash'))`
+
 const types = `(
   select coalesce(json_agg(json_build_object(
     'schema', n.nspname, 'name', t.typname, 'oid', t.oid::int8, 'kind', t.typtype, 'base', b.base,
+    'array', case when t.typarray <> 0 then (
+      select json_build_object('schema', an.nspname, 'name', a.typname, 'oid', a.oid::int8)
+      from pg_type a join pg_namespace an on an.oid = a.typnamespace where a.oid = t.typarray) end,
+    'collatable', t.typcollation <> 0, 'notNull', t.typnotnull,
+    'collation', (
+      select ${collation} from pg_collation co where co.oid = t.typcollation and co.collname <> 'default'),
     'definition', case t.typtype
       when 'e' then (select string_agg(quote_literal(e.enumlabel), ', ' order by e.enumsortorder) from pg_enum e where e.enumtypid = t.oid)
       when 'd' then format_type(t.typbasetype, t.typtypmod) || coalesce((
@@ -254,4 +324,5 @@ locked(relation) as materialized (
 select json_build_object(
   'version', current_setting('server_version_num')::int, 'encoding', getdatabaseencoding(), 'settings', ${settings},
   'relations', ${relations}, 'functions', ${functions}, 'operators', ${operators}, 'casts', ${casts}, 'types', ${types},
+  'collations', ${collations}, 'orders', ${orders}, 'recasts', ${recasts},
   'builtins', ${builtins}, 'system', ${system})::text as catalog`

@@ -43,6 +43,9 @@ interface Json {
   readonly operators: ReadonlyArray<Catalog.UserOperator>
   readonly casts: ReadonlyArray<Catalog.UserCast>
   readonly types: ReadonlyArray<Catalog.UserType>
+  readonly collations: ReadonlyArray<Catalog.UserCollation>
+  readonly orders: ReadonlyArray<Catalog.UserOrder>
+  readonly recasts: ReadonlyArray<number>
   readonly builtins: { readonly [name: string]: string }
   readonly system: ReadonlyArray<string>
 }
@@ -67,6 +70,9 @@ export const decode = (shard: ShardId, text: string): Catalog.ShardCatalog => {
     operators: json.operators,
     casts: json.casts,
     types: json.types,
+    collations: json.collations,
+    orders: json.orders,
+    recasts: json.recasts,
     builtins: new Map(Object.entries(json.builtins).map(([name, letters]) => [name, builtin(letters)])),
     system: new Set(json.system)
   }

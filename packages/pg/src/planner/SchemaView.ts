@@ -12,7 +12,8 @@ import type * as Table from "@shardlayer/core/topology/Table"
 import type { Topology } from "@shardlayer/core/topology/Topology"
 import * as Either from "effect/Either"
 import type { Node } from "libpg-query"
-import type { Stability } from "./analysis/Model.js"
+import * as Collations from "./Collations.js"
+import type { Collation, Stability } from "./analysis/Model.js"
 import * as Catalog from "./Catalog.js"
 import * as Coordinator from "./Coordinator.js"
 import * as Functions from "./Functions.js"
@@ -128,14 +129,24 @@ export interface SchemaView {
   /** Values of this family compare by PostgreSQL's own operators (texts as their collation says). */
   readonly isOrdered: (family: Family) => boolean
   readonly isPure: (qualified: string) => boolean
+  /** No user function can be meant by this name, but one of a known extension, which is of the same kind as PostgreSQL's own. */
+  readonly isLikeBuiltin: (names: ReadonlyArray<string>) => boolean
   /** No user function can be meant by this name. */
   readonly isBuiltinFunction: (names: ReadonlyArray<string>) => boolean
   /** A cast of a text may be a user's function, not the type's own input. */
   readonly hasTextCasts: boolean
-  /** The databases' own collation orders texts byte by byte. */
-  readonly bytewise: boolean
   /** Refuses a finishing statement that means something else, or nothing, on a coordinator that is no shard. */
   readonly checkFinish: (tree: Node) => void
+  /** A function of this name takes a domain, or tells one from the type under it. */
+  readonly isForDomains: (name: string) => boolean
+  /** So does an operator of this name. */
+  readonly isOperatorForDomains: (name: string) => boolean
+  /** What COLLATE with this name means. */
+  readonly collation: (names: ReadonlyArray<string>) => Collation
+  /** Orders texts byte by byte. */
+  readonly isBytewise: (collation: Collation) => boolean
+  /** The collations that a domain of this name brings along: several where it may be one or another. Without a name, those of all domains. */
+  readonly typeCollations: (names: ReadonlyArray<string> | undefined) => ReadonlyArray<Collation>
   /** The relations that reference this one. */
   readonly referencing: (
     schema: string,
@@ -156,12 +167,18 @@ export interface Sources {
   readonly coordinator?: Coordinator.Coordinator | undefined
 }
 
+/** With what all lookups ask. */
+interface Known extends Sources {
+  readonly isPure: (qualified: string) => boolean
+}
+
 /** @since 0.1.0 @category constructors */
-export const make = (sources: Sources): SchemaView => {
+export const make = (given: Sources): SchemaView => {
+  const isPure = pureIn(given)
+  const sources: Known = { ...given, isPure }
   const { catalogs, searchPath, topology } = sources
   const first = catalogs[0]
   if (first === undefined) throw new Error("a schema view needs the catalog of at least one shard")
-  const isPure = pureIn(topology)
   const tables = new Map(Object.values(topology.tables).map((table) => [Catalog.key(table.schema, table.name), table]))
   const functions = byName(catalogs.flatMap((catalog) => catalog.functions))
   const operators = byName(catalogs.flatMap((catalog) => catalog.operators))
@@ -169,6 +186,7 @@ export const make = (sources: Sources): SchemaView => {
   const operands = (names: ReadonlyArray<string>) =>
     new Set(names.flatMap((name) => operators.get(name) ?? []).flatMap((operator) => [operator.left, operator.right]))
   const userEquality = operands(["=", "<>"])
+  for (const { type } of catalogs.flatMap((catalog) => catalog.orders)) userEquality.add(type)
   const oidOf = new Map(
     catalogs.flatMap((catalog) => catalog.types).map((type) => [`${type.schema}.${type.name}`, type.oid])
   )
@@ -205,14 +223,19 @@ export const make = (sources: Sources): SchemaView => {
       )
     },
     isFunctionName: (name) => first.builtins.has(name) || functions.has(name),
+    isLikeBuiltin: (names) => (functions.get(names[names.length - 1] ?? "") ?? []).every(({ known }) => known),
     isBuiltinFunction: (names) => {
       const name = names[names.length - 1] ?? ""
       return names.length > 1 ? names[0] === "pg_catalog" : !functions.has(name)
     },
     hasTextCasts: catalogs.some((catalog) => catalog.casts.some(({ source }) => source === "text")),
-    bytewise: isBytewise(first.settings["locale"] ?? ""),
+    isForDomains: (name) => name === "pg_typeof" || (functions.get(name) ?? []).some(({ domains }) => domains),
+    isOperatorForDomains: (name) => (operators.get(name) ?? []).some(({ domains }) => domains),
+    ...Collations.make(catalogs, searchPath),
     familyOf: (column) =>
-      column.deterministic && !hasUserEquality(column) ? KeyTypes.familyOfOid(column.base) : undefined,
+      column.collation?.deterministic !== false && !hasUserEquality(column)
+        ? KeyTypes.familyOfOid(column.base)
+        : undefined,
     isOrdered: (family) => !userOrder.has(family) && !userOrder.has("any"),
     checkFinish: (tree) => {
       const stop = Coordinator.obstacle({ catalogs, coordinator: sources.coordinator, searchPath }, tree)
@@ -251,12 +274,6 @@ const memoized = <A>(run: (text: string) => A): ((text: string) => A) => {
   }
 }
 
-/** Provider and collation as `CatalogQuery` gives them. The builtin provider orders by code points whatever its name. */
-const isBytewise = (locale: string): boolean => {
-  const [provider, collation] = locale.split(" ")
-  return provider === "b" || (provider === "c" && (collation === "C" || collation === "POSIX"))
-}
-
 const byName = <A extends { readonly name: string }>(all: ReadonlyArray<A>): ReadonlyMap<string, ReadonlyArray<A>> => {
   const map = new Map<string, Array<A>>()
   for (const one of all) {
@@ -267,16 +284,22 @@ const byName = <A extends { readonly name: string }>(all: ReadonlyArray<A>): Rea
   return map
 }
 
-const pureIn = (topology: Topology) => {
+/** Functions that the topology lists, or that are known on every shard that has them. */
+const pureIn = ({ catalogs, topology }: Pick<Sources, "catalogs" | "topology">) => {
   const pure = new Set(topology.pureFunctions)
+  const functions = catalogs.flatMap((catalog) => catalog.functions)
+  const unknown = new Set(functions.filter(({ known }) => !known).map(qualifiedName))
+  for (const each of functions) if (!unknown.has(qualifiedName(each))) pure.add(qualifiedName(each))
   return (qualified: string): boolean =>
     pure.has(qualified) || pure.has(`${qualified.slice(0, qualified.indexOf("."))}.*`)
 }
 
+const qualifiedName = ({ name, schema }: Catalog.UserFunction): string => `${schema}.${name}`
+
 const systemSchemas = ["pg_catalog", "information_schema"]
 
 interface Naming {
-  readonly sources: Sources
+  readonly sources: Known
   readonly tables: ReadonlyMap<string, Table.Table>
   readonly queryOf: (definition: string) => Node | undefined
   /** `pg_get_viewdef` prints names as the sessions' search path finds them. */
@@ -341,7 +364,7 @@ const viewOf = ({ names, queryOf, sources }: Naming, key: string, location: numb
   }
 }
 
-const listedTable = (sources: Sources, table: Table.Table, key: string, location: number | undefined): Named => {
+const listedTable = (sources: Known, table: Table.Table, key: string, location: number | undefined): Named => {
   if (table._tag === "Single") {
     const relation = relationOn(sources, table.shard, key, table.id, location)
     return { _tag: "Single", name: table.id, shard: table.shard, listed: true, relation }
@@ -352,7 +375,7 @@ const listedTable = (sources: Sources, table: Table.Table, key: string, location
   return table._tag === "Sharded" ? { _tag: "Sharded", table, relation } : { _tag: "Reference", table, relation }
 }
 
-const unlistedTable = (sources: Sources, key: string, shown: string, location: number | undefined): Named => {
+const unlistedTable = (sources: Known, key: string, shown: string, location: number | undefined): Named => {
   const somewhere = mainRelation(sources, undefined, key)
   if (somewhere !== undefined) checkKind(somewhere, shown, location)
   const shard = sources.topology.unlisted
@@ -362,7 +385,7 @@ const unlistedTable = (sources: Sources, key: string, shown: string, location: n
 }
 
 const relationOn = (
-  sources: Sources,
+  sources: Known,
   shard: ShardId,
   key: string,
   shown: string,
@@ -377,7 +400,7 @@ const relationOn = (
 }
 
 const checkReadable = (
-  sources: Sources,
+  sources: Known,
   relation: Catalog.Relation,
   shown: string,
   location: number | undefined
@@ -392,15 +415,25 @@ const checkReadable = (
   if (relation.rowSecurity) refuse(draft("SL2009", { table: shown }, location))
 }
 
-/** A user cast may be applied to a column without a word in the statement. */
-const checkCasts = (sources: Sources, relation: Catalog.Relation, location: number | undefined): void => {
-  const isPure = pureIn(sources.topology)
+/** A user cast may be applied to a column without a word in the statement, and so may the functions of its order. */
+const checkCasts = (sources: Known, relation: Catalog.Relation, location: number | undefined): void => {
+  checkOrders(sources, relation, location)
   for (const cast of sources.catalogs.flatMap((catalog) => catalog.casts)) {
     const column = relation.columns.find(
       (candidate) => candidate.type === cast.source || candidate.type === cast.target
     )
-    if (column !== undefined && !isPure(cast.function)) {
+    if (column !== undefined && !sources.isPure(cast.function)) {
       refuse(draft("SL5005", { type: column.type, function: cast.function }, location))
+    }
+  }
+}
+
+const checkOrders = (sources: Known, relation: Catalog.Relation, location: number | undefined): void => {
+  for (const { functions, name } of sources.catalogs.flatMap((catalog) => catalog.orders)) {
+    const hidden = functions.find((called) => !sources.isPure(called))
+    const column = relation.columns.find(({ type }) => type === name || type === `${name}[]`)
+    if (hidden !== undefined && column !== undefined) {
+      refuse(draft("SL5005", { type: column.type, function: hidden }, location))
     }
   }
 }
@@ -461,7 +494,7 @@ const functionOf = (
   return {
     stability,
     aggregate: builtin?.aggregate === true || candidates.some((candidate) => candidate.aggregate),
-    orderFree: candidates.length === 0 && Functions.isOrderFree(name)
+    orderFree: candidates.every(({ known }) => known) && Functions.isOrderFree(name)
   }
 }
 

@@ -22,6 +22,14 @@ export interface TypeRef {
   readonly names: ReadonlyArray<string>
   /** Of an enum, in order. */
   readonly labels: ReadonlyArray<string> | undefined
+  /** Texts of this type have a collation. */
+  readonly collatable: boolean
+  /** Its order or its equality is not PostgreSQL's own: a user has made another default operator class. */
+  readonly own: boolean
+  /** A cast from text, or to text, is not what the type's own input and output do: a user has made one. */
+  readonly recast: boolean
+  /** Of an array of a domain: the array of the type under it, which PostgreSQL casts to this one. */
+  readonly under: ReadonlyArray<string> | undefined
 }
 
 /**
@@ -74,19 +82,61 @@ export const isBuiltin = (name: string): boolean => builtinNames.has(name)
 
 const builtinNames: ReadonlySet<string> = new Set([...builtin.map(([name]) => name), "cidr", "record", "unknown"])
 
+/**
+ * What a catalog says of types.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Known = Pick<Catalog.ShardCatalog, "types" | "orders" | "recasts">
+
+const elements: ReadonlyMap<number, number> = new Map(builtin.map(([, oid, array]) => [array, oid]))
+
 /** @since 0.1.0 @category constructors */
-export const ofOid = (oid: number, types: ReadonlyArray<Catalog.UserType>): TypeRef => {
+export const ofOid = (oid: number, known: Known): TypeRef => {
   const name = names.get(oid)
-  if (name !== undefined) return { oid, base: oid, names: ["pg_catalog", name], labels: undefined }
-  const type = types.find((candidate) => candidate.oid === oid)
-  if (type === undefined) return { oid: oid < 16384 ? oid : 0, base: 0, names: [], labels: undefined }
-  return {
-    oid: 0,
-    base: type.base < 16384 ? type.base : 0,
-    names: [type.schema, type.name],
-    labels: type.kind === "e" ? labelsOf(type.definition) : undefined
+  const isOwn = (type: number): boolean => known.orders.some((order) => order.type === type)
+  const own = isOwn(oid) || isOwn(elements.get(oid) ?? 0)
+  const plain = { labels: undefined, under: undefined, own, recast: known.recasts.includes(oid) }
+  if (name !== undefined) {
+    return { ...plain, oid, base: oid, names: ["pg_catalog", name], collatable: collatable.has(oid) }
   }
+  const type = known.types.find((candidate) => candidate.oid === oid)
+  if (type !== undefined) {
+    return {
+      ...plain,
+      oid: 0,
+      base: type.base < firstUserOid ? type.base : 0,
+      names: [type.schema, type.name],
+      labels: type.kind === "e" ? labelsOf(type.definition) : undefined,
+      collatable: type.collatable
+    }
+  }
+  const element = known.types.find((candidate) => candidate.array?.oid === oid)
+  if (element?.array !== undefined && element.array !== null) {
+    const { name, schema } = element.array
+    return {
+      ...plain,
+      oid: 0,
+      base: 0,
+      names: [schema, name],
+      collatable: element.collatable,
+      under: underOf(element, known)
+    }
+  }
+  return { ...plain, oid: oid < firstUserOid ? oid : 0, base: 0, names: [], collatable: false }
 }
+
+const underOf = (element: Catalog.UserType, known: Known): ReadonlyArray<string> | undefined => {
+  // PostgreSQL lets NULL into such a domain where an outer join makes it, and nowhere else.
+  if (element.kind !== "d" || element.notNull) return undefined
+  const builtin = names.get(element.base)
+  if (builtin !== undefined) return ["pg_catalog", `_${builtin}`]
+  const array = known.types.find((candidate) => candidate.oid === element.base)?.array
+  return array === undefined || array === null ? undefined : [array.schema, array.name]
+}
+
+const firstUserOid = 16384
 
 /** Labels as `quote_literal` writes them, separated by commas. */
 const labelsOf = (definition: string): ReadonlyArray<string> =>
@@ -95,15 +145,8 @@ const labelsOf = (definition: string): ReadonlyArray<string> =>
     return escaped === "" ? text : text.replaceAll("\\\\", "\\")
   })
 
-/**
- * Texts of this type have a collation.
- *
- * @since 0.1.0
- * @category guards
- */
-export const isCollatable = (type: TypeRef): boolean => collatable.has(type.base)
-
-const collatable = new Set([25, 1042, 1043, 1002, 1009, 1014, 1015])
+/** text, char(n), varchar, name, and arrays of them. */
+const collatable = new Set([25, 1042, 1043, 19, 1009, 1014, 1015, 1003])
 
 /**
  * A text becomes the same value of this type by a cast and by COPY, as far as no user's cast comes between. An extension's
@@ -130,6 +173,7 @@ export interface TextRules {
 
 /** @since 0.1.0 @category conversions */
 export const kindOf = (type: TypeRef, rules: TextRules): ValueKind => {
+  if (type.own) return { _tag: "Opaque" }
   if (type.labels !== undefined) return { _tag: "Enum", labels: type.labels }
   switch (type.base) {
     case 21:
@@ -160,13 +204,13 @@ export const kindOf = (type: TypeRef, rules: TextRules): ValueKind => {
     case 17:
       return { _tag: "Bytea" }
     case 19:
-      return { _tag: "Text", bytewise: true }
     case 25:
     case 1043:
       return rules.deterministic ? { _tag: "Text", bytewise: rules.bytewise } : { _tag: "Opaque" }
     case 1042:
       return rules.deterministic ? { _tag: "Char", bytewise: rules.bytewise } : { _tag: "Opaque" }
     default:
+      if (type.recast) return { _tag: "Opaque" }
       return equalByText.has(type.base) || (rules.deterministic && textArrays.has(type.base))
         ? { _tag: "Same" }
         : { _tag: "Opaque" }

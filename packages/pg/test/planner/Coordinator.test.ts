@@ -43,6 +43,10 @@ const type = (name: string, more: Partial<Catalog.UserType> = {}): Catalog.UserT
   base: 20_000,
   definition: "'a', 'b'",
   functions: [],
+  array: null,
+  collatable: false,
+  notNull: false,
+  collation: null,
   ...more
 })
 
@@ -53,7 +57,8 @@ const operator = (name: string, left: number, right: number): Catalog.UserOperat
   right,
   function: "public.f",
   native: true,
-  strict: true
+  strict: true,
+  domains: false
 })
 
 describe("what a coordinator that is no shard finishes", () => {
@@ -107,7 +112,7 @@ describe("what a coordinator that is no shard finishes", () => {
   })
 
   it("calls no function or operator that either side could mean something else by", () => {
-    const lower = { functions: [{ schema: "public", name: "lower", aggregate: false }] }
+    const lower = { functions: [{ schema: "public", name: "lower", aggregate: false, known: false, domains: false }] }
     for (const [there, shard] of [
       [lower, {}],
       [{}, lower]

@@ -40,9 +40,17 @@ export const run = (
     })
   })
 
-/** A clean environment: PGDATA, PGPORT or a locale of the caller would change what the server does. */
+/**
+ * A clean environment: PGDATA, PGPORT or a locale of the caller would change what the server does. LOCPATH says only where
+ * the C library looks for locales.
+ */
 export const spawnOptions = (user: ServerUser | undefined) => ({
-  env: { PATH: process.env["PATH"] ?? "/usr/bin:/bin", TZ: "UTC", LC_ALL: "C" },
+  env: {
+    PATH: process.env["PATH"] ?? "/usr/bin:/bin",
+    TZ: "UTC",
+    LC_ALL: "C",
+    ...(process.env["LOCPATH"] === undefined ? {} : { LOCPATH: process.env["LOCPATH"] })
+  },
   ...(user === undefined ? {} : { uid: user.uid, gid: user.gid })
 })
 

@@ -16,6 +16,8 @@ import { ServerStartFailed } from "../PgServerError.js"
 import * as Binary from "./binary.js"
 import type { ServerUser } from "./command.js"
 import { run } from "./command.js"
+import type { Locale } from "./locale.js"
+import * as Locales from "./locale.js"
 
 export interface Workspace {
   /** What it was asked for: binaries and user. */
@@ -26,9 +28,6 @@ export interface Workspace {
   /** A data directory to copy, made on first use. */
   readonly template: (locale: Locale) => Effect.Effect<string, ServerStartFailed>
 }
-
-/** `C` compares bytes; `icu` compares as en-US does, so that text order differs from byte order. */
-export type Locale = "C" | "icu"
 
 export interface WorkspaceOptions {
   readonly binaries?: string | undefined
@@ -164,8 +163,12 @@ const template = (
   locale: Locale
 ): Effect.Effect<string, ServerStartFailed> =>
   Effect.gen(function* () {
-    const path = join(workspace.folder, `template-${locale}`)
+    const path = join(workspace.folder, `template-${locale.replace(":", "-")}`)
     if (Fs.existsSync(path)) return path
+    if (!Locales.isInstalled(locale)) {
+      const reason = `the locale ${Locales.shown(locale)} is not installed on this machine`
+      return yield* new ServerStartFailed({ server: "PostgreSQL", reason })
+    }
     let said = yield* initdb(workspace, locale, path, workspace.user)
     if (said !== undefined && said.includes("could not look up effective user ID")) {
       said = yield* initdbAsListedUser(workspace, locale, path, said)
@@ -191,8 +194,8 @@ const initdb = (
       [
         "--pgdata",
         unfinished,
-        ...["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"],
-        ...(locale === "icu" ? ["--locale-provider=icu", "--icu-locale=en-US"] : [])
+        ...["--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync", "--no-instructions"],
+        ...Locales.initdbArguments(locale)
       ],
       { cwd: workspace.folder, user }
     )

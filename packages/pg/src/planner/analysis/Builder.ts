@@ -14,7 +14,6 @@ import type {
   Block,
   BlockId,
   Claim,
-  Collation,
   ColumnId,
   ColumnInfo,
   Fact,
@@ -73,8 +72,10 @@ export interface Builder {
     relation: RelationId,
     name: string,
     family: Family | undefined,
-    collation?: Collation | undefined
+    collation?: ColumnInfo["collation"]
   ) => ColumnId
+  /** A column of a relation whose columns are not known: the same one for the same name. */
+  readonly unlistedColumn: (relation: RelationId, name: string, collation: ColumnInfo["collation"]) => ColumnId
   readonly newGuard: () => GuardId
   readonly column: (column: ColumnId) => ColumnInfo
   readonly blockOf: (column: ColumnId) => BlockId
@@ -157,6 +158,7 @@ export const make = (view: SchemaView, params: ParamTypes, everywhere: ReadonlyA
 /** Blocks, relations, columns, guards, and the facts about them. */
 const makeGraph = () => {
   const columns: Array<ColumnInfo> = []
+  const unlisted = new Map<string, ColumnId>()
   const relations: Array<Relation> = []
   const blocks: Array<MutableBlock> = []
   const guards: Array<{ readonly relations: Set<RelationId> }> = []
@@ -184,8 +186,14 @@ const makeGraph = () => {
       relation: RelationId,
       name: string,
       family: Family | undefined,
-      collation: Collation | undefined = undefined
+      collation: ColumnInfo["collation"] = undefined
     ): ColumnId => columns.push({ relation, name, family, collation }) - 1,
+    unlistedColumn: (relation: RelationId, name: string, collation: ColumnInfo["collation"]): ColumnId => {
+      const key = `${relation} ${name}`
+      const column = unlisted.get(key) ?? columns.push({ relation, name, family: undefined, collation }) - 1
+      unlisted.set(key, column)
+      return column
+    },
     newGuard: (): GuardId => guards.push({ relations: new Set() }) - 1,
     column: (column: ColumnId) => known(columns[column]),
     blockOf: (column: ColumnId) => known(relations[known(columns[column]).relation]).block,

@@ -249,15 +249,12 @@ const limit = (
     : [{ _tag: "Compared", column: subject.column, operator, operand }]
 }
 
-const bytewiseCollations = new Set(["C", "POSIX", "ucs_basic", "pg_c_utf8", "pg_unicode_fast"])
-
 /** Texts are ordered by their bytes under some collations only; of a column that is no table's it is not known which. */
 const isOrdered = (builder: Builder, column: ColumnId): boolean => {
   const { collation, family } = builder.column(column)
   if (family === undefined || !builder.view.isOrdered(family)) return false
   if (family !== "text") return true
-  if (collation === undefined) return false
-  return collation.name === "default" ? builder.view.bytewise : bytewiseCollations.has(collation.name)
+  return typeof collation === "object" && builder.view.isBytewise(collation)
 }
 
 /**

@@ -12,15 +12,16 @@ import * as Ast from "../Ast.js"
 import type * as Catalog from "../Catalog.js"
 import { draft } from "../Refusal.js"
 import { type Named, refuse } from "../SchemaView.js"
-import type { Builder, Place } from "./Builder.js"
+import type { Place } from "./Builder.js"
 import * as Comparison from "./Comparison.js"
 import * as Cte from "./Cte.js"
 import { checkType } from "./Expression.js"
-import type { Collation, ColumnId, GuardId } from "./Model.js"
+import { ofRows } from "./Collating.js"
+import type { ColumnId, GuardId } from "./Model.js"
 import { findCte, type NamedColumn, nothingVisible, type Scope, type Source, type Visible } from "./Scope.js"
 import * as Unnest from "./Unnest.js"
 import * as View from "./View.js"
-import type { FromContext, Output, Shape, Walk } from "./Walk.js"
+import type { FromContext, Shape, Walk } from "./Walk.js"
 
 /** @since 0.1.0 @category functions */
 export const from = (context: FromContext, items: ReadonlyArray<Node> | undefined, place: Place): Visible =>
@@ -115,7 +116,7 @@ const tableSource = (walk: Walk, named: Named, node: RangeVar, place: Place, isR
       relation,
       column.name,
       named._tag === "Single" ? undefined : builder.view.familyOf(column),
-      column.collation === null ? undefined : { name: column.collation, deterministic: column.deterministic }
+      column.collation ?? "none"
     )
   }))
   const source: Source = {
@@ -171,12 +172,7 @@ export const derived = (walk: Walk, shape: Shape, relation: number, alias: Alias
   const names = Ast.names(alias?.colnames)
   const columns = shape.outputs.map((output, index) => {
     const name = names[index] ?? output.name ?? "?column?"
-    const column = builder.newColumn(
-      relation,
-      name,
-      output.family,
-      output.collation ?? commonCollation(builder, output)
-    )
+    const column = builder.newColumn(relation, name, output.family, output.collation)
     for (const link of output.links) {
       builder.claim(place, {
         _tag: "Link",
@@ -202,12 +198,6 @@ export const derived = (walk: Walk, shape: Shape, relation: number, alias: Alias
     isTable: false,
     reference: undefined
   }
-}
-
-/** A column that is handed on keeps its collation. */
-const commonCollation = (builder: Builder, output: Output): Collation | undefined => {
-  const [first, ...rest] = output.links.map((link) => builder.column(link.column).collation)
-  return rest.every((other) => other?.name === first?.name) ? first : undefined
 }
 
 const subselect = (context: FromContext, node: RangeSubselect, place: Place, left: Visible): Visible => {
@@ -236,20 +226,19 @@ const rangeFunction = (context: FromContext, node: RangeFunction, place: Place, 
   const unnested = Unnest.columnsOf(walk.builder, node, functions, relation, place)
   const first = Ast.as("FuncCall", functions[0])
   const alias = node.alias?.aliasname ?? Ast.names(first?.funcname).at(-1) ?? ""
-  const known = unnested ?? columns.map((name) => ({ name, column: walk.builder.newColumn(relation, name, undefined) }))
+  const [call, ...others] = functions
+  const made = others.length > 0 || columns.length > 0 ? undefined : ofRows(walk.builder, scope, call)
+  const column = (name: string) => ({ name, column: walk.builder.newColumn(relation, name, undefined, made) })
+  const known = unnested ?? columns.map(column)
   const open = known.length === 0
-  const renamedColumns = open
-    ? Ast.names(node.alias?.colnames).map((name) => ({
-        name,
-        column: walk.builder.newColumn(relation, name, undefined)
-      }))
-    : known
+  const renamedColumns = open ? Ast.names(node.alias?.colnames).map(column) : known
   return single({
     alias,
     schema: undefined,
     relation,
     columns: renamedColumns,
     open,
+    made,
     system: "none",
     isTable: false,
     reference: undefined

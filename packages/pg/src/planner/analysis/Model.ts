@@ -11,6 +11,7 @@ import type { Operand } from "@shardlayer/core/plan/Constraint"
 import type { Comparison } from "@shardlayer/core/topology/KeyRange"
 import type { ShardId } from "@shardlayer/core/topology/ShardId"
 import type * as KeyType from "@shardlayer/core/topology/KeyType"
+import type * as Catalog from "../Catalog.js"
 import type * as Table from "@shardlayer/core/topology/Table"
 
 /** Positions in the lists of an `Analyzed`. */
@@ -25,16 +26,12 @@ export interface ColumnInfo {
   readonly name: string
   /** The family whose equality is known for this column; undefined: none. */
   readonly family: KeyType.Family | undefined
-  /** Of a table's column whose type has one. */
-  readonly collation: Collation | undefined
+  /** `none`: its values are no texts. Undefined: not known, of a column that is no table's. */
+  readonly collation: Collation | "none" | undefined
 }
 
 /** @since 0.1.0 @category models */
-export interface Collation {
-  readonly name: string
-  /** Texts are equal when their bytes are. */
-  readonly deterministic: boolean
-}
+export type Collation = Pick<Catalog.Collation, "schema" | "name" | "deterministic">
 
 /**
  * What a block sees of the blocks around it: their facts (`all`), those of the blocks above its parent (`above`,

@@ -12,7 +12,7 @@ import type { Family } from "@shardlayer/core/topology/KeyType"
 import { draft } from "../Refusal.js"
 import { refuse } from "../SchemaView.js"
 import type { Builder } from "./Builder.js"
-import type { BlockId, ColumnId, RelationId } from "./Model.js"
+import type { BlockId, ColumnId, ColumnInfo, RelationId } from "./Model.js"
 
 /** @since 0.1.0 @category models */
 export interface NamedColumn {
@@ -34,6 +34,8 @@ export interface Source {
   readonly columns: ReadonlyArray<NamedColumn>
   /** It has columns that are not known by name. */
   readonly open: boolean
+  /** The collation of the columns that are not known by name. */
+  readonly made?: ColumnInfo["collation"]
   /** System columns are those of a table on one known shard. */
   readonly system: "refused" | "opaque" | "none"
   readonly isTable: boolean
@@ -199,7 +201,7 @@ const resolveIn = (
   if (systemColumns.has(name) && source.system === "refused")
     return refuse(draft("SL2006", { column: shown }, location))
   if (source.open || (systemColumns.has(name) && source.system === "opaque")) {
-    return { _tag: "Column", column: builder.newColumn(source.relation, name, undefined), block, guessed: false }
+    return { _tag: "Column", column: builder.unlistedColumn(source.relation, name, source.made), block, guessed: false }
   }
   return refuse(draft("SL2010", { column: shown, problem: "does not exist" }, location), true)
 }
@@ -233,7 +235,7 @@ const resolveSpecial = (
     }
     const table = level.sources.find((source) => source.system === "opaque")
     if (table !== undefined) {
-      const column = builder.newColumn(table.relation, name, undefined)
+      const column = builder.unlistedColumn(table.relation, name, undefined)
       return { _tag: "Column", column, block: level.block, guessed: false }
     }
   }
@@ -241,6 +243,9 @@ const resolveSpecial = (
   const named = level.sources.find((source) => source.open && source.alias === name)
   const open = named ?? level.sources.find((source) => source.open)
   if (open === undefined) return undefined
-  const column = builder.newColumn(open.relation, name, undefined)
+  // Another relation could have the column, with another collation.
+  const isOnly = level.parent === undefined && level.sources.filter((source) => source.open).length === 1
+  const made = named !== undefined || isOnly ? open.made : undefined
+  const column = builder.unlistedColumn(open.relation, name, made)
   return { _tag: "Column", column, block: level.block, guessed: named === undefined }
 }

@@ -15,6 +15,8 @@ import { draft } from "../Refusal.js"
 import { refuse } from "../SchemaView.js"
 import type { Place } from "./Builder.js"
 import * as Cte from "./Cte.js"
+import { isSame } from "../Collations.js"
+import { derive, merged } from "./Collating.js"
 import * as Equality from "./Equality.js"
 import { window } from "./Expression.js"
 import * as From from "./From.js"
@@ -263,6 +265,7 @@ const shapeOf = (
     return {
       name,
       family: isOwn ? walk.builder.column(column).family : undefined,
+      collation: walk.builder.column(column).collation,
       links,
       operands: undefined,
       term: undefined
@@ -315,7 +318,8 @@ const expressionOutput = (
   const term = Equality.termOf(walk.builder, scope, target.val)
   if (term._tag === "Column") return column(name, term.column)
   const known = valueOf(walk, term)
-  return { name, family: known?.family, links: [], operands: known?.operands, term }
+  const collation = derive(walk.builder, scope, target.val).is
+  return { name, family: known?.family, collation, links: [], operands: known?.operands, term }
 }
 
 /** A constant of a type of its own: an untyped string or parameter takes its type from elsewhere. */
@@ -358,6 +362,7 @@ const values = (context: FromContext, select: SelectStmt, place: Place): Shape =
     return {
       name: `column${index + 1}`,
       family: isKnown ? family : undefined,
+      collation: merged(rows.map((row) => derive(walk.builder, scope, row[index]))).is,
       links: [],
       operands: isKnown ? known.flatMap((value) => value?.operands ?? []) : undefined,
       term: undefined
@@ -393,10 +398,12 @@ const setOperation = (context: FromContext, select: SelectStmt, place: Place): S
   const outputs = left.outputs.map((output, index): Output => {
     const other = right.outputs[index]
     const family = other !== undefined && other.family === output.family ? output.family : undefined
+    const collation = bothOf(output.collation, other?.collation)
     const links = family === undefined || other === undefined ? [] : [...output.links, ...other.links]
     return {
       name: output.name,
       family,
+      collation,
       links: links.map((link) => ({ ...link, imports: link.imports && !limited, exports: false })),
       operands: undefined,
       term: undefined
@@ -404,6 +411,11 @@ const setOperation = (context: FromContext, select: SelectStmt, place: Place): S
   })
   const open = left.open || right.open
   return { block: place.block, outputs: open ? [] : outputs, open, branches: [...left.branches, ...right.branches] }
+}
+
+const bothOf = (one: Output["collation"], other: Output["collation"]): Output["collation"] => {
+  if (typeof one !== "object" || typeof other !== "object") return one === other ? one : undefined
+  return isSame(one, other) ? one : undefined
 }
 
 /** ORDER BY of a set operation sees output columns only. */

@@ -78,8 +78,7 @@ const withNames = (shape: Shape, view: NamedView, location: number | undefined):
 /** What the view's own column tells of an output. */
 const seen = (column: Catalog.Column | undefined): Pick<Output, "name" | "collation"> => ({
   name: column?.name,
-  collation:
-    typeof column?.collation === "string" ? { name: column.collation, deterministic: column.deterministic } : undefined
+  collation: column === undefined ? undefined : (column.collation ?? "none")
 })
 
 /** A copy whose nodes all stand at one place. */

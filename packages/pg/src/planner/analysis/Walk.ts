@@ -9,7 +9,7 @@ import type { Family } from "@shardlayer/core/topology/KeyType"
 import type { Named } from "../SchemaView.js"
 import type { Builder, Place } from "./Builder.js"
 import type { Term } from "./Equality.js"
-import type { BlockId, Collation, ColumnId, RelationId } from "./Model.js"
+import type { BlockId, ColumnId, ColumnInfo, RelationId } from "./Model.js"
 import type { Ctes, Scope, Source } from "./Scope.js"
 
 /**
@@ -23,7 +23,7 @@ export interface Output {
   readonly name: string | undefined
   readonly family: Family | undefined
   /** Of a view's column, whose query the statement does not show. */
-  readonly collation?: Collation | undefined
+  readonly collation?: ColumnInfo["collation"]
   /** The columns inside that it is. */
   readonly links: ReadonlyArray<{
     readonly column: ColumnId

@@ -51,13 +51,25 @@ const textOf = (tree: Node, write: Write): string => {
 }
 
 // Its nodes are those of another release of the same parser.
-const plain: Write = (tree) => new Deparser(tree as never, { pretty: false }).deparseQuery()
+const plain: Write = (tree) => new Qualified(tree as never, { pretty: false }).deparseQuery()
+
+/** Without schema and quotes, these are other types: "char" is one byte, char a text, and a bare bit one bit. */
+const quotedTypes = new Set(["char", "bit"])
+
+class Qualified extends Deparser {
+  override TypeName(...args: Parameters<Deparser["TypeName"]>): string {
+    const [{ arrayBounds, names, typmods }] = args
+    const [schema, name = ""] = Ast.names(names as never)
+    if (schema !== "pg_catalog" || !quotedTypes.has(name) || (typmods ?? []).length > 0) return super.TypeName(...args)
+    return `pg_catalog.${quoted(name)}${"[]".repeat((arrayBounds ?? []).length)}`
+  }
+}
 
 const inParentheses: Write = (tree) => new Careful(tree as never, { pretty: false }).deparseQuery()
 
 const operators = new Set(["A_Expr", "BoolExpr", "BooleanTest", "CollateClause", "NullTest"])
 
-class Careful extends Deparser {
+class Careful extends Qualified {
   override visit(...args: Parameters<Deparser["visit"]>): string {
     const text = super.visit(...args)
     return Object.keys(args[0]).some((tag) => operators.has(tag)) ? `(${text})` : text

@@ -40,12 +40,20 @@ const ignoresRepeats = new Set(["min", "max", "bool_and", "every", "bool_or", "b
  * @category models
  */
 export type Split =
-  | { readonly _tag: "Plain"; readonly name: string; readonly merge: Plain; readonly call: Node }
+  | { readonly _tag: "Plain"; readonly name: ReadonlyArray<string>; readonly merge: Plain; readonly call: Node }
   | { readonly _tag: "Average"; readonly sum: Node; readonly count: Node }
 
-/** @since 0.1.0 @category functions */
-export const splitOf = (call: FuncCall): Split | undefined => {
-  const name = Ast.names(call.funcname).at(-1) ?? ""
+/**
+ * `builtin`: no other function is meant by the name. Of an extension's minimum and maximum, too, the least of the least is
+ * the least: they keep the name that the program has given.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const splitOf = (call: FuncCall, builtin: boolean): Split | undefined => {
+  const written = Ast.names(call.funcname)
+  const name = written.at(-1) ?? ""
+  if (!builtin && name !== "min" && name !== "max") return undefined
   if (call.agg_distinct === true && !ignoresRepeats.has(name)) return undefined
   if (call.agg_within_group === true || call.func_variadic === true) return undefined
   const { agg_order: _order, ...rest } = call
@@ -54,7 +62,10 @@ export const splitOf = (call: FuncCall): Split | undefined => {
   })
   if (name === "avg") return { _tag: "Average", sum: as("sum"), count: as("count") }
   const merge = plain.get(name)
-  return merge === undefined ? undefined : { _tag: "Plain", name, merge, call: as(name) }
+  if (merge === undefined) return undefined
+  return builtin
+    ? { _tag: "Plain", name: ["pg_catalog", name], merge, call: as(name) }
+    : { _tag: "Plain", name: written, merge, call: { FuncCall: rest } }
 }
 
 /**
@@ -63,7 +74,7 @@ export const splitOf = (call: FuncCall): Split | undefined => {
  * @since 0.1.0
  * @category functions
  */
-export const combined = (name: string, merge: Plain, partial: Node, type: TypeRef): Node => {
+export const combined = (name: ReadonlyArray<string>, merge: Plain, partial: Node, type: TypeRef): Node => {
   switch (merge) {
     case "Count":
       return int8(coalesce(Tree.call("sum", [partial]), Tree.integer(0)))
@@ -78,7 +89,9 @@ export const combined = (name: string, merge: Plain, partial: Node, type: TypeRe
     case "BitOr":
     case "BitXor":
     case "Any":
-      return Tree.call(name, [partial])
+      return {
+        FuncCall: { funcname: name.map(Tree.string), args: [partial], funcformat: "COERCE_EXPLICIT_CALL" }
+      }
   }
 }
 

@@ -13,7 +13,7 @@ import { refuse } from "../SchemaView.js"
 import type { OwnParams } from "../rewrite/Fragments.js"
 import { quoted } from "../rewrite/Deparse.js"
 import * as Tree from "../rewrite/Tree.js"
-import { isCollatable, type TypeRef } from "../Types.js"
+import type { TypeRef } from "../Types.js"
 
 /** @since 0.1.0 @category models */
 export interface Shipped {
@@ -99,9 +99,13 @@ export const scanOf = ({ relname, schemaname }: RangeVar): number | undefined =>
 const temporary = "pg_temp"
 
 const typed = ({ collation, name, type }: Shipped): Node => {
-  if (type.names.length === 0) return refuse(draft("SL4018", { what: "a column of the shards' rows" }, undefined))
+  if (type.names.length === 0 || type.recast) {
+    return refuse(draft("SL4018", { what: "a column of the shards' rows" }, undefined))
+  }
   const value = Tree.cast(Tree.column("texts", name), type.names)
-  if (!isCollatable(type) || collation?.name === "default") return value
+  if (!type.collatable) return value
   if (collation === undefined) return refuse(draft("SL4020", {}, undefined))
-  return { CollateClause: { arg: value, collname: [Tree.string(collation.name)] } }
+  if (collation.schema === null && collation.name === "default") return value
+  const names = [collation.schema ?? "pg_catalog", collation.name]
+  return { CollateClause: { arg: value, collname: names.map(Tree.string) } }
 }

@@ -18,6 +18,7 @@ import * as Relation from "../rules/Relation.js"
 import * as SortKeys from "../rules/SortKeys.js"
 import { targetsOf } from "../rules/Targets.js"
 import { columnOf, type Context, meaningOf, refuseRewrite } from "./Context.js"
+import { refuseDomains } from "./Domains.js"
 import { isAggregate, refuseConstant } from "./MergeGroups.js"
 import { pageOf } from "./MergeRows.js"
 import type { Split } from "./Split.js"
@@ -25,8 +26,7 @@ import type { Split } from "./Split.js"
 /** @since 0.1.0 @category functions */
 export const rowsOf = (context: Context, level: Level, groupsPushed: boolean): Split => {
   const { select } = level
-  // The shipped value has the type under a domain, not the domain itself.
-  if (context.study.analyzed.functions.some(({ name }) => name === "pg_typeof")) refuseRewrite("pg_typeof")
+  refuseDomains(context)
   const names = context.columns.map((column) => column.name)
   const targets = targetsOf(level) ?? refuseRewrite("a star over columns that are not known")
   const shipping = new Shipping(context, level, groupsPushed)

@@ -15,7 +15,7 @@ import * as Ast from "../Ast.js"
 import { analyze, type Study } from "../analysis/Analyze.js"
 import type { ParamTypes } from "../analysis/Builder.js"
 import { conjuncts } from "../analysis/Condition.js"
-import type { RelationId } from "../analysis/Model.js"
+import type { Collation, RelationId } from "../analysis/Model.js"
 import type { Range } from "../analysis/Walk.js"
 import { draft } from "../Refusal.js"
 import { refuse, Stopped } from "../SchemaView.js"
@@ -25,14 +25,17 @@ import * as Dependents from "../rules/Dependents.js"
 import * as Lookups from "../rules/Lookups.js"
 import { looseLimit } from "../rules/LooseLimits.js"
 import * as Relation from "../rules/Relation.js"
+import { targetsOf } from "../rules/Targets.js"
 import * as StatementTime from "../rules/StatementTime.js"
 import * as Types from "../Types.js"
 import * as Columns from "../rules/Columns.js"
 import { align, dependsOnOrder, unshared } from "./Alignment.js"
-import { commonCollation, type Context, fragmentOf, refuseRewrite } from "./Context.js"
+import { collationOf, commonCollation } from "./Collations.js"
+import { type Context, fragmentOf, refuseRewrite } from "./Context.js"
+import { refuseDomains } from "./Domains.js"
 import type { Merged } from "./Merged.js"
 import { splitBy } from "./Merging.js"
-import { checkedCombine, isSameType } from "./Outputs.js"
+import { checkedCombine, isSameType, withDomains } from "./Outputs.js"
 import { shippedOf, type Split } from "./Split.js"
 
 /** What a shard gives for one part. */
@@ -136,7 +139,7 @@ class Composer {
     if (loose !== undefined) return refuse(loose)
     if (study.usesWholeRows) return refuseRewrite("a whole row")
     this.crossed ||= Columns.isCrossed({ ...this.context, study })
-    if (study.analyzed.functions.some(({ name }) => name === "pg_typeof")) return refuseRewrite("pg_typeof")
+    refuseDomains({ ...this.context, study })
     const filters = filtersOf(this.context, study)
     const wanted = Columns.wantedIn(study.tree)
     const lookups = Lookups.lookups({ ...this.context, study })
@@ -226,8 +229,7 @@ class Composer {
       kept.map(({ column, name }, index) => ({
         name,
         type: types[index] ?? refuseRewrite(`column ${name}`),
-        collation:
-          column.collation === null ? undefined : { name: column.collation, deterministic: column.deterministic }
+        collation: column.collation ?? undefined
       })),
       alias,
       kept.flatMap(({ name }) => (lookups.get(relation)?.has(name) === true ? [name] : []))
@@ -243,7 +245,8 @@ class Composer {
   /** Reference tables are alike everywhere: the whole part is read on one shard. */
   private once(study: Study): Node {
     const { tree } = study
-    const collation = commonCollation({ ...this.context, study })
+    const level = study.levels.get(selectOf(tree))
+    const targets = level === undefined ? undefined : targetsOf(level)
     const types = this.typesOf(tree)
     const names = types.map((_, index) => `c${index}`)
     const first = this.own.node({ _tag: "First" }, ["pg_catalog", "bool"])
@@ -253,7 +256,13 @@ class Composer {
       whereClause: first
     })
     const columns = this.columnsOf(selectOf(tree))
-    const shipped = types.map((type, index) => ({ name: names[index] ?? "", type, collation }))
+    const collationAt = (index: number): Collation | undefined => {
+      const target = targets?.[index]
+      const known = { ...this.context, study }
+      if (level !== undefined && target !== undefined) return collationOf(known, level, target.column ?? target.value)
+      return commonCollation(known)
+    }
+    const shipped = types.map((type, index) => ({ name: names[index] ?? "", type, collation: collationAt(index) }))
     return Tree.select({
       targetList: columns.map(({ name }, index) => Tree.target(Relation.reference(names[index] ?? ""), name)),
       fromClause: [this.relation(guarded, types, shipped)]
@@ -288,12 +297,13 @@ class Composer {
       const scan = range === undefined ? undefined : Relation.scanOf(range)
       return scan === undefined ? undefined : this.inline(scan, range?.alias?.aliasname)
     })
+    const typed = withDomains(context, inline, own)
     return {
       statement,
       kinds: [],
       outputs: [],
       finish: {
-        ...checkedCombine(context, inline, own),
+        ...checkedCombine(context, typed(inline), own),
         staged: {
           tables: this.scans.map(({ shipped }, scan) => ({
             name: Relation.stagedName(scan),
@@ -302,7 +312,7 @@ class Composer {
             copied: !context.view.hasTextCasts && shipped.every(({ type }) => Types.isCopied(type))
           })),
           prepare: this.scans.flatMap(({ indexed }, scan) => indexed.map((column) => Relation.index(scan, column))),
-          statement: fragmentOf(context, staged, own)
+          statement: fragmentOf(context, typed(staged), own)
         },
         gathered: [...this.gatheredTables].sort(),
         crossed: this.crossed
@@ -377,7 +387,9 @@ const selectOf = (tree: Node): SelectStmt => {
 }
 
 const castable = (type: Types.TypeRef): ReadonlyArray<string> =>
-  type.names.length > 0 ? type.names : refuse(draft("SL4018", { what: "a column of a set operation" }, undefined))
+  type.names.length > 0 && !type.recast
+    ? type.names
+    : refuse(draft("SL4018", { what: "a column of a set operation" }, undefined))
 
 const mergedWith = (around: WithClause | undefined, inner: WithClause | undefined): WithClause | undefined => {
   if (around === undefined || inner === undefined) return inner ?? around

@@ -10,7 +10,6 @@ import type { Node } from "libpg-query"
 import type { Fragment } from "@shardlayer/core/plan/Merge"
 import * as Ast from "../Ast.js"
 import type { Study } from "../analysis/Analyze.js"
-import type { Collation, ColumnId } from "../analysis/Model.js"
 import { resolve, type Resolved } from "../analysis/Scope.js"
 import type { Level } from "../analysis/Walk.js"
 import type { Parser } from "../Parser.js"
@@ -18,7 +17,7 @@ import { draft } from "../Refusal.js"
 import { refuse, type SchemaView } from "../SchemaView.js"
 import * as Fragments from "../rewrite/Fragments.js"
 import * as Tree from "../rewrite/Tree.js"
-import type { Described, TextRules, TypeRef } from "../Types.js"
+import type { Described, TypeRef } from "../Types.js"
 
 /** @since 0.1.0 @category models */
 export interface Context {
@@ -68,81 +67,6 @@ export const meaningOf = (context: Context, level: Level, node: Node): string =>
       return column === undefined ? undefined : ({ ColumnId: column.column } as unknown as Node)
     })
   )
-
-/**
- * The collation that an expression's texts compare by; undefined where it cannot be told.
- *
- * @since 0.1.0
- * @category getters
- */
-export const collationOf = (
-  context: Context,
-  level: Level,
-  node: Node | ColumnId | undefined
-): Collation | undefined => {
-  if (typeof node === "object") {
-    const clause = Ast.as("CollateClause", node)
-    if (clause !== undefined) return named(Ast.names(clause.collname).at(-1) ?? "")
-  }
-  const column = typeof node === "object" ? columnOf(context, level, node)?.column : node
-  const known = column === undefined ? undefined : context.study.builder.column(column).collation
-  return known ?? commonCollation(context)
-}
-
-/**
- * The one collation of all texts that the statement could compare, if there is only one.
- *
- * @since 0.1.0
- * @category getters
- */
-export const commonCollation = (context: Context): Collation | undefined => {
-  const all = collations(context)
-  const [first] = all
-  return first === undefined ? named("default") : all.every((other) => other.name === first.name) ? first : undefined
-}
-
-/** Of all texts that the statement could compare. */
-const collations = (context: Context): ReadonlyArray<Collation> => {
-  const found: Array<Collation> = []
-  let hasOwn = false
-  for (const { collation } of context.study.analyzed.columns) {
-    if (collation === undefined) hasOwn = true
-    else found.push(collation)
-  }
-  Tree.visit(context.study.tree, (node) => {
-    const clause = Ast.as("CollateClause", node)
-    if (clause !== undefined) found.push(named(Ast.names(clause.collname).at(-1) ?? ""))
-  })
-  // A constant or a parameter has the database's, and so has what a function makes of them.
-  return hasOwn || found.length === 0 ? [...found, named("default")] : found
-}
-
-const bytewiseNames = new Set(["C", "POSIX", "ucs_basic", "pg_c_utf8"])
-
-/** Collations made by a user may call different texts equal. */
-const named = (name: string): Collation => ({ name, deterministic: name === "default" || bytewiseNames.has(name) })
-
-/** @since 0.1.0 @category getters */
-export const rulesOf = (context: Context, level: Level, node: Node | ColumnId | undefined): TextRules => {
-  const collation = collationOf(context, level, node)
-  if (collation !== undefined) {
-    const { deterministic, name } = collation
-    return { bytewise: name === "default" ? context.view.bytewise : bytewiseNames.has(name), deterministic }
-  }
-  return commonRules(context)
-}
-
-/**
- * What holds for all texts that the statement could compare.
- *
- * @since 0.1.0
- * @category getters
- */
-export const commonRules = (context: Context): TextRules => {
-  const all = collations(context)
-  const isBytewise = ({ name }: Collation) => (name === "default" ? context.view.bytewise : bytewiseNames.has(name))
-  return { bytewise: all.every(isBytewise), deterministic: all.every((one) => one.deterministic) }
-}
 
 /**
  * Refuses to write a statement whose columns cannot be named.

@@ -28,6 +28,7 @@ import * as StatementTime from "../rules/StatementTime.js"
 import { type Target, targetsOf } from "../rules/Targets.js"
 import type * as Types from "../Types.js"
 import { columnOf, type Context, fragmentOf, meaningOf, refuseRewrite } from "./Context.js"
+import { refuseDomains } from "./Domains.js"
 import type { Merged } from "./Merged.js"
 import { pageOf } from "./MergeRows.js"
 import { isSameType } from "./Outputs.js"
@@ -117,6 +118,7 @@ const splitting = <A>(split: () => A | undefined): A | undefined => {
 const groupsOf = (context: Context, level: Level) => {
   const targets = targetsOf(level)
   if (targets === undefined) return undefined
+  refuseDomains(context)
   const upper = new Upper(context, level)
   const parts = partsOf(context, level, upper, targets)
   const { select } = level
@@ -159,7 +161,7 @@ interface Partial {
 type Marker =
   | {
       readonly _tag: "Plain"
-      readonly name: string
+      readonly name: ReadonlyArray<string>
       readonly merge: Exclude<Aggregate["_tag"], "Average" | "Distinct">
       readonly partial: number
     }
@@ -225,9 +227,12 @@ class Upper {
   }
 
   private aggregate(call: FuncCall): Node {
-    const name = Ast.names(call.funcname).join(".")
-    if (!this.context.view.isBuiltinFunction(Ast.names(call.funcname))) throw new NeedsRows(name)
-    const split = PartialAggregates.splitOf(call)
+    const names = Ast.names(call.funcname)
+    const name = names.join(".")
+    const { view } = this.context
+    const builtin = view.isBuiltinFunction(names)
+    if (!builtin && !view.isLikeBuiltin(names)) throw new NeedsRows(name)
+    const split = PartialAggregates.splitOf(call, builtin)
     switch (split?._tag) {
       case "Plain":
         return this.marker({
@@ -239,7 +244,7 @@ class Upper {
       case "Average":
         return this.marker({ _tag: "Average", sum: this.partial(split.sum), count: this.partial(split.count) })
       case undefined:
-        if (call.agg_distinct !== true) throw new NeedsRows(name)
+        if (call.agg_distinct !== true || !builtin) throw new NeedsRows(name)
         return this.distinct(call)
     }
   }

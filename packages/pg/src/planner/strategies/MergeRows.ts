@@ -21,7 +21,7 @@ import * as SortKeys from "../rules/SortKeys.js"
 import * as StatementTime from "../rules/StatementTime.js"
 import { targetsOf } from "../rules/Targets.js"
 import type { Merged } from "./Merged.js"
-import { type Context, fragmentOf, refuseRewrite } from "./Context.js"
+import { type Context, fragmentOf, meaningOf, refuseRewrite } from "./Context.js"
 import { outputsOf } from "./Outputs.js"
 import { type Options as SortedOptions, sortedOf } from "./Sorted.js"
 import { combined, kindsOf, type Split } from "./Split.js"
@@ -164,7 +164,11 @@ const partsOf = (context: Context, level: Level, distinct: boolean, limited: Lim
   const hidden: Array<Node> = []
   const place = (node: Node): number => {
     const term = SortKeys.termOf(context, level, node, names, targets)
-    return term._tag === "Output" ? term.place : names.length + hidden.push(term.node) - 1
+    if (term._tag === "Output") return term.place
+    // DISTINCT ON must name the very columns that ORDER BY begins with.
+    const meaning = meaningOf(context, level, term.node)
+    const known = hidden.findIndex((other) => meaningOf(context, level, other) === meaning)
+    return names.length + (known < 0 ? hidden.push(term.node) - 1 : known)
   }
   const sorts = SortKeys.sorts(select.sortClause).map((sort) => ({
     sort,

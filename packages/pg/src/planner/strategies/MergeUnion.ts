@@ -23,7 +23,8 @@ import * as StatementTime from "../rules/StatementTime.js"
 import * as Types from "../Types.js"
 import { align, unshared } from "./Alignment.js"
 import * as Concatenate from "./Concatenate.js"
-import { commonCollation, commonRules, type Context, fragmentOf } from "./Context.js"
+import { commonCollation, commonRules } from "./Collations.js"
+import { type Context, fragmentOf } from "./Context.js"
 import type { Merged } from "./Merged.js"
 import { outputsOf } from "./Outputs.js"
 import { sortedOf } from "./Sorted.js"
@@ -108,6 +109,7 @@ const branchOf = (
  * become a text.
  */
 const once = ({ columns }: Context, side: SelectStmt, own: Fragments.OwnParams): SelectStmt | undefined => {
+  if (columns.some(({ type }) => type.recast)) return undefined
   const names = columns.map((_, index) => `c${index}`)
   const targets = columns.map(({ name, type }, index) => {
     const value = Tree.column("part", names[index] ?? "")

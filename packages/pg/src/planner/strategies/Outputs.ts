@@ -9,6 +9,7 @@
 import type { Node } from "libpg-query"
 import type { Finish, OutputColumn, Page } from "@shardlayer/core/plan/Merge"
 import type * as Fragments from "../rewrite/Fragments.js"
+import * as Tree from "../rewrite/Tree.js"
 import type { TypeRef } from "../Types.js"
 import { type Context, fragmentOf, refuseRewrite } from "./Context.js"
 
@@ -40,6 +41,25 @@ export const checkedCombine = (
     if (column === undefined || column.name !== name || !isSameType(column.type, type)) refuseRewrite(`column ${name}`)
   }
   return { _tag: "Combine", statement, staged: undefined, page, gathered: [], crossed: false, rowwise: false }
+}
+
+/**
+ * What the shards give of a domain has the type under it, and so have arrays that are made of it: these become arrays of
+ * the domain again.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const withDomains = (context: Context, tree: Node, own: Fragments.OwnParams): ((tree: Node) => Node) => {
+  if (context.columns.every(({ type }) => type.under === undefined)) return (same) => same
+  const found = context.describe(fragmentOf(context, tree, own).sql).columns
+  const names = context.columns.map((_, index) => `c${index}`)
+  const targets = context.columns.map(({ name, type }, index) => {
+    const value = Tree.column("answer", names[index] ?? "")
+    const isUnder = type.under !== undefined && type.under.join(".") === found[index]?.type.names.join(".")
+    return Tree.target(isUnder ? Tree.cast(value, type.names) : value, name)
+  })
+  return (answer) => Tree.select({ targetList: targets, fromClause: [Tree.derivedTable(answer, "answer", names)] })
 }
 
 /** @since 0.1.0 @category guards */

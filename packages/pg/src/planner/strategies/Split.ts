@@ -15,9 +15,10 @@ import type * as Fragments from "../rewrite/Fragments.js"
 import * as Relation from "../rules/Relation.js"
 import * as StatementTime from "../rules/StatementTime.js"
 import * as Types from "../Types.js"
-import { collationOf, type Context, fragmentOf, rulesOf } from "./Context.js"
+import { collationOf, rulesOf } from "./Collations.js"
+import { type Context, fragmentOf } from "./Context.js"
 import type { Merged } from "./Merged.js"
-import { checkedCombine } from "./Outputs.js"
+import { checkedCombine, withDomains } from "./Outputs.js"
 
 /** @since 0.1.0 @category models */
 export interface Split {
@@ -65,6 +66,6 @@ export const combined = (context: Context, split: Split, own: Fragments.OwnParam
     statement,
     kinds: kindsOf(context, split, types),
     outputs: [],
-    finish: checkedCombine(context, tree, own, split.page)
+    finish: checkedCombine(context, withDomains(context, tree, own)(tree), own, split.page)
   }
 }

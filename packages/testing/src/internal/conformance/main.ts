@@ -1,9 +1,9 @@
 /**
- * `npm run conformance -- --cases FOLDER [--shards 1,2,5] [--locale C|icu] [--set NAME]… [--out FOLDER]`: statements
+ * `npm run conformance -- --cases FOLDER [--shards 1,2,5] [--locale C|icu|libc|libc:NAME] [--set NAME]… [--out FOLDER]`: statements
  * that others wrote, on one PostgreSQL and on the router, compared.
  *
  * Holds: the exit code is 0 when every statement was exact or refused, 1 when one was not, 2 when the arguments are
- * wrong, 130 on Ctrl-C; the server is gone either way. The cases stay where they are: nothing of them is kept but the
+ * wrong or the locale is not installed, 130 on Ctrl-C; the server is gone either way. The cases stay where they are: nothing of them is kept but the
  * statements that went wrong, in the output folder.
  */
 import * as Parser from "@shardlayer/pg/planner/Parser"
@@ -14,6 +14,7 @@ import { appendFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
 import * as PgCluster from "../../PgCluster.js"
+import * as Locales from "../locale.js"
 import * as Cases from "./Cases.js"
 import * as Cluster from "./Cluster.js"
 import type { Outcome } from "./Outcome.js"
@@ -24,14 +25,14 @@ import type { Address } from "./Session.js"
 interface Arguments {
   readonly cases: string
   readonly shards: ReadonlyArray<number>
-  readonly locale: "C" | "icu"
+  readonly locale: Locales.Locale
   readonly sets: ReadonlyArray<string>
   readonly out: string
   readonly families: boolean
 }
 
 const usage =
-  "usage: npm run conformance -- --cases FOLDER [--shards 1,2,5] [--locale C|icu] [--set NAME]… [--out FOLDER] [--keyspaces type|family]"
+  "usage: npm run conformance -- --cases FOLDER [--shards 1,2,5] [--locale C|icu|libc|libc:NAME] [--set NAME]… [--out FOLDER] [--keyspaces type|family]"
 
 const readArguments = (): Arguments | undefined => {
   const { values } = parseArgs({
@@ -45,9 +46,10 @@ const readArguments = (): Arguments | undefined => {
     }
   })
   const shards = values.shards.split(",").map(Number)
-  const { cases, keyspaces, locale } = values
+  const { cases, keyspaces } = values
+  const locale = Locales.parse(values.locale)
   if (cases === undefined || !shards.every((count) => Number.isInteger(count) && count > 0)) return undefined
-  if ((locale !== "C" && locale !== "icu") || (keyspaces !== "type" && keyspaces !== "family")) return undefined
+  if (locale === undefined || (keyspaces !== "type" && keyspaces !== "family")) return undefined
   return { cases, shards, locale, sets: values.set, out: values.out, families: keyspaces === "family" }
 }
 
@@ -118,6 +120,10 @@ const runSet = (
 const given = readArguments()
 if (given === undefined) {
   process.stderr.write(`${usage}\n`)
+  process.exit(2)
+}
+if (!Locales.isInstalled(given.locale)) {
+  process.stderr.write(`skipped: the locale ${Locales.shown(given.locale)} is not installed on this machine\n`)
   process.exit(2)
 }
 const fiber = Effect.runFork(Effect.scoped(conformance(given)))

@@ -7,6 +7,7 @@
 import * as Effect from "effect/Effect"
 import type { Answer } from "../conformance/Answer.js"
 import * as Routed from "../conformance/Routed.js"
+import type { Locale } from "../locale.js"
 import type { Checked, Outcome } from "./Check.js"
 import * as Check from "./Check.js"
 import { codes } from "./generate/Failing.js"
@@ -33,7 +34,7 @@ export interface SelfAsked {
 }
 
 export interface Options {
-  readonly locale: "C" | "icu"
+  readonly locale: Locale
   /** Where finds go; undefined leaves them in the summary alone. */
   readonly regressions: string | undefined
   /** Finds of one run that are shrunk and written; the rest is counted. */

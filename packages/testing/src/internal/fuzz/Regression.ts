@@ -9,6 +9,7 @@ import { join } from "node:path"
 import type { Answer } from "../conformance/Answer.js"
 import * as Routed from "../conformance/Routed.js"
 import type { Address } from "../conformance/Session.js"
+import type { Locale } from "../locale.js"
 import * as Check from "./Check.js"
 import type { Rules } from "./Determined.js"
 import type { Printed } from "./Print.js"
@@ -20,7 +21,7 @@ interface Found {
   /** What was wrong when it was found. */
   readonly reason: string
   readonly seed: string
-  readonly locale: "C" | "icu"
+  readonly locale: Locale
   readonly shards: ReadonlyArray<number>
   readonly world: World.World
 }

@@ -1,9 +1,9 @@
 /**
- * `npm run fuzz -- --minutes 30 [--statements N] [--schemas N] [--seed S] [--shards 2,5] [--locale C|icu]`: random
+ * `npm run fuzz -- --minutes 30 [--statements N] [--schemas N] [--seed S] [--shards 2,5] [--locale C|icu|libc|libc:NAME]`: random
  * statements on one PostgreSQL and on routers, compared.
  *
  * Holds: what was found before is asked first. The exit code is 0 when every answer was exact or refused, 1 when one was
- * not, 2 when the arguments are wrong, 130 on Ctrl-C; the server is gone either way.
+ * not, 2 when the arguments are wrong or the locale is not installed, 130 on Ctrl-C; the server is gone either way.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -13,6 +13,7 @@ import { join } from "node:path"
 import { parseArgs } from "node:util"
 import * as PgCluster from "../../PgCluster.js"
 import type { Address } from "../conformance/Session.js"
+import * as Locales from "../locale.js"
 import * as Regression from "./Regression.js"
 import * as Report from "./Report.js"
 import * as Run from "./Run.js"
@@ -23,14 +24,14 @@ interface Arguments {
   readonly schemas: number
   readonly seed: number
   readonly shards: ReadonlyArray<number>
-  readonly locale: "C" | "icu"
+  readonly locale: Locales.Locale
   readonly out: string
   readonly regressions: string
   readonly finds: number
 }
 
 const usage =
-  "usage: npm run fuzz -- [--minutes M] [--statements N] [--schemas N] [--seed S] [--shards 2,5] [--locale C|icu] [--out FOLDER] [--regressions FOLDER] [--finds N]"
+  "usage: npm run fuzz -- [--minutes M] [--statements N] [--schemas N] [--seed S] [--shards 2,5] [--locale C|icu|libc|libc:NAME] [--out FOLDER] [--regressions FOLDER] [--finds N]"
 
 /** Statements of one schema, where nothing else is said. */
 const statementsOfSchema = 2000
@@ -56,10 +57,11 @@ const readArguments = (): Arguments | undefined => {
   const schemas = Number(values.schemas ?? (total === undefined ? Infinity : Math.ceil(total / statementsOfSchema)))
   const statements = total === undefined ? statementsOfSchema : Math.ceil(total / schemas)
   const seed = Number(values.seed ?? Date.now() % 2 ** 31)
-  const { locale, out, regressions } = values
+  const { out, regressions } = values
+  const locale = Locales.parse(values.locale)
   const numbers = [...shards, minutes, schemas, statements, seed, Number(values.finds)]
   if (numbers.some((number) => Number.isNaN(number) || number < 0)) return undefined
-  if (locale !== "C" && locale !== "icu") return undefined
+  if (locale === undefined) return undefined
   return { minutes, statements, schemas, seed, shards, locale, out, regressions, finds: Number(values.finds) }
 }
 
@@ -120,6 +122,10 @@ const replayAll = (address: Address, given: Arguments) =>
 const given = readArguments()
 if (given === undefined) {
   process.stderr.write(`${usage}\n`)
+  process.exit(2)
+}
+if (!Locales.isInstalled(given.locale)) {
+  process.stderr.write(`skipped: the locale ${Locales.shown(given.locale)} is not installed on this machine\n`)
   process.exit(2)
 }
 const fiber = Effect.runFork(Effect.scoped(fuzz(given)))
