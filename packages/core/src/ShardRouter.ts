@@ -66,6 +66,12 @@ export interface Options {
    * fewer go as arrays, in one round trip. `Infinity` for never. Default 10,000.
    */
   readonly gatherTablesMin?: number | undefined
+  /**
+   * A gather of which one shard gives more rows than `gatherTablesMin` is begun anew, where its joins allow it: first the
+   * keys of the side that has at most so many distinct ones, then only the rows of the other side that have one of them.
+   * 0 for never. Default 10,000.
+   */
+  readonly gatherKeysMax?: number | undefined
   /** Answers that `cached` keeps. The least recently used goes first. 0: none. Default 1,000. */
   readonly resultCacheSize?: number | undefined
   /** An answer of more rows is given, and not kept. Default 10,000. */
@@ -217,7 +223,9 @@ export const make = (
           mergeLimits: {
             rowsMax: options.mergeRowsMax ?? 1_000_000,
             bytesMax: options.mergeBytesMax ?? 268_435_456,
-            stagedMin: options.gatherTablesMin ?? 10_000
+            stagedMin: options.gatherTablesMin ?? 10_000,
+            reducedMin: options.gatherKeysMax === 0 ? Infinity : (options.gatherTablesMin ?? 10_000),
+            keysMax: options.gatherKeysMax ?? 10_000
           }
         }
       },

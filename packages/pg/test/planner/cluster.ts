@@ -140,7 +140,8 @@ export const run = (world: World, sql: string, params: Params): Effect.Effect<Ou
           {
             driver: world.driver,
             policy: Policy.defaults,
-            limits: { rowsMax: 100_000, bytesMax: Infinity, stagedMin: Infinity }
+            // Whatever can be reduced is, unless it is by more keys than a few.
+            limits: { rowsMax: 100_000, bytesMax: Infinity, stagedMin: Infinity, reducedMin: 0, keysMax: 20 }
           },
           request,
           "executeValues"
