@@ -199,23 +199,30 @@ const cut = (
 ): Effect.Effect<TextResult, ShardError> =>
   Effect.async((resume) => {
     let query: PgTextQuery
-    let isCut = false
-    let interrupted: (() => void) | undefined
-    const onMore = () => {
-      isCut = true
+    // The ticket is left once: for too many rows, or for an interruption. After that its connection may be another's.
+    let leaving: "no" | "begun" | "done" = "no"
+    let onLeft = () => {}
+    const leave = (then: () => void) => {
+      leaving = "begun"
+      onLeft = then
       ticket.leave(() => {
-        resume(Effect.sync(() => textsOf(query)))
-        interrupted?.()
+        leaving = "done"
+        onLeft()
       }, true)
     }
     const ticket = lane.start({
-      query: () => (query = new PgTextQuery(sql, paramsOf(params), bound, onMore)),
+      query: () =>
+        (query = new PgTextQuery(sql, paramsOf(params), bound, () => {
+          if (leaving === "no") leave(() => resume(Effect.sync(() => textsOf(query))))
+        })),
       onEnd: (error) => resume(error === undefined ? Effect.sync(() => textsOf(query)) : Effect.fail(error))
     })
+    // An interruption may also come between the answer and whoever waits for it.
     return Effect.async<void>((left) => {
       const done = () => left(Effect.void)
-      if (isCut) interrupted = done
-      else ticket.leave(done, true)
+      if (leaving === "no") leave(done)
+      else if (leaving === "begun") onLeft = done
+      else done()
     })
   })
 

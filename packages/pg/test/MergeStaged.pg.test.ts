@@ -40,7 +40,7 @@ insert into events select i, i * 7 % 20011, case when i % 11 <> 0 then 't' || i 
 insert into notes select i, i * 3 % 9000, chr((200 + i % 300)::int) || i % 7 from generate_series(1, 6000) i where ${of}`
 
 /** `reader`: the router logs in as somebody who may read, and nothing else. */
-const make = (options: { mergeRowsMax?: number; mergeBytesMax?: number } = {}, reader = false) =>
+const make = (options: { mergeRowsMax?: number; mergeBytesMax?: number; gatherKeysMax?: number } = {}, reader = false) =>
   Effect.gen(function* () {
     const cluster = yield* PgCluster.make({ shards: 3, oracle: true, mode: "databases", shared: !reader })
     for (const { id } of cluster.nodes) {
@@ -155,13 +155,13 @@ describe("gathered rows", () => {
         const failure = (options: Parameters<typeof make>[0], text: string) =>
           Effect.flatMap(make(options), ({ router, sql }) => Effect.flip(router.query(sql.unsafe(text))))
         const off = "select count(*) from events a join notes b on a.other = b.event_id"
-        expect(yield* failure({ mergeRowsMax: 13_999 }, off)).toMatchObject({
+        expect(yield* failure({ mergeRowsMax: 13_999, gatherKeysMax: 0 }, off)).toMatchObject({
           _tag: "GatherLimitExceeded",
           what: "rows",
           max: 13_999,
           tables: ["events", "notes"]
         })
-        expect(yield* failure({ mergeBytesMax: 100_000 }, off)).toMatchObject({
+        expect(yield* failure({ mergeBytesMax: 100_000, gatherKeysMax: 0 }, off)).toMatchObject({
           _tag: "GatherLimitExceeded",
           what: "bytes"
         })

@@ -105,7 +105,7 @@ type Ask = (
   bound: TextBound
 ) => Effect.Effect<ReadonlyArray<TextResult>, ShardError>
 
-/** Each round that goes on has made at least one more source known: there are at most as many as sources. */
+/** Key sets only shrink from round to round, and each round that goes on has made one smaller; few rounds do most of it. */
 const keysOf = (
   ask: Ask,
   { edges, keys: statement, sources }: Reduction,
@@ -113,25 +113,49 @@ const keysOf = (
 ): Effect.Effect<Reducing, ShardError> =>
   Effect.gen(function* () {
     const keys: Array<ReadonlyArray<string> | undefined> = sources.map(() => undefined)
-    let asked = new Set(sources.keys())
+    let asked: ReadonlySet<number> = new Set(sources.keys())
     const reducing = (): Reducing => ({ keys, asked, keysMax, rowsMax: keysMax * rowsPerKey })
-    while (asked.size > 0) {
+    for (let round = 0; asked.size > 0 && round < sources.length; round++) {
       const results = yield* ask(statement, reducing(), { rowsMax: Infinity, bytesMax })
       if (results.some(({ truncated }) => truncated !== undefined)) break
-      const found = new Map(
-        [...asked].flatMap((source) => {
-          const known = fewKeys(results, source, reducing())
-          return known === undefined ? [] : [[source, known] as const]
-        })
-      )
-      for (const [source, known] of found) keys[source] = known
-      const smaller = new Set(edges.flatMap(({ scan, source }) => (found.has(source) ? [scan] : [])))
-      asked = new Set(
-        [...sources.keys()].filter((at) => keys[at] === undefined && smaller.has(sources[at]?.scan ?? -1))
-      )
+      const smaller = new Set<number>()
+      for (const source of asked) {
+        const found = fewKeys(results, source, reducing())
+        if (found === undefined || found.length >= (keys[source]?.length ?? Infinity)) continue
+        keys[source] = found
+        smaller.add(source)
+      }
+      asked = worthAsking({ edges, sources }, keys, smaller)
     }
     return reducing()
   })
+
+/**
+ * The sources whose scan became smaller, if that could make another scan smaller than it is by now. What made the scan
+ * itself small is no news to where that came from.
+ */
+const worthAsking = (
+  { edges, sources }: Pick<Reduction, "edges" | "sources">,
+  keys: ReadonlyArray<ReadonlyArray<string> | undefined>,
+  smaller: ReadonlySet<number>
+): ReadonlySet<number> => {
+  const scanOf = (source: number): number | undefined => sources[source]?.scan
+  const fewest = (scan: number | undefined, besides: number | undefined): number =>
+    edges.reduce(
+      (least, edge) =>
+        edge.scan === scan && scanOf(edge.source) !== besides
+          ? Math.min(least, keys[edge.source]?.length ?? Infinity)
+          : least,
+      Infinity
+    )
+  const shrunk = new Set(edges.flatMap(({ scan, source }) => (smaller.has(source) ? [scan] : [])))
+  const worth = edges.flatMap(({ scan, source }) => {
+    const own = scanOf(source)
+    const isNews = own !== undefined && shrunk.has(own) && fewest(scan, undefined) > fewest(own, scan)
+    return isNews ? [source] : []
+  })
+  return new Set(worth)
+}
 
 /**
  * Rows of a source that are looked at on one shard, a key that may be sent. More of them are no small side, and looking

@@ -13,7 +13,7 @@ import type { Node, RangeVar, SelectStmt, WithClause } from "libpg-query"
 import type { Fragment, Reduction } from "@shardlayer/core/plan/Merge"
 import * as Either from "effect/Either"
 import * as Ast from "../Ast.js"
-import { analyze, type Study } from "../analysis/Analyze.js"
+import { analyze, stoppable, type Study } from "../analysis/Analyze.js"
 import type { ParamTypes } from "../analysis/Builder.js"
 import { conjuncts } from "../analysis/Condition.js"
 import type { RelationId } from "../analysis/Model.js"
@@ -427,12 +427,15 @@ const reductionOf = (
   const limits = Reductions.limits(edges, scans, own)
   if (limits === undefined) return undefined
   const fragment = (tree: Node): Fragment => fragmentOf(context, StatementTime.fixed(tree, own), own)
-  return {
-    sources: limits.sources.map(({ name, scan }) => ({ scan, name })),
-    edges: limits.edges,
-    keys: fragment(Reductions.keys(limits, scans, own)),
-    statement: fragment(allScans(scans, limits.conditions))
-  }
+  // What cannot be written with keys is gathered without.
+  return Either.getOrUndefined(
+    stoppable(() => ({
+      sources: limits.sources.map(({ name, scan }) => ({ scan, name })),
+      edges: limits.edges,
+      keys: fragment(Reductions.keys(limits, scans, own)),
+      statement: fragment(allScans(scans, limits.conditions))
+    }))
+  )
 }
 
 /**
