@@ -51,8 +51,10 @@ export const run = (
     })
     const terms = { transaction: undefined, policy }
     const answer = yield* timed(executor.run(bound, terms, "executeValues", sql, params))
+    const keysSql = reductionOf(bound)?.keys.sql
+    const isReduced = notes.some((note) => note.sql === keysSql)
     const steps = notes.flatMap((note) => {
-      const step = stepOf(bound, note)
+      const step = stepOf(bound, note, isReduced)
       return step === undefined ? [] : [{ note, step }]
     })
     const { shards } = manager.topology()
@@ -83,9 +85,19 @@ const stagedSql = (bound: BoundPlan): string | undefined =>
     ? bound.merge.finish.staged?.statement.sql
     : undefined
 
-/** The moment of the statement, which a shard is asked ahead, is no part of it. */
-const stepOf = (bound: BoundPlan, { sql }: Note): Measured["step"] | undefined => {
-  if (bound._tag !== "Merged" || sql === bound.merge.statement.sql) return "each"
+const reductionOf = (bound: BoundPlan) =>
+  bound._tag === "Merged" && bound.merge.finish._tag === "Combine" ? bound.merge.finish.reduction : undefined
+
+/**
+ * The moment of the statement, which a shard is asked ahead, is no part of it. What is reduced was begun without, and
+ * given up for its many rows.
+ */
+const stepOf = (bound: BoundPlan, { sql }: Note, isReduced: boolean): Measured["step"] | undefined => {
+  if (bound._tag !== "Merged") return "each"
+  if (sql === bound.merge.statement.sql) return isReduced ? "probe" : "each"
+  const reduction = reductionOf(bound)
+  if (sql === reduction?.keys.sql) return "probe"
+  if (sql === reduction?.statement.sql) return "each"
   const { finish } = bound.merge
   switch (finish._tag) {
     case "Rows":

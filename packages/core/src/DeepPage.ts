@@ -26,9 +26,8 @@ export const offsetMin = 2_000
 
 /** @since 0.1.0 @category models */
 export interface Request {
-  /** In a read-only repeatable-read transaction of their own (`ReadView`) those that `begun` says, the others outside. */
+  /** In a snapshot each. */
   readonly sessions: ReadonlyArray<ShardSession>
-  readonly begun: (place: number) => boolean
   /** Of the probe's rows. */
   readonly order: RowOrder
   readonly amounts: Amounts
@@ -56,9 +55,6 @@ export interface Answer {
 export const run = (request: Request): Effect.Effect<Answer, ShardError> => {
   const { amounts, page } = request
   return Effect.gen(function* () {
-    yield* onAll(request, (session, place) =>
-      request.begun(place) ? Effect.void : session.control("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-    )
     let skips: ReadonlyArray<number> = request.sessions.map(() => 0)
     let rest = amounts
     for (let round = 0; round < roundsMax && rest.offset >= offsetMin; round++) {

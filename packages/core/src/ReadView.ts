@@ -27,6 +27,8 @@ import type { ShardId } from "./topology/ShardId.js"
 export interface ReadView {
   /** Of the view's shards. */
   readonly session: (shard: ShardId) => ShardSession | undefined
+  /** After a statement that failed or was given up, in the same snapshots. */
+  readonly restore: Effect.Effect<void, ShardError>
   /** Ends it before its scope does: whoever goes on to wait for another connection must not hold these. */
   readonly end: Effect.Effect<void>
 }
@@ -65,6 +67,7 @@ export const make = (options: Options): ReadViews => {
             Effect.flatMap(Scope.fork(scope, ExecutionStrategy.sequential), (own) =>
               Effect.map(Scope.extend(openAll(found), own), (sessions) => ({
                 session: (shard: ShardId) => sessions.get(shard),
+                restore: Effect.forEach(sessions.values(), options.log.settled, eachAtOnce),
                 end: Scope.close(own, Exit.void)
               }))
             )
@@ -110,7 +113,9 @@ const inOrder = (
   )
 
 const rolledBack = (sessions: ReadonlyArray<ShardSession>): Effect.Effect<void> =>
-  Effect.forEach(sessions, (session) => session.rollback, { concurrency: "unbounded", discard: true })
+  Effect.forEach(sessions, (session) => session.rollback, eachAtOnce)
+
+const eachAtOnce = { concurrency: "unbounded", discard: true } as const
 
 const isBusy = (error: ShardError): boolean => error._tag === "StatementFailed" && error.kind === "LockNotAvailable"
 

@@ -20,6 +20,7 @@ import type { DeepStatements, Fragment, Merge, TextRow } from "./plan/Merge.js"
 import * as Page from "./plan/Page.js"
 import * as Combine from "./scatter/Combine.js"
 import * as Parts from "./scatter/Parts.js"
+import * as Reduced from "./scatter/Reduced.js"
 import * as Steps from "./scatter/Steps.js"
 import * as ShardCall from "./ShardCall.js"
 import type { Field, ShardDriver, TextResult } from "./ShardConnection.js"
@@ -35,13 +36,24 @@ export const run = (
   Effect.flatMap(Parts.bound(options, request, Parts.moment(options, request)), (page) => {
     const deep = deepOf(options, request.merge, page.amounts)
     return deep === undefined
-      ? Effect.flatMap(Parts.texts(options, request, page), (given) =>
-          answered(options, request, page, given, operation)
-        )
+      ? Effect.flatMap(texts(options, request, page), (given) => answered(options, request, page, given, operation))
       : Effect.flatMap(deepTexts(options, request, page, deep), ({ amounts, given }) =>
           answered(options, request, { ...page, amounts }, given, operation)
         )
   })
+
+/** In a transaction there is no snapshot for steps that belong together: what its own session shows may change. */
+const texts = (
+  options: Parts.Options,
+  request: Parts.Request,
+  page: Parts.Bound
+): Effect.Effect<ReadonlyArray<Parts.Given>, ShardError> => {
+  const { finish } = request.merge
+  const reduction = finish._tag === "Combine" && options.home === undefined ? finish.reduction : undefined
+  return reduction === undefined
+    ? Parts.texts(options, request, page)
+    : Reduced.texts(options, request, page, reduction)
+}
 
 /**
  * A page so far down that it is worth knowing first where it begins on each shard. Samples and page need a snapshot
@@ -70,18 +82,9 @@ const deepTexts = (
   const callOf = (shard: ShardId): ShardCall.Call => ({ shard, policy, access: "read" })
   const answer = Effect.scoped(
     Effect.gen(function* () {
-      // One after another: whoever has a shard's session waits for sessions of later shards only.
-      const sessions = yield* Effect.forEach(shards, (shard) =>
-        Effect.suspend(() => {
-          const viewed = options.view?.session(shard)
-          if (viewed !== undefined) return Effect.succeed(viewed)
-          const reserved = Effect.flatMap(options.driver(shard), (driver) => driver.reserve)
-          return ShardCall.limited(callOf(shard), reserved)
-        })
-      )
+      const sessions = yield* Parts.snapshots(options, shards)
       return yield* DeepPage.run({
         sessions,
-        begun: (place) => options.view?.session(shards[place] ?? Parts.first(shards)) !== undefined,
         order: RowOrder.make(
           keys.map((key, column) => ({ ...key, column })),
           keys.map(({ column }) => merge.kinds[column] ?? { _tag: "Opaque" })

@@ -70,6 +70,8 @@ export interface Presenter {
 export interface TextBound {
   readonly rowsMax: number
   readonly bytesMax: number
+  /** Where there is more, it is not waited for: the statement is cancelled. */
+  readonly cancels?: boolean
 }
 
 /** @since 0.1.0 @category constants */

@@ -72,6 +72,12 @@ export interface Options {
    */
   readonly gatherTablesMin?: number | undefined
   /**
+   * A gather of which one shard gives more rows than `gatherTablesMin` is begun anew, where its joins allow it: first the
+   * keys of the side that has at most so many distinct ones, then only the rows of the other side that have one of them.
+   * 0 for never. Default 10,000.
+   */
+  readonly gatherKeysMax?: number | undefined
+  /**
    * How long a commit over several shards is waited for once it is decided, or once its decider is lost: then
    * `CommitIncomplete` or `CommitUnknown`. Default 5,000.
    */
@@ -277,7 +283,9 @@ export const make = (
           mergeLimits: {
             rowsMax: options.mergeRowsMax ?? 1_000_000,
             bytesMax: options.mergeBytesMax ?? 268_435_456,
-            stagedMin: options.gatherTablesMin ?? 10_000
+            stagedMin: options.gatherTablesMin ?? 10_000,
+            reducedMin: options.gatherKeysMax === 0 ? Infinity : (options.gatherTablesMin ?? 10_000),
+            keysMax: options.gatherKeysMax ?? 10_000
           }
         }
       },

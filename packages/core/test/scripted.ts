@@ -51,6 +51,7 @@ const combine: Finish = {
   _tag: "Combine",
   statement: { sql: "whole", params: [] },
   staged: undefined,
+  reduction: undefined,
   page: undefined,
   gathered: [],
   crossed: false,

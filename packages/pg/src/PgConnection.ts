@@ -7,7 +7,7 @@
  *
  * @since 0.1.0
  */
-import type { Description, RawResult, ShardConnection, TextResult } from "@shardlayer/core/ShardConnection"
+import type { Description, RawResult, ShardConnection, TextBound, TextResult } from "@shardlayer/core/ShardConnection"
 import type { ShardError } from "@shardlayer/core/ShardError"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
@@ -146,7 +146,10 @@ export const make = (lane: Lane, options: { readonly streamRows: number }): Shar
       (query) => query.results as RawResult
     ),
   executeStream: (sql, params) => stream(lane, sql, params, options.streamRows, "object"),
-  executeText: (sql, params, bound) => run(lane, () => new PgTextQuery(sql, paramsOf(params), bound), textsOf),
+  executeText: (sql, params, bound) =>
+    bound.cancels === true
+      ? cut(lane, sql, params, bound)
+      : run(lane, () => new PgTextQuery(sql, paramsOf(params), bound), textsOf),
   streamText: (sql, params) => stream(lane, sql, params, options.streamRows, "text")
 })
 
@@ -185,6 +188,42 @@ export const run = <Q extends PgQuery, A>(
       onEnd: (error) => resume(error === undefined ? Effect.succeed(answer(query)) : Effect.fail(error))
     })
     return Effect.async<void>((left) => ticket.leave(() => left(Effect.void), options?.uncancelled !== true))
+  })
+
+/** Cancels the query once it has given more than the bound, and comes back when the server has let go. */
+const cut = (
+  lane: Lane,
+  sql: string,
+  params: ReadonlyArray<unknown>,
+  bound: TextBound
+): Effect.Effect<TextResult, ShardError> =>
+  Effect.async((resume) => {
+    let query: PgTextQuery
+    // The ticket is left once: for too many rows, or for an interruption. After that its connection may be another's.
+    let leaving: "no" | "begun" | "done" = "no"
+    let onLeft = () => {}
+    const leave = (then: () => void) => {
+      leaving = "begun"
+      onLeft = then
+      ticket.leave(() => {
+        leaving = "done"
+        onLeft()
+      }, true)
+    }
+    const ticket = lane.start({
+      query: () =>
+        (query = new PgTextQuery(sql, paramsOf(params), bound, () => {
+          if (leaving === "no") leave(() => resume(Effect.sync(() => textsOf(query))))
+        })),
+      onEnd: (error) => resume(error === undefined ? Effect.sync(() => textsOf(query)) : Effect.fail(error))
+    })
+    // An interruption may also come between the answer and whoever waits for it.
+    return Effect.async<void>((left) => {
+      const done = () => left(Effect.void)
+      if (leaving === "no") leave(done)
+      else if (leaving === "begun") onLeft = done
+      else done()
+    })
   })
 
 /** The driver takes an empty list for none, which is what lets a text hold several statements. */

@@ -57,7 +57,7 @@ const awkward = [
 
 /** `reader`: the router logs in as somebody who may read, and nothing else. */
 const make = (
-  options: { mergeRowsMax?: number; mergeBytesMax?: number; gatherTablesMin?: number } = {},
+  options: { mergeRowsMax?: number; mergeBytesMax?: number; gatherTablesMin?: number; gatherKeysMax?: number } = {},
   reader = false
 ) =>
   Effect.gen(function* () {
@@ -254,13 +254,13 @@ describe("gathered rows", () => {
         const failure = (options: Parameters<typeof make>[0], text: string) =>
           Effect.flatMap(make(options), ({ router, sql }) => Effect.flip(router.query(sql.unsafe(text))))
         const off = "select count(*) from events a join notes b on a.other = b.event_id"
-        expect(yield* failure({ mergeRowsMax: 13_999 }, off)).toMatchObject({
+        expect(yield* failure({ mergeRowsMax: 13_999, gatherKeysMax: 0 }, off)).toMatchObject({
           _tag: "GatherLimitExceeded",
           what: "rows",
           max: 13_999,
           tables: ["events", "notes"]
         })
-        expect(yield* failure({ mergeBytesMax: 100_000 }, off)).toMatchObject({
+        expect(yield* failure({ mergeBytesMax: 100_000, gatherKeysMax: 0 }, off)).toMatchObject({
           _tag: "GatherLimitExceeded",
           what: "bytes"
         })

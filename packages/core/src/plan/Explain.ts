@@ -7,7 +7,7 @@
 import type { ShardId } from "../topology/ShardId.js"
 import type { BoundPlan, Reach } from "./Bind.js"
 import type { Constraint, Operand } from "./Constraint.js"
-import type { Aggregate, Amount, Finish, Fragment, Merge, Page, SortKey } from "./Merge.js"
+import type { Aggregate, Amount, Finish, Fragment, Merge, Page, Reduction, SortKey } from "./Merge.js"
 import type { Plan } from "./Plan.js"
 import * as Reasons from "./Reasons.js"
 
@@ -244,7 +244,10 @@ export const formatMerge = ({ finish, now, statement }: Merge): ReadonlyArray<st
 const formatFinish = (finish: Finish, coordinator: string = "one PostgreSQL"): ReadonlyArray<string> => {
   switch (finish._tag) {
     case "Combine":
-      return [`${coordinator}: ${formatFragment(finish.statement)}`]
+      return [
+        ...(finish.reduction === undefined ? [] : formatReduction(finish.reduction)),
+        `${coordinator}: ${formatFragment(finish.statement)}`
+      ]
     case "Rows":
       return [
         finish.order.length === 0 ? "rows one after another" : `merge by ${formatOrder(finish.order)}`,
@@ -261,6 +264,11 @@ const formatFinish = (finish: Finish, coordinator: string = "one PostgreSQL"): R
       ]
   }
 }
+
+const formatReduction = ({ edges, keys, sources }: Reduction): ReadonlyArray<string> => [
+  `many rows, keys first: ${formatFragment(keys)}`,
+  ...edges.map(({ name, source }) => `many rows, ${name} reduced by ${sources[source]?.name}`)
+]
 
 const formatColumn = (column: number): string => `column ${column + 1}`
 
@@ -300,7 +308,12 @@ const formatFragment = ({ params, sql }: Fragment): string =>
       case "Step":
       case "Now":
       case "First":
+      case "KeyRows":
+      case "KeyDepth":
         return `:${source._tag.toLowerCase()}`
+      case "Keys":
+      case "Asked":
+        return `:${source._tag.toLowerCase()}${source.source + 1}`
       case "Column":
         return source.scan === undefined
           ? `:column${source.column + 1}`

@@ -28,6 +28,9 @@ export type TextRow = ReadonlyArray<string | null>
  * - `First`: true on the first shard, false on the others: what does not come from sharded tables is computed once.
  * - `Column`: all values of a column of the shards' rows, as text[]; of one `scan`, where the shards' statement holds
  *   several: then a row's first value is the number of its scan, and its columns follow.
+ * - `Keys`: the keys of a source of a `Reduction`, as an array of their type; NULL where they are not known.
+ * - `Asked`: whether the keys of this source are asked for.
+ * - `KeyRows`, `KeyDepth`: how many rows of a source are looked at, and how many keys of it a shard gives at most.
  *
  * @since 0.1.0
  * @category models
@@ -40,6 +43,9 @@ export type ParamSource =
   | { readonly _tag: "Now" }
   | { readonly _tag: "First" }
   | { readonly _tag: "Column"; readonly column: number; readonly scan: number | undefined }
+  | { readonly _tag: "Keys" | "Asked"; readonly source: number }
+  | { readonly _tag: "KeyRows" }
+  | { readonly _tag: "KeyDepth" }
 
 /**
  * A statement made by the planner; `params[0]` is its `$1`.
@@ -168,6 +174,23 @@ export interface Staged {
 }
 
 /**
+ * What gathered rows must have in common with those of other scans, if they are to matter. `keys` gives for each source
+ * that is asked for its values, once each, and in how many rows they are: a row is the number of the source, the value,
+ * the count. `statement` is the shards' statement once more, its scans limited to the keys that are known by then.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Reduction {
+  /** A column of a scan, and its name for people. */
+  readonly sources: ReadonlyArray<{ readonly scan: number; readonly name: string }>
+  /** The scan whose rows need a key of the source, and the name of the column that has it. */
+  readonly edges: ReadonlyArray<{ readonly source: number; readonly scan: number; readonly name: string }>
+  readonly keys: Fragment
+  readonly statement: Fragment
+}
+
+/**
  * - `Rows`: the shards' rows, merged in `order` (each shard's rows come in it), each tuple of `distinct` columns once.
  * - `Groups`: rows equal in `keys` become one row: the keys, then the aggregates, in this order. `order` and `outputs`
  *   number those. Without keys there is one row, whatever the shards give.
@@ -201,6 +224,8 @@ export type Finish =
       readonly statement: Fragment
       /** Undefined where all rows are of one relation. */
       readonly staged: Staged | undefined
+      /** Undefined where no scan can be limited by another. */
+      readonly reduction: Reduction | undefined
       /** What the shards' statement limits its rows to. */
       readonly page: Page | undefined
       /** The tables whose rows are brought together as they are. */

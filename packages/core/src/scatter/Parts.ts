@@ -19,6 +19,7 @@ import * as ShardCall from "../ShardCall.js"
 import {
   type ShardConnection,
   type ShardDriver,
+  type ShardSession,
   type TextBound,
   type TextResult,
   unbounded
@@ -55,6 +56,10 @@ export interface Home {
 export interface Limits extends TextBound {
   /** Rows of several tables, from how many on they are staged (`Staging`) and not shipped as arrays. */
   readonly stagedMin: number
+  /** Rows of one shard, beyond which a gather that can is reduced (`Reduced`). */
+  readonly reducedMin: number
+  /** Keys that a gather is reduced by. */
+  readonly keysMax: number
 }
 
 /** @since 0.1.0 @category models */
@@ -143,12 +148,26 @@ export interface Sources {
   readonly rows: ReadonlyArray<TextRow>
   readonly skip?: number
   readonly step?: number
+  readonly reducing?: Reducing
+}
+
+/**
+ * What is known of the sources of a reduction: their keys, and those that are asked now.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Reducing {
+  readonly keys: ReadonlyArray<ReadonlyArray<string> | undefined>
+  readonly asked: ReadonlySet<number>
+  readonly rowsMax: number
+  readonly keysMax: number
 }
 
 /** @since 0.1.0 @category functions */
 export const paramsOf = (
   fragment: Fragment,
-  { amounts, now, place, request, rows, skip, step }: Sources
+  { amounts, now, place, reducing, request, rows, skip, step }: Sources
 ): ReadonlyArray<unknown> =>
   fragment.params.map((source) => {
     switch (source._tag) {
@@ -166,6 +185,15 @@ export const paramsOf = (
         return place === 0
       case "Column":
         return columnOf(rows, source)
+      case "Keys":
+        return reducing?.keys[source.source] ?? null
+      case "Asked":
+        return reducing?.asked.has(source.source) ?? false
+      // One more than that is looked at, to know that there are more.
+      case "KeyRows":
+        return (reducing?.rowsMax ?? 0) + 1
+      case "KeyDepth":
+        return (reducing?.keysMax ?? 0) + 1
     }
   })
 
@@ -195,39 +223,74 @@ export const texts = (
   request: Request,
   page: Bound
 ): Effect.Effect<ReadonlyArray<Given>, ShardError> =>
-  Effect.forEach(request.shards, (shard, place) => textsOn(options, request, page, shard, place), {
-    concurrency: options.policy.concurrency
-  })
+  Effect.forEach(
+    request.shards,
+    (shard, place) => textsOn(options, request, page, shard, place, boundOf(options, request)),
+    { concurrency: options.policy.concurrency }
+  )
+
+/** Rows as they are make up the answer, which the program asked for; what is held beside it is bounded. */
+const boundOf = ({ limits }: Options, { merge }: Request): TextBound =>
+  merge.finish._tag === "Rows" ? unbounded : limits
 
 /** @since 0.1.0 @category functions */
 export const textsOrMissing = (options: Options, request: Request, page: Bound) =>
   Effect.map(
     Effect.forEach(
       request.shards,
-      (shard, place) => PartialRows.orMissing(shard, textsOn(options, request, page, shard, place)),
+      (shard, place) =>
+        PartialRows.orMissing(shard, textsOn(options, request, page, shard, place, boundOf(options, request))),
       { concurrency: options.policy.concurrency }
     ),
     (answers) => ({ given: Array.getRights(answers), missing: Array.getLefts(answers) })
   )
 
-const textsOn = (
+/**
+ * Of the shard of this place in the request.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const textsOn = (
   options: Options,
   { merge }: Request,
   page: Bound,
   shard: ShardId,
-  place: number
+  place: number,
+  bound: TextBound
 ): Effect.Effect<Given, ShardError> =>
   Effect.map(
     part(options, shard, (driver) =>
-      // Rows as they are make up the answer, which the program asked for; what is held beside it is bounded.
-      driver.executeText(
-        merge.statement.sql,
-        page.params(merge.statement, place),
-        merge.finish._tag === "Rows" ? unbounded : options.limits
-      )
+      driver.executeText(merge.statement.sql, page.params(merge.statement, place), bound)
     ),
     (result) => ({ shard, result })
   )
+
+/**
+ * A session a shard, for steps that belong together: in the view, or in a snapshot of its own. One after another: whoever
+ * has a shard's session waits for sessions of later shards only.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const snapshots = (
+  { driver, policy, view }: Options,
+  shards: ReadonlyArray<ShardId>
+): Effect.Effect<ReadonlyArray<ShardSession>, ShardError, Scope.Scope> => {
+  const own = (shard: ShardId) =>
+    ShardCall.limited(
+      { shard, policy, access: "read" },
+      Effect.tap(
+        Effect.flatMap(driver(shard), (opened) => opened.reserve),
+        (session) => session.control("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+      )
+    )
+  const all = Effect.forEach(shards, (shard) => {
+    const viewed = view?.session(shard)
+    return viewed === undefined ? own(shard) : Effect.succeed(viewed)
+  })
+  return view === undefined ? all : Effect.zipRight(view.restore, all)
+}
 
 /**
  * A stream that may begin anew takes a connection each time it does; another holds one from here on.

@@ -185,6 +185,7 @@ describe("Explain", () => {
           ]
         },
         staged: undefined,
+        reduction: undefined,
         page: undefined,
         gathered: [],
         crossed: false,

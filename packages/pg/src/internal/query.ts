@@ -90,7 +90,7 @@ export class PgQuery extends DriverQuery {
   }
 }
 
-/** Rows as texts within a bound: the rest is read and dropped, so that memory stays within it. */
+/** Rows as texts within a bound: the rest is read and dropped, so that memory stays within it. `onMore` is told of it once. */
 export class PgTextQuery extends PgQuery {
   truncated: TextResult["truncated"] = undefined
   bytes = 0
@@ -98,7 +98,8 @@ export class PgTextQuery extends PgQuery {
   constructor(
     text: string,
     values: ReadonlyArray<unknown> | undefined,
-    private readonly bound: TextBound
+    private readonly bound: TextBound,
+    private readonly onMore?: () => void
   ) {
     super(text, values, "text")
   }
@@ -110,7 +111,9 @@ export class PgTextQuery extends PgQuery {
     else {
       this.bytes += message.length
       super.handleDataRow(message)
+      return
     }
+    this.onMore?.()
   }
 }
 

@@ -135,12 +135,14 @@ export const run = (world: World, sql: string, params: Params): Effect.Effect<Ou
       const { merge, shards } = bound.right
       const coordinator = shards[sql_turn++ % shards.length]!
       const request = { merge, shards, coordinator, sql, params }
+      // In turn as if there were many rows, and with few.
+      const reducedMin = sql_turn % 2 === 0 ? 0 : Infinity
       const rows = yield* Effect.either(
         ScatterMerge.run(
           {
             driver: world.driver,
             policy: Policy.defaults,
-            limits: { rowsMax: 100_000, bytesMax: Infinity, stagedMin: Infinity }
+            limits: { rowsMax: 100_000, bytesMax: Infinity, stagedMin: Infinity, reducedMin, keysMax: 20 }
           },
           request,
           "executeValues"

@@ -108,7 +108,13 @@ const tableSource = (walk: Walk, named: Named, node: RangeVar, place: Place, isR
   const { builder } = walk
   const location = Ast.location(node)
   const relation = builder.newRelation(place.block, place.guards)
-  walk.ranges.set(node, { _tag: "Table", named, relation, isNullable: place.guards.length > 0 })
+  walk.ranges.set(node, {
+    _tag: "Table",
+    named,
+    relation,
+    isNullable: place.guards.length > 0,
+    isRepeated: walk.ranges.has(node)
+  })
   const alias = node.alias?.aliasname ?? node.relname ?? ""
   const columns = (named.relation?.columns ?? []).map((column) => ({
     name: column.name,

@@ -112,7 +112,8 @@ const plain = (context: FromContext, select: SelectStmt, place: Place): Shape =>
   }
   walkOrdering(walk, select, scope, perRow)
   walkLimits(context, select, place)
-  walk.levels.set(select, { select, block: place.block, scope, traits, groupColumns: keys })
+  const isRepeated = walk.levels.has(select)
+  walk.levels.set(select, { select, block: place.block, scope, traits, groupColumns: keys, isRepeated })
   recordTraits(walk, select, traits, place.block)
   recordLocks(walk, select, scope)
   walk.builder.setExports(place.block, !always)

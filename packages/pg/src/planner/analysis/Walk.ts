@@ -89,6 +89,8 @@ export interface Level {
   readonly traits: LevelTraits
   /** The columns grouped by, as far as they are plain columns. */
   readonly groupColumns: ReadonlySet<ColumnId>
+  /** It stands for several: a CTE that is referred to more than once. */
+  readonly isRepeated: boolean
 }
 
 /**
@@ -113,7 +115,14 @@ export interface LevelTraits {
  * @category models
  */
 export type Range =
-  | { readonly _tag: "Table"; readonly named: Named; readonly relation: RelationId; readonly isNullable: boolean }
+  | {
+      readonly _tag: "Table"
+      readonly named: Named
+      readonly relation: RelationId
+      readonly isNullable: boolean
+      /** As that of a `Level`. */
+      readonly isRepeated: boolean
+    }
   | { readonly _tag: "View"; readonly query: Node; readonly columns: ReadonlyArray<string> }
   | { readonly _tag: "Cte" }
 

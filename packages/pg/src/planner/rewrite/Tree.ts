@@ -73,6 +73,22 @@ export const target = (value: Node, name?: string): Node => ({
 export const select = (parts: SelectStmt): Node => ({ SelectStmt: { ...plainSelect, ...parts } })
 
 /**
+ * The rows of all of them, one after another; at least one is given.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const unionAll = ([first, ...rest]: ReadonlyArray<SelectStmt>): Node => {
+  if (first === undefined) throw new Error("a union of nothing")
+  return {
+    SelectStmt: rest.reduce<SelectStmt>(
+      (larg, rarg) => ({ limitOption: "LIMIT_OPTION_DEFAULT", op: "SETOP_UNION", all: true, larg, rarg }),
+      first
+    )
+  }
+}
+
+/**
  * The parser says these two of every SELECT.
  *
  * @since 0.1.0

@@ -10,9 +10,10 @@
  * @since 0.1.0
  */
 import type { Node, RangeVar, SelectStmt, WithClause } from "libpg-query"
+import type { Fragment, Reduction } from "@shardlayer/core/plan/Merge"
 import * as Either from "effect/Either"
 import * as Ast from "../Ast.js"
-import { analyze, type Study } from "../analysis/Analyze.js"
+import { analyze, stoppable, type Study } from "../analysis/Analyze.js"
 import type { ParamTypes } from "../analysis/Builder.js"
 import { conjuncts } from "../analysis/Condition.js"
 import type { Collation, RelationId } from "../analysis/Model.js"
@@ -24,6 +25,7 @@ import * as Tree from "../rewrite/Tree.js"
 import * as Dependents from "../rules/Dependents.js"
 import * as Lookups from "../rules/Lookups.js"
 import { looseLimit } from "../rules/LooseLimits.js"
+import * as Reductions from "../rules/Reductions.js"
 import * as Relation from "../rules/Relation.js"
 import { targetsOf } from "../rules/Targets.js"
 import * as StatementTime from "../rules/StatementTime.js"
@@ -45,7 +47,13 @@ interface Scan {
   readonly shipped: ReadonlyArray<Relation.Shipped>
   /** Columns that its rows are looked up by, one at a time. */
   readonly indexed: ReadonlyArray<string>
+  readonly origin: Origin
 }
+
+/** What a scan's columns are in the level that it is gathered for, as far as they may be held against those of others. */
+type Origin = Pick<Reductions.Candidate, "columns" | "isShared">
+
+const unknownOrigin: Origin = { columns: [], isShared: true }
 
 /** What the statement needs of its tables. */
 interface Needs {
@@ -65,6 +73,7 @@ class Composer {
   private readonly scans: Array<Scan> = []
   private readonly own = Fragments.ownParams()
   private readonly gatheredTables = new Set<string>()
+  private readonly edges: Array<Reductions.Edge> = []
   private crossed = false
 
   constructor(
@@ -116,8 +125,11 @@ class Composer {
     return this.aligned(select, study) ?? this.gathered(select, study)
   }
 
-  /** The level as it is computed from its shards' parts, if it is aligned; itself, if it reads no table. */
-  private aligned(select: SelectStmt, study: Study): Node | undefined {
+  /**
+   * The level as it is computed from its shards' parts, if it is aligned; itself, if it reads no table. `around` is the
+   * statement that it is a part of.
+   */
+  private aligned(select: SelectStmt, study: Study, around?: Study): Node | undefined {
     const { leaves, references, singles } = study.analyzed
     if (leaves.length === 0 && references.length === 0 && singles.length === 0) return study.tree
     const problem = unshared(study.analyzed)
@@ -127,7 +139,13 @@ class Composer {
     const level = study.levels.get(select)
     if (Either.isLeft(drivers) || level === undefined || dependsOnOrder(study.analyzed)) return undefined
     const context: Context = { ...this.context, study, columns: this.columnsOf(select) }
-    return this.upperOf(context, splitBy(context, level, drivers.right))
+    const split = splitBy(context, level, drivers.right)
+    const place = around?.levels.get(select)
+    const origin =
+      place === undefined
+        ? unknownOrigin
+        : { columns: Reductions.columnsOfPart(context, split, place), isShared: place.isRepeated }
+    return this.upperOf(context, split, origin)
   }
 
   /**
@@ -144,12 +162,13 @@ class Composer {
     const wanted = Columns.wantedIn(study.tree)
     const lookups = Lookups.lookups({ ...this.context, study })
     const ctes = ctesIn(study.tree)
+    const from = this.scans.length
     const replace = (node: Node): Node | undefined => {
       const opened = Ast.open(node)
       switch (opened._tag) {
         case "SelectStmt": {
           // What stands in the level, as a derived table, a subquery or a CTE, and is none of its own.
-          const part = opened.node === select ? undefined : this.part(opened.node, ctes)
+          const part = opened.node === select ? undefined : this.part(opened.node, ctes, study)
           return part ?? withDependents({ ...this.context, study }, opened.node, wanted, replace)
         }
         case "RangeVar":
@@ -158,16 +177,19 @@ class Composer {
           return undefined
       }
     }
-    return Tree.replaced<Node>({ SelectStmt: select }, replace)
+    const upper = Tree.replaced<Node>({ SelectStmt: select }, replace)
+    const candidates = this.scans.slice(from).map(({ origin }, at) => ({ ...origin, scan: from + at }))
+    this.edges.push(...Reductions.edges(study, candidates))
+    return upper
   }
 
   /** A query inside of the level, where it stands on its own. */
-  private part(select: SelectStmt, ctes: ReadonlySet<string>): Node | undefined {
+  private part(select: SelectStmt, ctes: ReadonlySet<string>, around: Study): Node | undefined {
     if (mentionsAny(select, ctes) || select.op !== "SETOP_NONE" || (select.valuesLists ?? []).length > 0)
       return undefined
     const alone = analyze({ SelectStmt: select }, this.context.view, this.params)
     if (Either.isLeft(alone) || alone.right.analyzed.leaves.length === 0) return undefined
-    return this.aligned(select, alone.right)
+    return this.aligned(select, alone.right, around)
   }
 
   private range(
@@ -193,7 +215,10 @@ class Composer {
           }
         }
       case "Table":
-        return this.table(range, known, needs)
+        return this.table(range, known, needs, {
+          columns: (column) => Reductions.columnIn(study, known.relation, column),
+          isShared: known.isRepeated
+        })
     }
   }
 
@@ -201,7 +226,11 @@ class Composer {
   private table(
     range: RangeVar,
     { named, relation }: Extract<Range, { readonly _tag: "Table" }>,
-    { filters, lookups, wanted }: Needs
+    { filters, lookups, wanted }: Needs,
+    {
+      columns: originOf,
+      isShared
+    }: { readonly columns: (name: string) => Origin["columns"][number]; readonly isShared: boolean }
   ): Node {
     const all = named.relation?.columns ?? []
     const alias = range.alias?.aliasname ?? range.relname ?? ""
@@ -231,14 +260,15 @@ class Composer {
         type: types[index] ?? refuseRewrite(`column ${name}`),
         collation: column.collation ?? undefined
       })),
+      { columns: kept.map(({ column }) => originOf(column.name)), isShared },
       alias,
       kept.flatMap(({ name }) => (lookups.get(relation)?.has(name) === true ? [name] : []))
     )
   }
 
-  private upperOf(context: Context, split: Split): Node {
+  private upperOf(context: Context, split: Split, origin: Origin): Node {
     const types = this.typesOf(split.shard)
-    const relation = this.relation(split.shard, types, shippedOf(context, split, types))
+    const relation = this.relation(split.shard, types, shippedOf(context, split, types), origin)
     return split.upper(relation, types)
   }
 
@@ -265,7 +295,7 @@ class Composer {
     const shipped = types.map((type, index) => ({ name: names[index] ?? "", type, collation: collationAt(index) }))
     return Tree.select({
       targetList: columns.map(({ name }, index) => Tree.target(Relation.reference(names[index] ?? ""), name)),
-      fromClause: [this.relation(guarded, types, shipped)]
+      fromClause: [this.relation(guarded, types, shipped, unknownOrigin)]
     })
   }
 
@@ -273,10 +303,11 @@ class Composer {
     shard: Node,
     types: ReadonlyArray<Types.TypeRef>,
     shipped: ReadonlyArray<Relation.Shipped>,
+    origin: Origin,
     alias: string = Relation.alias,
     indexed: ReadonlyArray<string> = []
   ): Node {
-    return Relation.staged(this.scans.push({ shard, types, shipped, indexed }) - 1, alias)
+    return Relation.staged(this.scans.push({ shard, types, shipped, indexed, origin }) - 1, alias)
   }
 
   private typesOf(tree: Node): ReadonlyArray<Types.TypeRef> {
@@ -314,6 +345,7 @@ class Composer {
           prepare: this.scans.flatMap(({ indexed }, scan) => indexed.map((column) => Relation.index(scan, column))),
           statement: fragmentOf(context, typed(staged), own)
         },
+        reduction: reductionOf(context, this.scans, this.edges, own),
         gathered: [...this.gatheredTables].sort(),
         crossed: this.crossed
       }
@@ -400,8 +432,31 @@ const mergedWith = (around: WithClause | undefined, inner: WithClause | undefine
   }
 }
 
-/** The rows of all scans as texts, the number of the scan in front, as many columns as the widest has. */
-const allScans = (scans: ReadonlyArray<Scan>): Node => {
+const reductionOf = (
+  context: Context,
+  scans: ReadonlyArray<Scan>,
+  edges: ReadonlyArray<Reductions.Edge>,
+  own: Fragments.OwnParams
+): Reduction | undefined => {
+  const limits = Reductions.limits(edges, scans, own)
+  if (limits === undefined) return undefined
+  const fragment = (tree: Node): Fragment => fragmentOf(context, StatementTime.fixed(tree, own), own)
+  // What cannot be written with keys is gathered without.
+  return Either.getOrUndefined(
+    stoppable(() => ({
+      sources: limits.sources.map(({ name, scan }) => ({ scan, name })),
+      edges: limits.edges,
+      keys: fragment(Reductions.keys(limits, scans, own)),
+      statement: fragment(allScans(scans, limits.conditions))
+    }))
+  )
+}
+
+/**
+ * The rows of all scans as texts, the number of the scan in front, as many columns as the widest has. `conditions` are
+ * what a scan's rows must meet besides.
+ */
+const allScans = (scans: ReadonlyArray<Scan>, conditions: Reductions.Conditions = () => []): Node => {
   const width = Math.max(...scans.map(({ types }) => types.length))
   const parts = scans.map(({ shard, types }, scan): SelectStmt => {
     const names = types.map((_, index) => `c${index}`)
@@ -411,22 +466,18 @@ const allScans = (scans: ReadonlyArray<Scan>): Node => {
         ? Tree.cast(Tree.nullConstant, textType)
         : asText(Tree.column("part", `c${index}`), type)
     })
+    const limits = conditions(scan)
     const select = Tree.select({
       targetList: [
         Tree.target(Tree.integer(scan), "scan"),
         ...values.map((value, index) => Tree.target(value, `c${index}`))
       ],
-      fromClause: [Tree.derivedTable(shard, "part", names)]
+      fromClause: [Tree.derivedTable(shard, "part", names)],
+      ...(limits.length === 0 ? {} : { whereClause: Tree.all(limits) })
     })
     return selectOf(select)
   })
-  const [first, ...rest] = parts
-  if (first === undefined) return refuse(draft("SL4017", { what: "the statement" }, undefined))
-  const together = rest.reduce<SelectStmt>(
-    (larg, rarg) => ({ limitOption: "LIMIT_OPTION_DEFAULT", op: "SETOP_UNION", all: true, larg, rarg }),
-    first
-  )
-  return { SelectStmt: together }
+  return parts.length === 0 ? refuse(draft("SL4017", { what: "the statement" }, undefined)) : Tree.unionAll(parts)
 }
 
 const textType = ["pg_catalog", "text"]

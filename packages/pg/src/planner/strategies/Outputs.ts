@@ -40,7 +40,16 @@ export const checkedCombine = (
     const column = found[index]
     if (column === undefined || column.name !== name || !isSameType(column.type, type)) refuseRewrite(`column ${name}`)
   }
-  return { _tag: "Combine", statement, staged: undefined, page, gathered: [], crossed: false, rowwise: false }
+  return {
+    _tag: "Combine",
+    statement,
+    staged: undefined,
+    reduction: undefined,
+    page,
+    gathered: [],
+    crossed: false,
+    rowwise: false
+  }
 }
 
 /**

@@ -176,8 +176,10 @@ const openRouter = (
       timeZone: world.timeZone
     })
   }
-  // Few rows as these would never be staged: on some sides they always are.
-  const isStaged = topology.shards.length > 2 && world.tables.length % 2 === 0
-  const layer = PgRouter.layer({ topology, shards, ...(isStaged ? { gatherTablesMin: 0 } : {}) })
+  // Few rows as these would never be staged, nor a gather reduced: on one side of each schema they always are, by many keys
+  // or by few.
+  const isStaged = topology.shards.length > 2 === (world.tables.length % 2 === 0)
+  const gatherKeysMax = world.setup.length % 2 === 0 ? 10_000 : 3
+  const layer = PgRouter.layer({ topology, shards, ...(isStaged ? { gatherTablesMin: 0, gatherKeysMax } : {}) })
   return Effect.orDie(Effect.map(Layer.build(layer), (context) => Context.get(context, ShardRouter)))
 }
