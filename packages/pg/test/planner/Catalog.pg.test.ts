@@ -8,14 +8,19 @@ import { fileUrl, schemaSql } from "./world.js"
 /** Oids are each server's own; everything else is the schema's. */
 const withoutOids = (text: string): unknown => {
   const catalog: {
-    types: ReadonlyArray<{ oid: number; base: number }>
+    types: ReadonlyArray<{ oid: number; base: number; array: object | null }>
     relations: ReadonlyArray<{ columns: ReadonlyArray<{ base: number }> }>
     operators: ReadonlyArray<object>
   } = JSON.parse(text)
   const builtin = (oid: number) => (oid < 16384 ? oid : 0)
   return {
     ...catalog,
-    types: catalog.types.map((type) => ({ ...type, oid: 0, base: builtin(type.base) })),
+    types: catalog.types.map((type) => ({
+      ...type,
+      oid: 0,
+      base: builtin(type.base),
+      array: type.array === null ? null : { ...type.array, oid: 0 }
+    })),
     relations: catalog.relations.map((relation) => ({
       ...relation,
       columns: relation.columns.map((column) => ({ ...column, base: builtin(column.base) }))
