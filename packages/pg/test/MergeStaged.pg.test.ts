@@ -40,7 +40,10 @@ insert into events select i, i * 7 % 20011, case when i % 11 <> 0 then 't' || i 
 insert into notes select i, i * 3 % 9000, chr((200 + i % 300)::int) || i % 7 from generate_series(1, 6000) i where ${of}`
 
 /** `reader`: the router logs in as somebody who may read, and nothing else. */
-const make = (options: { mergeRowsMax?: number; mergeBytesMax?: number; gatherKeysMax?: number } = {}, reader = false) =>
+const make = (
+  options: { mergeRowsMax?: number; mergeBytesMax?: number; gatherKeysMax?: number } = {},
+  reader = false
+) =>
   Effect.gen(function* () {
     const cluster = yield* PgCluster.make({ shards: 3, oracle: true, mode: "databases", shared: !reader })
     for (const { id } of cluster.nodes) {
