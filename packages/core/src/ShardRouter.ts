@@ -21,7 +21,7 @@ import type * as Request from "effect/Request"
 import type * as RequestResolver from "effect/RequestResolver"
 import * as Stream from "effect/Stream"
 import * as CachedRead from "./CachedRead.js"
-import { CommitLog } from "./CommitLog.js"
+import { CommitLog, type CommitLogService } from "./CommitLog.js"
 import { Dialect, type DialectService } from "./Dialect.js"
 import * as DistributedCommit from "./DistributedCommit.js"
 import { KeyResolver } from "./KeyResolver.js"
@@ -35,6 +35,7 @@ import * as InDoubt from "./InDoubt.js"
 import * as ReadView from "./ReadView.js"
 import * as ResultCache from "./ResultCache.js"
 import * as RoutedClient from "./RoutedClient.js"
+import type { Limits } from "./scatter/Parts.js"
 import * as ShardContext from "./ShardContext.js"
 import { isShardError, KeyInvalid, type ShardError, type ShardLocked, UnknownShard } from "./ShardError.js"
 import { ShardManager, type ShardManagerService } from "./ShardManager.js"
@@ -234,34 +235,15 @@ export const make = (
     const reactivity = yield* Reactivity.Reactivity
     const changes = TableChanges.make(reactivity, manager.topology)
     const log = yield* Effect.serviceOption(CommitLog)
-    const inDoubt = InDoubt.make({ manager, log: Option.getOrUndefined(log) })
-    const views = Option.map(log, (found) =>
-      ReadView.make({
-        log: found,
-        driver: manager.driver,
-        onBlocked: inDoubt.round({ grace: "1 second", forget: false })
-      })
-    )
     const owner = {}
-    const commits = Option.map(log, (found) =>
-      DistributedCommit.make({
-        log: found,
-        driver: manager.driver,
-        shards: () => manager.topology().shards,
-        deadlockTimeoutMillis: options.deadlockTimeoutMillis ?? 1_000,
-        finishTimeoutMillis: options.finishTimeoutMillis ?? 5_000
-      })
-    )
-    const { snapshot, transaction, withTransaction } = Transactions.make({
+    const { inDoubt, transactions, views } = committing({
+      log: Option.getOrUndefined(log),
+      manager,
+      dialect,
       owner,
-      eager: false,
-      reserve: (shard) => Effect.flatMap(manager.driver(shard!), (driver) => driver.reserve),
-      distributed: Option.getOrUndefined(commits),
-      spanAttributes: dialect.spanAttributes,
-      mapError: RoutedClient.toSqlError,
-      views: Option.getOrUndefined(views),
-      shards: () => manager.topology().shards
+      options
     })
+    const { withTransaction } = transactions
     const results = ResultCache.make<ShardError>({
       reactivity,
       entriesMax: options.resultCacheSize ?? 1_000,
@@ -273,20 +255,14 @@ export const make = (
         planner,
         resolver,
         changes,
-        views: Option.getOrUndefined(views),
+        views,
         owner,
         withTransaction,
         policy: Policy.within(Policy.defaults, options.policy),
         options: {
           plansMax: options.plansMax ?? 2000,
           planTextMax: options.planTextMax ?? 32_768,
-          mergeLimits: {
-            rowsMax: options.mergeRowsMax ?? 1_000_000,
-            bytesMax: options.mergeBytesMax ?? 268_435_456,
-            stagedMin: options.gatherTablesMin ?? 10_000,
-            reducedMin: options.gatherKeysMax === 0 ? Infinity : (options.gatherTablesMin ?? 10_000),
-            keysMax: options.gatherKeysMax ?? 10_000
-          }
+          mergeLimits: limitsOf(options)
         }
       },
       results
@@ -294,8 +270,8 @@ export const make = (
     const client = RoutedClient.make({ pipeline, dialect, withTransaction, reactivity, watch: changes.watch })
     return {
       client,
-      transaction,
-      snapshot,
+      transaction: transactions.transaction,
+      snapshot: transactions.snapshot,
       inDoubt: inDoubt.inDoubt,
       recover: inDoubt.round,
       leadsRecovery: inDoubt.leads,
@@ -311,6 +287,51 @@ export const make = (
       cacheStats: results.stats
     }
   })
+
+const limitsOf = (options: Options): Limits => ({
+  rowsMax: options.mergeRowsMax ?? 1_000_000,
+  bytesMax: options.mergeBytesMax ?? 268_435_456,
+  stagedMin: options.gatherTablesMin ?? 10_000,
+  reducedMin: options.gatherKeysMax === 0 ? Infinity : (options.gatherTablesMin ?? 10_000),
+  keysMax: options.gatherKeysMax ?? 10_000
+})
+
+/** Transactions, and what stands on their commits. */
+const committing = ({
+  dialect,
+  log,
+  manager,
+  options,
+  owner
+}: {
+  readonly log: CommitLogService | undefined
+  readonly manager: ShardManagerService
+  readonly dialect: DialectService
+  readonly owner: object
+  readonly options: Options
+}) => {
+  const { driver } = manager
+  const shards = () => manager.topology().shards
+  const inDoubt = InDoubt.make({ manager, log })
+  const onBlocked = inDoubt.round({ grace: "1 second", forget: false })
+  const views = log === undefined ? undefined : ReadView.make({ log, driver, onBlocked })
+  const { deadlockTimeoutMillis = 1_000, finishTimeoutMillis = 5_000 } = options
+  const distributed =
+    log === undefined
+      ? undefined
+      : DistributedCommit.make({ log, driver, shards, deadlockTimeoutMillis, finishTimeoutMillis })
+  const transactions = Transactions.make({
+    owner,
+    eager: false,
+    reserve: (shard) => Effect.flatMap(driver(shard!), (opened) => opened.reserve),
+    distributed,
+    spanAttributes: dialect.spanAttributes,
+    mapError: RoutedClient.toSqlError,
+    views,
+    shards
+  })
+  return { inDoubt, transactions, views }
+}
 
 type Statements = Pick<ShardRouterService, "query" | "stream" | "queryPartial" | "cached" | "locate" | "explain">
 
