@@ -57,6 +57,8 @@ export interface Horizon {
 
 /** @since 0.1.0 @category models */
 export interface CommitLogService {
+  /** A name for a transaction that nobody else will draw (`GlobalId.newName`). */
+  readonly newTransaction: () => string
   /**
    * Checks what is deferred, then takes the gate. Without `wait` it fails with LockNotAvailable where a reader is in it.
    * `NotInstalled` where the shard has no gate.

@@ -172,7 +172,7 @@ const inTwoPhases = (
   Effect.suspend(() => {
     const decider = writers[writers.length - 1]
     if (decider === undefined) throw new Error("a commit without writers")
-    const transaction = GlobalId.newName(GlobalId.transactionLength, (bytes) => crypto.getRandomValues(bytes))
+    const transaction = options.log.newTransaction()
     const run = new Run(options, transaction, decider, writers)
     const others = writers.filter((writer) => writer !== decider).map(({ branch }) => branch.shard)
     const readers = branches.filter((branch) => !writers.some((writer) => writer.branch === branch))

@@ -13,6 +13,7 @@
  *
  * @since 0.1.0
  */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
@@ -58,8 +59,8 @@ export const make = (options: Options): ReadViews => {
   return {
     openAll,
     open: (shards) =>
-      Effect.suspend(() => {
-        const known = gates.knownAmong(shards)
+      Effect.clockWith((clock) => {
+        const known = gates.knownAmong(shards, clock.unsafeCurrentTimeMillis())
         const gated = known === undefined ? gates.among(shards) : Effect.succeed(known)
         return Effect.flatMap(gated, (found) => {
           if (found.length < 2) return Effect.succeed(undefined)
@@ -130,23 +131,23 @@ class Gates {
   constructor(private readonly options: Options) {}
 
   /** Undefined where a shard would have to be asked. */
-  knownAmong(shards: ReadonlyArray<ShardId>): ReadonlyArray<ShardId> | undefined {
-    const now = performance.now()
+  knownAmong(shards: ReadonlyArray<ShardId>, now: number): ReadonlyArray<ShardId> | undefined {
     const isKnown = shards.every((shard) => this.present.has(shard) || now < (this.absentUntil.get(shard) ?? 0))
     return isKnown ? shards.filter((shard) => this.present.has(shard)) : undefined
   }
 
   among(shards: ReadonlyArray<ShardId>): Effect.Effect<ReadonlyArray<ShardId>, ShardError> {
     const { driver, log } = this.options
-    const ask = (shard: ShardId) => {
-      const askedAt = performance.now()
-      return Effect.flatMap(driver(shard), (found) => log.hasGate(found)).pipe(
-        Effect.map((has) => {
-          if (has) this.present.add(shard)
-          else this.absentUntil.set(shard, askedAt + absenceMillis)
-        })
+    const ask = (shard: ShardId) =>
+      Effect.flatMap(Clock.currentTimeMillis, (askedAt) =>
+        Effect.map(
+          Effect.flatMap(driver(shard), (found) => log.hasGate(found)),
+          (has) => {
+            if (has) this.present.add(shard)
+            else this.absentUntil.set(shard, askedAt + absenceMillis)
+          }
+        )
       )
-    }
     const unknown = shards.filter((shard) => !this.present.has(shard))
     return Effect.map(Effect.forEach(unknown, ask, { concurrency: 8, discard: true }), () =>
       shards.filter((shard) => this.present.has(shard))

@@ -19,11 +19,13 @@ import {
 } from "@shardlayer/core/ShardError"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { randomFillSync } from "node:crypto"
 import { escapeLiteral } from "pg"
 import * as PgInstall from "./PgInstall.js"
 
 /** @since 0.1.0 @category constructors */
 export const make: CommitLogService = {
+  newTransaction: () => GlobalId.newName(GlobalId.transactionLength, randomFillSync),
   enter: (session, { wait }) =>
     Effect.flatMap(orNotInstalled(session.command(enterSql(wait))), (results): Effect.Effect<Entered, ShardError> => {
       const row = results.at(-1)?.rows[0]

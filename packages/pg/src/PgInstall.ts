@@ -12,6 +12,7 @@ import { NotInstalled, SchemaMismatch, type ShardError } from "@shardlayer/core/
 import * as Effect from "effect/Effect"
 import * as ReadView from "@shardlayer/core/ReadView"
 import * as GlobalId from "@shardlayer/core/protocol/GlobalId"
+import { randomFillSync } from "node:crypto"
 import * as MetaClient from "./internal/metaClient.js"
 import { migrations } from "./migrations/index.js"
 import type { Migration } from "./migrations/Migration.js"
@@ -88,8 +89,7 @@ export const installAll = (
     })
   })
 
-const newCluster = (): string =>
-  GlobalId.newName(GlobalId.clusterLength, (bytes) => globalThis.crypto.getRandomValues(bytes))
+const newCluster = (): string => GlobalId.newName(GlobalId.clusterLength, randomFillSync)
 
 const clusterOf = (client: SqlClient): Effect.Effect<string | undefined, ShardError> =>
   Effect.map(
