@@ -59,7 +59,11 @@ update small set ref = null, txt = null where id = 3;
 insert into middle select i, i % 500, i % 700 from generate_series(1, 1500) i where ${of};
 insert into lots select i, i from generate_series(1, 20000) i where ${of}`
 
-type Options = Pick<PgRouter.Config, "mergeRowsMax" | "gatherTablesMin" | "gatherKeysMax">
+interface Options {
+  readonly mergeRowsMax?: number
+  readonly gatherTablesMin?: number
+  readonly gatherKeysMax?: number
+}
 
 const make = (options: Options = {}) =>
   Effect.gen(function* () {
