@@ -92,7 +92,7 @@ const make = ({ combiner = {}, config = {}, connections = {}, coordinator, mode 
     /** Where a PostgreSQL finished this statement. */
     const finishedOn = (text: string, params?: ReadonlyArray<unknown>) =>
       Effect.map(router.explain(router.client.unsafe(text, params), { analyze: true }), ({ analysis, runs }) => ({
-        told: runs.then[0]?.split(":")[0],
+        told: runs.then.at(-1)?.split(":")[0],
         ran: analysis?.statements.flatMap(({ shard, step }) => (step === "then" ? [shard] : []))
       }))
     const manager = Context.get(context, ShardManager.ShardManager)

@@ -39,19 +39,20 @@ export const ask = (
     })
   )
 
-/** The same rows as a program usually takes them: plainly, and as a stream. As text, by column name. */
+/** The same rows as a program usually takes them: plainly, and as a stream. As text, by column name; or why not. */
 export const otherWays = (
   router: ShardRouterService,
   sql: string,
   params: ReadonlyArray<Param> = []
-): Effect.Effect<{ readonly plain: ReadonlyArray<string>; readonly streamed: ReadonlyArray<string> } | undefined> => {
+): Effect.Effect<{ readonly plain: ReadonlyArray<string>; readonly streamed: ReadonlyArray<string> } | string> => {
   const statement = router.client.unsafe<object>(sql, params)
   return Effect.all({
     plain: Effect.map(statement, (rows) => rows.map((row) => JSON.stringify(row))),
     streamed: Effect.map(Stream.runCollect(statement.stream), (rows) => Array.from(rows, (row) => JSON.stringify(row)))
   }).pipe(
-    Effect.timeout(timeoutMillis),
-    Effect.catchAllCause(() => Effect.succeed(undefined))
+    // Each as long as the first one may take.
+    Effect.timeoutFail({ duration: 2 * timeoutMillis, onTimeout: () => `not within ${2 * timeoutMillis} ms` }),
+    Effect.catchAllCause((cause) => Effect.succeed(Cause.pretty(cause)))
   )
 }
 
