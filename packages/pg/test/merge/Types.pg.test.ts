@@ -240,6 +240,10 @@ create cast (text as pair) with function pair_of(text);`,
   }
 ]
 
+/** All of them are asked with `LONG=1`; else each type has every third, and each statement some of the types. */
+const shareOf = (subject: Subjects.Subject, place: number): ReadonlyArray<string> =>
+  Subjects.statements(subject).filter((_, index) => process.env["LONG"] !== undefined || (index + place) % 3 === 0)
+
 const answersAreRight = ({ more = [], pureFunctions, quiet = [], refused = [], schema, searchPath, subjects }: Case) =>
   Effect.gen(function* () {
     const made = [...subjects, ...quiet]
@@ -251,7 +255,7 @@ const answersAreRight = ({ more = [], pureFunctions, quiet = [], refused = [], s
       keysMax: Subjects.keysMax
     })
     const wrong: Array<string> = []
-    for (const sql of [...subjects.flatMap(Subjects.statements), ...more]) {
+    for (const sql of [...subjects.flatMap(shareOf), ...more]) {
       const found = yield* sides.compare(sql)
       if (found !== "") wrong.push(`${sql}\n  ${found}`)
     }
