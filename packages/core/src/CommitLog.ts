@@ -83,6 +83,14 @@ export interface CommitLogService {
    */
   readonly refuse: (driver: ShardDriver, id: GlobalId) => Effect.Effect<Decision, ShardError>
   /**
+   * Fails with `NotInstalled` or `PreparedTransactionsDisabled` where nothing can be prepared. On a session it runs in the
+   * transaction that is open there, and leaves it as it is.
+   */
+  readonly admits: (
+    on: Pick<ShardSession, "command"> | Pick<ShardDriver, "settle">,
+    shard: ShardId
+  ) => Effect.Effect<void, ShardError>
+  /**
    * Which installation a shard belongs to. `NotInstalled`, or `PreparedTransactionsDisabled`, where nothing can be
    * prepared.
    */

@@ -51,8 +51,8 @@ export interface DistributedCommit {
   readonly mark: (session: ShardSession, mark: bigint) => Effect.Effect<void, ShardError>
   /** A statement of a marked transaction: ends where the transaction must give way in a deadlock. */
   readonly watched: Deadlocks["watched"]
-  /** Fails where these shards cannot take part in one transaction. Asked once a shard. */
-  readonly admit: (shards: ReadonlyArray<ShardId>) => Effect.Effect<void, ShardError>
+  /** Fails where `next` cannot take part in a transaction beside `first`, which is open. Asked once a shard. */
+  readonly admit: (first: Branch, next: ShardId) => Effect.Effect<void, ShardError>
   /**
    * For at least two branches. Not interruptible. An error other than `CommitIncomplete` and `CommitUnknown` means that
    * nothing is committed anywhere.
@@ -63,22 +63,23 @@ export interface DistributedCommit {
 /** @since 0.1.0 @category constructors */
 export const make = (options: Options): DistributedCommit => {
   const admitted = new Set<ShardId>()
-  const ask = (shard: ShardId) =>
-    Effect.flatMap(options.driver(shard), (driver) => options.log.cluster(driver, shard)).pipe(
-      Effect.map(() => {
-        admitted.add(shard)
-      })
-    )
+  const { driver, log } = options
+  const noted = (shard: ShardId, admits: Effect.Effect<void, ShardError>) =>
+    Effect.suspend(() => (admitted.has(shard) ? Effect.void : Effect.map(admits, () => void admitted.add(shard))))
   const deadlocks = makeDeadlocks({ ...options, timeoutMillis: options.deadlockTimeoutMillis })
   return {
     newMark: deadlocks.newMark,
     mark: options.log.mark,
     watched: deadlocks.watched,
-    admit: (shards) =>
-      Effect.suspend(() => {
-        const unknown = shards.filter((shard) => !admitted.has(shard))
-        return unknown.length === 0 ? Effect.void : Effect.forEach(unknown, ask, eachAtOnce)
-      }),
+    // The first one's own session is asked: a connection apart might have to wait for it.
+    admit: ({ session, shard }, next) =>
+      Effect.zipRight(
+        noted(shard, log.admits(session, shard)),
+        noted(
+          next,
+          Effect.flatMap(driver(next), (opened) => log.admits(opened, next))
+        )
+      ),
     commit: (branches) => commit(options, branches)
   }
 }

@@ -482,10 +482,12 @@ class TransactionLevel implements Level {
   /** May another shard join? Not where the program has set what would not hold there. */
   private admit(shard: ShardId | undefined): Effect.Effect<void, ShardError> {
     const { distributed } = this.options
-    const first = this.shard()
-    return distributed === undefined || this.unsettled || first === undefined || shard === undefined
-      ? Effect.fail(crossShard(first, shard))
-      : Effect.zipRight(distributed.admit([first, shard]), this.marked(distributed))
+    const [first] = this.participants.values()
+    if (distributed === undefined || this.unsettled || first?.shard === undefined || shard === undefined) {
+      return Effect.fail(crossShard(first?.shard, shard))
+    }
+    const { session, shard: open } = first
+    return Effect.zipRight(distributed.admit({ session, shard: open }, shard), this.marked(distributed))
   }
 
   private marked(distributed: DistributedCommit.DistributedCommit): Effect.Effect<void, ShardError> {

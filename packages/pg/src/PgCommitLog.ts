@@ -57,6 +57,17 @@ export const make: CommitLogService = {
   },
   read: (driver, id) => Effect.map(orNotInstalled(driver.settle(readSql(id))), decisionOf),
   refuse: (driver, id) => Effect.map(orNotInstalled(driver.settle(refuseSql(id))), decisionOf),
+  admits: (on, shard) =>
+    Effect.flatMap(
+      "settle" in on ? on.settle(admitsSql) : on.command(admitsSql),
+      (results): Effect.Effect<void, ShardError> => {
+        const row = results.at(-1)?.rows[0]
+        if (row?.installed !== true) {
+          return Effect.fail(new NotInstalled({ found: undefined, expected: PgInstall.version, shard }))
+        }
+        return row.max === "0" ? Effect.fail(new PreparedTransactionsDisabled({ shard })) : Effect.void
+      }
+    ),
   cluster: (driver, shard) =>
     Effect.flatMap(orNotInstalled(driver.settle(clusterSql)), (results): Effect.Effect<string, ShardError> => {
       const row = results.at(-1)?.rows[0]
@@ -154,6 +165,9 @@ COMMIT;
 ${readSql(id)}`
 
 const refuseTimeoutMillis = 5_000
+
+const admitsSql = `SELECT pg_catalog.to_regclass('shardlayer.cluster') IS NOT NULL AS installed,
+  pg_catalog.current_setting('max_prepared_transactions') AS max`
 
 const clusterSql = `SELECT cluster, pg_catalog.current_setting('max_prepared_transactions') AS max
 FROM shardlayer.cluster`

@@ -3,7 +3,7 @@
  */
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
-import { NotInstalled, TransactionEnded } from "@shardlayer/core/ShardError"
+import { CrossShardTransaction, TransactionEnded } from "@shardlayer/core/ShardError"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -171,12 +171,12 @@ export const transactions = (it: It): void => {
       })
     )
 
-    it.effect("where nothing is installed a second shard is refused before it is touched; the first goes on", () =>
+    it.effect("a transaction of a single shard refuses a second one before it is touched; the first goes on", () =>
       Effect.gen(function* () {
         const { log, router, sql } = yield* Routing
         const { mine, neighbour, stranger } = fresh()
         log.length = 0
-        yield* sql.withTransaction(
+        yield* router.transaction(
           Effect.gen(function* () {
             yield* insert(sql, mine, "first")
             const crossing: ReadonlyArray<Effect.Effect<unknown, SqlError>> = [
@@ -190,9 +190,11 @@ export const transactions = (it: It): void => {
                 UnknownShard: Effect.die
               })
             ]
-            for (const statement of crossing) expect(yield* failureOf(() => statement)).toBeInstanceOf(NotInstalled)
+            for (const statement of crossing)
+              expect(yield* failureOf(() => statement)).toBeInstanceOf(CrossShardTransaction)
             yield* insert(sql, neighbour, "after")
-          })
+          }),
+          { mode: "single" }
         )
         const elsewhere = log.filter(({ shard, sql }) => shard !== "shard_1" && !sql.includes("pg_catalog"))
         expect(elsewhere).toEqual([])
