@@ -17,6 +17,9 @@ const checks = [
   { name: "format", says: "oxfmt (npm run format mends it)", script: "check:format" }
 ]
 
+/** A part of the random schedules that `npm test` runs (packages/core/test/protocol). */
+const env = { COUNT: "15000", ...process.env }
+
 const running = new Set()
 
 /** Runs one npm script and resolves to its outcome; never rejects. */
@@ -24,7 +27,11 @@ const run = (check) =>
   new Promise((resolve) => {
     const startedAt = performance.now()
     const chunks = []
-    const child = spawn("npm", ["run", "--silent", check.script], { stdio: ["ignore", "pipe", "pipe"], detached: true })
+    const child = spawn("npm", ["run", "--silent", check.script], {
+      stdio: ["ignore", "pipe", "pipe"],
+      detached: true,
+      env
+    })
     running.add(child)
     child.stdout.on("data", (chunk) => chunks.push(chunk))
     child.stderr.on("data", (chunk) => chunks.push(chunk))

@@ -114,7 +114,8 @@ const timed = <A, E, R>(
 
 /** What the transaction itself fails with comes as it is, and what its body fails with stays as that is. */
 const typed = <A, E, R>(effect: Effect.Effect<A, E | SqlError, R>): Effect.Effect<A, E | ShardError, R> =>
-  effect as Effect.Effect<A, E | ShardError, R>
+  // `plainErrors` has put the router's own in the place of the client's.
+  Effect.mapError(effect, (error) => error as E | ShardError)
 
 const plainErrors = (error: ShardError): SqlError => error as unknown as SqlError
 
