@@ -119,5 +119,22 @@ export interface CommitLogService {
   readonly settled: (session: ShardSession) => Effect.Effect<void, ShardError>
 }
 
+/**
+ * Somebody is in the gate.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isBusy = (error: ShardError): boolean =>
+  error._tag === "StatementFailed" && error.kind === "LockNotAvailable"
+
+/**
+ * The order in which gates are waited for, by writers and readers alike: so nobody waits in a circle.
+ *
+ * @since 0.1.0
+ * @category orders
+ */
+export const inGateOrder = (one: ShardId, other: ShardId): number => (one < other ? -1 : 1)
+
 /** @since 0.1.0 @category tags */
 export class CommitLog extends Context.Tag("@shardlayer/core/CommitLog")<CommitLog, CommitLogService>() {}

@@ -12,7 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
-import type { CommitLogService, Entered } from "./CommitLog.js"
+import { type CommitLogService, type Entered, type Finished, inGateOrder, isBusy } from "./CommitLog.js"
 import { type Deadlocks, make as makeDeadlocks } from "./Deadlocks.js"
 import * as GlobalId from "./protocol/GlobalId.js"
 import * as TwoPhase from "./protocol/TwoPhase.js"
@@ -85,7 +85,7 @@ export const make = (options: Options): DistributedCommit => {
 }
 
 const commit = (options: Options, given: ReadonlyArray<Branch>): Effect.Effect<void, ShardError> => {
-  const branches = [...given].sort((one, other) => (one.shard < other.shard ? -1 : 1))
+  const branches = [...given].sort((one, other) => inGateOrder(one.shard, other.shard))
   return Effect.flatMap(entered(options, branches), (all) => {
     const writers = all.filter(isWriter)
     return writers.length < 2
@@ -138,17 +138,18 @@ const entered = (
   )
 }
 
-const isBusy = (error: ShardError): boolean => error._tag === "StatementFailed" && error.kind === "LockNotAvailable"
-
 /** What wrote commits; then what only read ends, whose end tells nobody anything. */
 const plainly = (branches: ReadonlyArray<Branch>, writers: ReadonlyArray<Branch>): Effect.Effect<void, ShardError> =>
   Effect.zipRight(
     Effect.forEach(writers, ({ session }) => session.commit, { discard: true }),
-    Effect.forEach(
-      branches.filter((branch) => !writers.includes(branch)),
-      ({ session }) => Effect.ignore(session.commit),
-      eachAtOnce
-    )
+    readersEnd(branches, writers)
+  )
+
+const readersEnd = (branches: ReadonlyArray<Branch>, writers: ReadonlyArray<Branch>): Effect.Effect<void> =>
+  Effect.forEach(
+    branches.filter((branch) => !writers.includes(branch)),
+    ({ session }) => Effect.ignore(session.commit),
+    eachAtOnce
   )
 
 const sameCluster = (writers: ReadonlyArray<Writer>): Effect.Effect<void, ShardError> => {
@@ -176,10 +177,12 @@ const inTwoPhases = (
     const transaction = options.log.newTransaction()
     const run = new Run(options, transaction, decider, writers)
     const others = writers.filter((writer) => writer !== decider).map(({ branch }) => branch.shard)
-    const readers = branches.filter((branch) => !writers.some((writer) => writer.branch === branch))
     return Effect.flatMap(run.drive(TwoPhase.start(decider.branch.shard, others)), (ended) =>
       Effect.zipRight(
-        Effect.forEach(readers, ({ session }) => Effect.ignore(session.commit), eachAtOnce),
+        readersEnd(
+          branches,
+          writers.map(({ branch }) => branch)
+        ),
         run.outcomeOf(ended)
       )
     )
@@ -288,7 +291,7 @@ class Run {
     const { branch } = this.writerOn(shard)
     const id = this.idOf(shard)
     const apart = Effect.flatMap(driver(shard), (opened) => log.finish(opened, id, outcome))
-    const settled = (finished: "done" | "elsewhere" | "busy" | "otherwise") =>
+    const settled = (finished: Finished) =>
       finished === "done" || finished === "elsewhere"
         ? Effect.void
         : Effect.fail(new ParticipantLost({ shard, cause: finished }))

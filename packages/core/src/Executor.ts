@@ -10,6 +10,7 @@
 import type { Row } from "@effect/sql/SqlConnection"
 import * as Array from "effect/Array"
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Operation } from "./LightStatement.js"
 import type { BoundPlan } from "./plan/Bind.js"
@@ -240,16 +241,10 @@ class ShardExecutor implements Executor {
     shards: ReadonlyArray<ShardId>,
     run: (terms: Terms) => Effect.Effect<A, ShardError>
   ): Effect.Effect<A, ShardError> {
-    const { views } = this.options
-    const { policy } = terms
-    if (views === undefined || policy.reads === "perShard") return run(terms)
-    const call = { policy, access: "read" } as const
-    const inside = Effect.scoped(
-      Effect.flatMap(ShardCall.limited({ ...call, shard: firstOf(shards) }, views.open(shards)), (view) =>
-        run(view === undefined ? terms : { ...terms, policy: { ...policy, retry: undefined }, view })
-      )
-    )
-    return ShardCall.repeated(call, inside)
+    const viewing = this.viewing(terms, shards)
+    if (viewing === undefined) return run(terms)
+    const call = { policy: terms.policy, access: "read" } as const
+    return ShardCall.repeated(call, Effect.scoped(Effect.flatMap(viewing, run)))
   }
 
   private streamInView<A>(
@@ -257,16 +252,24 @@ class ShardExecutor implements Executor {
     shards: ReadonlyArray<ShardId>,
     run: (terms: Terms) => Stream.Stream<A, ShardError>
   ): Stream.Stream<A, ShardError> {
+    const viewing = this.viewing(terms, shards)
+    if (viewing === undefined) return run(terms)
+    const call = { policy: terms.policy, access: "read" } as const
+    return ShardCall.repeatedStream(call, Stream.unwrapScoped(Effect.map(viewing, run)))
+  }
+
+  /** The terms inside of a view of these shards; undefined where none is wanted. */
+  private viewing(
+    terms: Terms,
+    shards: ReadonlyArray<ShardId>
+  ): Effect.Effect<Terms, ShardError, Scope.Scope> | undefined {
     const { views } = this.options
     const { policy } = terms
-    if (views === undefined || policy.reads === "perShard") return run(terms)
-    const call = { policy, access: "read" } as const
-    const rows = Stream.unwrapScoped(
-      Effect.map(ShardCall.limited({ ...call, shard: firstOf(shards) }, views.open(shards)), (view) =>
-        run(view === undefined ? terms : { ...terms, policy: { ...policy, retry: undefined }, view })
-      )
+    if (views === undefined || policy.reads === "perShard") return undefined
+    const opened = ShardCall.limited({ policy, access: "read", shard: firstOf(shards) }, views.open(shards))
+    return Effect.map(opened, (view) =>
+      view === undefined ? terms : { ...terms, policy: { ...policy, retry: undefined }, view }
     )
-    return ShardCall.repeatedStream(call, rows)
   }
 
   private runOne(

@@ -386,14 +386,10 @@ class TransactionLevel implements Level {
   }
 
   private rollbackToSavepoint(session: ShardSession): Effect.Effect<void> {
-    const { mark } = this.root
-    const { distributed } = this.options
     const undone = session.control(`ROLLBACK TO SAVEPOINT ${this.savepoint}; RELEASE SAVEPOINT ${this.savepoint}`)
     return Effect.catchAll(
       // The mark goes with the level that was open when it was made.
-      mark === undefined || distributed === undefined
-        ? undone
-        : Effect.zipRight(undone, distributed.mark(session, mark)),
+      Effect.zipRight(undone, this.root.marking(session)),
       (error) =>
         Effect.sync(() => {
           this.root.broken ??= error
@@ -492,9 +488,8 @@ class TransactionLevel implements Level {
 
   private marked(distributed: DistributedCommit.DistributedCommit): Effect.Effect<void, ShardError> {
     if (this.mark !== undefined) return Effect.void
-    const mark = distributed.newMark()
-    this.mark = mark
-    return onEach(this.participants.values(), ({ session }) => distributed.mark(session, mark))
+    this.mark = distributed.newMark()
+    return onEach(this.participants.values(), ({ session }) => this.marking(session))
   }
 
   private beginDownwards(participant: Participant): Effect.Effect<void, ShardError> {
@@ -508,13 +503,13 @@ class TransactionLevel implements Level {
     )
   }
 
-  private beginOn(session: ShardSession, begin: string): Effect.Effect<void, ShardError> {
-    const { mark } = this
-    const { distributed } = this.options
-    const begun = session.control(begin)
-    return mark === undefined || distributed === undefined
-      ? begun
-      : Effect.zipRight(begun, distributed.mark(session, mark))
+  /** Of the root: puts its mark on a session, if it has one. */
+  private marking(session: ShardSession): Effect.Effect<void, ShardError> {
+    return Effect.suspend(() => {
+      const { mark } = this
+      const { distributed } = this.options
+      return mark === undefined || distributed === undefined ? Effect.void : distributed.mark(session, mark)
+    })
   }
 
   private beginAll(
@@ -540,7 +535,11 @@ class TransactionLevel implements Level {
     const { begin = "BEGIN", reserve } = this.options
     return Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(Scope.make(), (scope) =>
-        restore(Effect.tap(Scope.extend(reserve(shard), scope), (session) => this.beginOn(session, begin))).pipe(
+        restore(
+          Effect.tap(Scope.extend(reserve(shard), scope), (session) =>
+            Effect.zipRight(session.control(begin), this.marking(session))
+          )
+        ).pipe(
           Effect.filterOrFail(
             () => !this.isOver,
             () => new TransactionEnded({ shard })

@@ -19,7 +19,7 @@ import * as Either from "effect/Either"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
-import type { CommitLogService } from "./CommitLog.js"
+import { type CommitLogService, inGateOrder, isBusy } from "./CommitLog.js"
 import type { ShardDriver, ShardSession } from "./ShardConnection.js"
 import type { ShardError } from "./ShardError.js"
 import type { ShardId } from "./topology/ShardId.js"
@@ -55,7 +55,7 @@ export interface Options {
 /** @since 0.1.0 @category constructors */
 export const make = (options: Options): ReadViews => {
   const gates = new Gates(options)
-  const openAll: ReadViews["openAll"] = (shards) => opened(options, [...new Set(shards)].sort(byName))
+  const openAll: ReadViews["openAll"] = (shards) => opened(options, [...new Set(shards)].sort(inGateOrder))
   return {
     openAll,
     open: (shards) =>
@@ -77,8 +77,6 @@ export const make = (options: Options): ReadViews => {
       })
   }
 }
-
-const byName = (one: ShardId, other: ShardId): number => (one < other ? -1 : 1)
 
 const opened = (
   { driver, log, onBlocked }: Options,
@@ -117,8 +115,6 @@ const rolledBack = (sessions: ReadonlyArray<ShardSession>): Effect.Effect<void> 
   Effect.forEach(sessions, (session) => session.rollback, eachAtOnce)
 
 const eachAtOnce = { concurrency: "unbounded", discard: true } as const
-
-const isBusy = (error: ShardError): boolean => error._tag === "StatementFailed" && error.kind === "LockNotAvailable"
 
 /**
  * Which shards have a gate. That one has is known for good; that one has none, for less time than installing takes

@@ -151,8 +151,9 @@ FROM shardlayer.watermark
 LEFT JOIN shardlayer.decision ON transaction = ${escapeLiteral(transaction)}`
 
 /**
- * The lock on the watermark keeps a decision from being forgotten in between. The unique key makes the INSERT wait for a decider that has inserted its row and not ended, and a decider that comes
- * later fail. What stands then is read by a statement of its own, with a newer snapshot.
+ * The lock on the watermark keeps a decision from being forgotten in between. The unique key makes the INSERT wait for a
+ * decider that has inserted its row and not ended, and a decider that comes later fail. What stands then is read by a
+ * statement of its own, with a newer snapshot.
  */
 const refuseSql = (id: GlobalId.GlobalId): string => `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
 SET LOCAL lock_timeout = '${refuseTimeoutMillis}ms';
