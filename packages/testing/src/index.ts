@@ -6,6 +6,13 @@
 export * as PgCluster from "./PgCluster.js"
 
 /**
+ * A network that can fail, between a program and a server.
+ *
+ * @since 0.1.0
+ */
+export * as PgProxy from "./PgProxy.js"
+
+/**
  * One real PostgreSQL server, from the binaries npm installed.
  *
  * @since 0.1.0
