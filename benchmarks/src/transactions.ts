@@ -62,14 +62,20 @@ const millisOf = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<number, E> =
 
 type Contender = readonly [name: string, run: Effect.Effect<unknown, SqlError | ShardError>]
 
+/** Rounds that are not counted: a transaction runs code that no other statement has warmed. */
+const warmUp = 300
+
 /** One round of each in turn, so that the machine's moods hit all alike. */
 const sideBySide = (contenders: ReadonlyArray<Contender>, times: number) =>
   Effect.gen(function* () {
     const millis = contenders.map((): Array<number> => [])
-    for (let round = 0; round < times; round++) {
-      for (const [index, [, run]] of contenders.entries()) millis[index]?.push(yield* millisOf(run))
+    for (let round = -warmUp; round < times; round++) {
+      for (const [index, [, run]] of contenders.entries()) {
+        const own = yield* millisOf(run)
+        if (round >= 0) millis[index]?.push(own)
+      }
     }
-    const medians = millis.map((all) => median(all.slice(Math.floor(times / 10))))
+    const medians = millis.map((all) => median(all))
     for (const [index, [name]] of contenders.entries()) {
       const own = medians[index] ?? NaN
       console.log(

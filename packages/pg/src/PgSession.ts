@@ -210,10 +210,9 @@ class SessionLane implements Lane {
     const running = this.running
     const refused = this.queue.splice(0)
     if (running !== undefined) refused.unshift(running)
-    const error = new TransactionEnded({ shard: this.shard })
     if (running === undefined) done()
     else this.leave(running, done, true)
-    for (const ticket of refused) ticket.job.onEnd(error)
+    for (const ticket of refused) ticket.job.onEnd(new TransactionEnded({ shard: this.shard }))
   }
 
   /** Bounds what runs now: a server that does not answer in time loses the connection, which rolls back as well. */
