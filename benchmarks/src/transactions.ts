@@ -142,7 +142,7 @@ const main = Effect.gen(function* () {
   )
   yield* Fiber.interrupt(writing)
   console.log(
-    `half a transfer was seen by ${torn.perShard} of ${rounds * 5} reads per shard, ${torn.atomic} of ${rounds * 5} atomic ones`
+    `half a transfer was seen by ${torn.perShard} of ${rounds * 5 + warmUp} reads per shard, ${torn.atomic} of as many atomic ones`
   )
   const folder = fileURLToPath(new URL("../results", import.meta.url))
   mkdirSync(folder, { recursive: true })
