@@ -47,7 +47,8 @@ export const run = (
     const executor = Executor.make({
       manager: noting(manager, { notes, planned, analyzing }),
       limits,
-      views: undefined
+      views: undefined,
+      transacting: () => Effect.dieMessage("only reads are analyzed")
     })
     const terms = { transaction: undefined, policy }
     const answer = yield* timed(executor.run(bound, terms, "executeValues", sql, params))

@@ -21,6 +21,7 @@ import type { Policy } from "./Policy.js"
 import type * as ReadView from "./ReadView.js"
 import type * as Parts from "./scatter/Parts.js"
 import * as ScatterMerge from "./ScatterMerge.js"
+import * as ScatterWrite from "./ScatterWrite.js"
 import * as ShardCall from "./ShardCall.js"
 import type { RawResult, ShardConnection } from "./ShardConnection.js"
 import { CrossShardTransaction, type ShardError } from "./ShardError.js"
@@ -87,6 +88,8 @@ export interface Options {
   readonly limits: Parts.Limits
   /** Undefined where nothing is ever committed over several shards. */
   readonly views: ReadView.ReadViews | undefined
+  /** Runs in a transaction of its own. */
+  readonly transacting: <A>(use: (level: Level) => Effect.Effect<A, ShardError>) => Effect.Effect<A, ShardError>
 }
 
 /** @since 0.1.0 @category constructors */
@@ -126,6 +129,12 @@ class ShardExecutor implements Executor {
             ScatterMerge.run(this.merging(own), this.requestOf(bound, transaction, sql, params), operation)
           )
         )
+      case "Written": {
+        const writing = (level: Level) => ScatterWrite.run(level, terms.policy, { ...bound, sql, params }, operation)
+        return transaction === undefined
+          ? this.options.transacting(writing)
+          : Effect.zipRight(transaction.stillOpen, writing(transaction))
+      }
     }
   }
 
@@ -151,6 +160,12 @@ class ShardExecutor implements Executor {
         return this.streamBeside(timelessly(terms, bound.merge), bound.shards, (own) =>
           Stream.suspend(() => ScatterMerge.stream(this.merging(own), this.requestOf(bound, transaction, sql, params)))
         )
+      case "Written":
+        return Stream.unwrap(
+          Effect.map(this.run(bound, terms, "execute", sql, params), (rows: ReadonlyArray<Row>) =>
+            Stream.fromIterable(rows)
+          )
+        )
     }
   }
 
@@ -173,6 +188,8 @@ class ShardExecutor implements Executor {
         return Effect.suspend(() =>
           ScatterMerge.runPartial(this.merging(terms), this.requestOf(bound, undefined, sql, params), "execute")
         )
+      case "Written":
+        throw new Error("a write is no partial read")
     }
   }
 

@@ -50,6 +50,8 @@ const reasonOf = (bound: BoundPlan): string | undefined => {
     case "OneShard":
     case "Concatenated":
       return undefined
+    case "Written":
+      return "it writes"
     case "Merged":
       return reasonOfFinish(bound.merge, bound.merge.finish)
   }

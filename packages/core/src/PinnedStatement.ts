@@ -8,21 +8,20 @@
  *
  * @since 0.1.0
  */
-import { SqlError } from "@effect/sql/SqlError"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Stream from "effect/Stream"
-import { ownerOf, type Stages } from "./internal/stages.js"
+import { ownerOf, type Stages, transacting } from "./internal/stages.js"
 import type { Operation } from "./LightStatement.js"
-import * as LocalTransaction from "./LocalTransaction.js"
+import type * as LocalTransaction from "./LocalTransaction.js"
 import type { Access, PinnedPlan, PinnedWrite } from "./plan/Plan.js"
 import * as Prune from "./plan/Prune.js"
 import * as PlanCache from "./PlanCache.js"
 import type { Policy } from "./Policy.js"
 import * as ShardCall from "./ShardCall.js"
 import type { RawResult, ShardDriver, ShardSession, StatementConnection } from "./ShardConnection.js"
-import { isShardError, KeyInvalid, RowBelongsElsewhere, type ShardError } from "./ShardError.js"
+import { KeyInvalid, RowBelongsElsewhere, type ShardError } from "./ShardError.js"
 import type { KeyTuple } from "./topology/KeyValue.js"
 import * as KeyValue from "./topology/KeyValue.js"
 import type { ShardId } from "./topology/ShardId.js"
@@ -231,18 +230,14 @@ class Pins implements PinnedStatements {
     operation: Operation,
     params: ReadonlyArray<unknown>
   ): Effect.Effect<any, ShardError> {
-    const { owner, withTransaction } = this.stages
-    const checked = Effect.withFiberRuntime<unknown, ShardError>((fiber) => {
-      const level = LocalTransaction.find(fiber.currentContext, owner)
-      if (level === undefined) throw new Error("withTransaction left no transaction in the context")
-      return Effect.flatMap(level.connectionFor(shard).executeValues(verdict.check, params), (rows) =>
+    return transacting(this.stages)((level) =>
+      Effect.flatMap(level.connectionFor(shard).executeValues(verdict.check, params), (rows) =>
         Effect.as(
           Effect.forEach(rows, (row) => checkStored(this.stages, shard, verdict, row), { discard: true }),
           answerOf(operation, verdict.command, rows.length)
         )
       )
-    })
-    return Effect.mapError(withTransaction(checked), unwrapped)
+    )
   }
 }
 
@@ -360,10 +355,4 @@ const uncheckable = (table: string): KeyInvalid =>
 const answerOf = (operation: Operation, command: string, rowCount: number): unknown => {
   const raw: RawResult = { command, rowCount, rows: [], fields: [] }
   return operation === "executeRaw" ? raw : []
-}
-
-const unwrapped = (error: ShardError | SqlError): ShardError => {
-  if (!(error instanceof SqlError)) return error
-  if (isShardError(error.cause)) return error.cause
-  throw new Error("a transaction of the router failed with an untyped error", { cause: error })
 }

@@ -29,6 +29,10 @@ export interface Policy {
    */
   readonly gather: Permission
   /**
+   * UPDATE and DELETE without WHERE, and TRUNCATE, where several shards would run them. `refuse`: `ScatterRefused`.
+   */
+  readonly wideWrites: Permission
+  /**
    * Shards that one statement, or one `onAllShards`, runs on at a time. A stream whose rows are merged reads all its
    * shards at once: its first row is known when each of them has given one.
    */
@@ -63,6 +67,8 @@ export interface Options {
   readonly combine?: Permission | undefined
   /** Of these the ones that bring tables together which are not joined on the shard key. Default `allow`. */
   readonly gather?: Permission | undefined
+  /** UPDATE and DELETE without WHERE, and TRUNCATE, where several shards would run them. Default `allow`. */
+  readonly wideWrites?: Permission | undefined
   /** Shards that one statement, or one `onAllShards`, runs on at a time. Default 16. */
   readonly concurrency?: number | undefined
   /** How long one shard may take; of a stream, for each page of rows. Default: without a limit. */
@@ -78,6 +84,7 @@ export const defaults: Policy = {
   scatter: "allow",
   combine: "allow",
   gather: "allow",
+  wideWrites: "allow",
   concurrency: 16,
   shardTimeout: undefined,
   reads: "atomic",
@@ -92,11 +99,12 @@ export const defaults: Policy = {
  */
 export const within = (policy: Policy, options: Options | undefined): Policy => {
   if (options === undefined) return policy
-  const { combine, concurrency, gather, reads, retry, scatter, shardTimeout } = options
+  const { combine, concurrency, gather, reads, retry, scatter, shardTimeout, wideWrites } = options
   return {
     scatter: scatter ?? policy.scatter,
     combine: combine ?? policy.combine,
     gather: gather ?? policy.gather,
+    wideWrites: wideWrites ?? policy.wideWrites,
     concurrency: concurrency === undefined ? policy.concurrency : Math.max(1, Math.trunc(concurrency)),
     shardTimeout: shardTimeout === undefined ? policy.shardTimeout : finite(shardTimeout),
     reads: reads ?? policy.reads,
@@ -117,6 +125,7 @@ export const nested = (outer: Options | undefined, inner: Options): Options =>
         scatter: inner.scatter ?? outer.scatter,
         combine: inner.combine ?? outer.combine,
         gather: inner.gather ?? outer.gather,
+        wideWrites: inner.wideWrites ?? outer.wideWrites,
         concurrency: inner.concurrency ?? outer.concurrency,
         shardTimeout: inner.shardTimeout ?? outer.shardTimeout,
         reads: inner.reads ?? outer.reads,

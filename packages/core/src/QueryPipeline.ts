@@ -23,7 +23,7 @@ import * as Stream from "effect/Stream"
 import * as Analyze from "./Analyze.js"
 import * as CachedRead from "./CachedRead.js"
 import * as Executor from "./Executor.js"
-import { ownerOf, type Stages, unassigned } from "./internal/stages.js"
+import { ownerOf, type Stages, transacting, unassigned } from "./internal/stages.js"
 import type { Operation } from "./LightStatement.js"
 import * as PinnedStatement from "./PinnedStatement.js"
 import * as Bind from "./plan/Bind.js"
@@ -122,7 +122,7 @@ class Pipeline implements QueryPipeline {
   ) {
     const { manager, options, views } = stages
     this.plans = PlanCache.make({ entriesMax: options.plansMax, textMax: options.planTextMax })
-    this.executor = Executor.make({ manager, limits: options.mergeLimits, views })
+    this.executor = Executor.make({ manager, limits: options.mergeLimits, views, transacting: transacting(stages) })
     this.pinned = PinnedStatement.make(stages)
     this.seen = manager.topology()
   }
@@ -344,7 +344,7 @@ class Pipeline implements QueryPipeline {
     sql: string,
     params: ReadonlyArray<unknown>
   ): ScatterRefused | undefined {
-    if (bound._tag !== "Concatenated" && bound._tag !== "Merged") return undefined
+    if (bound._tag !== "Concatenated" && bound._tag !== "Merged" && bound._tag !== "Written") return undefined
     const rule = rulesOn(bound).find((each) => policy[each] === "refuse")
     if (rule === undefined || plan === undefined) return undefined
     const { reaches } = this.reached({ bound, plan }, params)
@@ -385,6 +385,8 @@ const isWrite = (bound: Bind.BoundPlan): boolean => {
     case "Concatenated":
     case "Merged":
       return false
+    case "Written":
+      return true
   }
 }
 
@@ -398,6 +400,11 @@ const termsOf = ({ plan }: Routing, place: Place): Executor.Terms =>
 
 /** What a policy must allow for it. */
 const rulesOn = (bound: Bind.BoundPlan): ReadonlyArray<ScatterRefused["rule"]> => {
+  // Copies are one table: nobody could limit the statement to one shard.
+  if (bound._tag === "Written") {
+    const { action, wide } = bound.write
+    return [...(action._tag === "Copies" ? [] : (["scatter"] as const)), ...(wide ? (["wideWrites"] as const) : [])]
+  }
   if (bound._tag !== "Merged" || bound.merge.finish._tag !== "Combine") return ["scatter"]
   return bound.merge.finish.gathered.length === 0 ? ["scatter", "combine"] : ["scatter", "combine", "gather"]
 }

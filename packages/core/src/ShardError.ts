@@ -450,6 +450,24 @@ export class SchemaMismatch extends Data.TaggedError("SchemaMismatch")<{
 }
 
 /**
+ * A write to a reference table changed other numbers of rows on two shards: its copies are not equal. Nothing is kept.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class CopiesDiffer extends Data.TaggedError("CopiesDiffer")<{
+  readonly tables: ReadonlyArray<string>
+  readonly shards: readonly [string, string]
+  readonly rows: readonly [number, number]
+}> {
+  override get message() {
+    const [one, other] = this.shards
+    return `the copies of ${this.tables.join(", ")} differ: the write met ${this.rows[0]} rows on ${one} and ${this.rows[1]} on ${other}, and was rolled back; make the copies equal first`
+  }
+  readonly isRetryable = false
+}
+
+/**
  * The stored topology has another epoch than the one expected: somebody else changed it.
  *
  * @since 0.1.0
@@ -565,14 +583,15 @@ export class ShardTimeout extends Data.TaggedError("ShardTimeout")<{
 
 /**
  * The policy in force does not allow this statement on several shards (`scatter`), or not to be finished by a PostgreSQL
- * over their rows (`combine`), or not to bring tables together that are not joined on the shard key (`gather`). No shard was touched. `tables` are those that are not limited to one shard, with the key
+ * over their rows (`combine`), or not to bring tables together that are not joined on the shard key (`gather`), or not to change all
+ * rows of a table (`wideWrites`). No shard was touched. `tables` are those that are not limited to one shard, with the key
  * columns that would limit them.
  *
  * @since 0.1.0
  * @category errors
  */
 export class ScatterRefused extends Data.TaggedError("ScatterRefused")<{
-  readonly rule: "scatter" | "combine" | "gather"
+  readonly rule: "scatter" | "combine" | "gather" | "wideWrites"
   /** Where it would have run. */
   readonly shards: ReadonlyArray<ShardId>
   readonly tables: ReadonlyArray<{ readonly table: string; readonly columns: ReadonlyArray<string> }>
@@ -582,7 +601,8 @@ export class ScatterRefused extends Data.TaggedError("ScatterRefused")<{
     const what = {
       scatter: "statements on several shards",
       combine: "statements over several shards that a PostgreSQL finishes over their rows",
-      gather: "statements that bring tables together which are not joined on the shard key"
+      gather: "statements that bring tables together which are not joined on the shard key",
+      wideWrites: "changes of all rows of a table"
     }[this.rule]
     const keys = this.tables.map(({ columns, table }) => `${table} (${columns.join(", ")})`).join(" and ")
     const way = `limit ${keys} to one key, or say ShardRouter.withPolicy({ ${this.rule}: "allow" })`
@@ -637,6 +657,7 @@ export type ShardError =
   | ShardInUse
   | ShardNotPinned
   | SchemaMismatch
+  | CopiesDiffer
   | StaleTopology
   | NotInstalled
   | PreparedTransactionsDisabled
@@ -677,6 +698,7 @@ const kinds = [
   ShardInUse,
   ShardNotPinned,
   SchemaMismatch,
+  CopiesDiffer,
   StaleTopology,
   NotInstalled,
   PreparedTransactionsDisabled,

@@ -2,14 +2,16 @@
  * What the stages of the pipeline share: the services they stand on, and the way from a key to its shard.
  */
 import type { SqlClient } from "@effect/sql/SqlClient"
+import { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { KeyResolverService } from "../KeyResolver.js"
+import * as LocalTransaction from "../LocalTransaction.js"
 import type * as Bind from "../plan/Bind.js"
 import type { Policy } from "../Policy.js"
 import type { ReadViews } from "../ReadView.js"
 import type { QueryPlannerService } from "../QueryPlanner.js"
-import { KeyUnassigned, type ShardError } from "../ShardError.js"
+import { isShardError, KeyUnassigned, type ShardError } from "../ShardError.js"
 import type { Limits } from "../scatter/Parts.js"
 import type { ShardManagerService } from "../ShardManager.js"
 import type { TableChanges } from "../TableChanges.js"
@@ -37,6 +39,27 @@ export interface Stages {
   /** Whose transactions these are: the key of `LocalTransaction`. */
   readonly owner: object
   readonly withTransaction: SqlClient["withTransaction"]
+}
+
+/** Runs in a transaction: that of the fiber, or one of its own. */
+export const transacting =
+  ({ owner, withTransaction }: Pick<Stages, "owner" | "withTransaction">) =>
+  <A>(use: (level: LocalTransaction.Level) => Effect.Effect<A, ShardError>): Effect.Effect<A, ShardError> =>
+    Effect.mapError(
+      withTransaction(
+        Effect.withFiberRuntime<A, ShardError>((fiber) => {
+          const level = LocalTransaction.find(fiber.currentContext, owner)
+          if (level === undefined) throw new Error("withTransaction left no transaction in the context")
+          return use(level)
+        })
+      ),
+      unwrapped
+    )
+
+const unwrapped = (error: ShardError | SqlError): ShardError => {
+  if (!(error instanceof SqlError)) return error
+  if (isShardError(error.cause)) return error.cause
+  throw new Error("a transaction of the router failed with an untyped error", { cause: error })
 }
 
 /** The shard that holds a key, asking a directory where need be. */

@@ -18,12 +18,14 @@ import type { Topology } from "../topology/Topology.js"
 import type { Merge } from "./Merge.js"
 import type { Access, Plan, ShardedReference } from "./Plan.js"
 import * as Prune from "./Prune.js"
+import type { Write } from "./Write.js"
 
 /**
  * - `AnyShard`: any one shard gives the answer; the executor picks in turn.
  * - `OneShard`: the statement as it is, there.
  * - `Concatenated`: the statement as it is on each, rows one after another.
  * - `Merged`: the plan's own statement on each, their rows merged.
+ * - `Written`: all are written or none; `rows`: which rows of an INSERT each gets, by their place in it.
  *
  * @since 0.1.0
  * @category models
@@ -33,6 +35,13 @@ export type BoundPlan =
   | { readonly _tag: "OneShard"; readonly shard: ShardId; readonly access: Access }
   | { readonly _tag: "Concatenated"; readonly shards: ReadonlyArray<ShardId> }
   | { readonly _tag: "Merged"; readonly shards: ReadonlyArray<ShardId>; readonly merge: Merge }
+  | {
+      readonly _tag: "Written"
+      readonly shards: ReadonlyArray<ShardId>
+      readonly write: Write
+      readonly rows: ReadonlyArray<ReadonlyArray<number>>
+      readonly tables: ReadonlyArray<string>
+    }
 
 /**
  * Keys whose shard only a directory or a custom resolver knows.
@@ -87,6 +96,10 @@ export const bind = (
       return only === undefined
         ? Either.right({ _tag: "OneShard", shard: plan.shard, access: plan.access })
         : Either.left(notPinned(plan.tables.join(", "), only, "a single table does not belong to a key"))
+    case "Everywhere":
+      return only === undefined
+        ? Either.right({ _tag: "Written", shards: topology.shards, write: plan.write, rows: [], tables: plan.tables })
+        : Either.left(notPinned(plan.tables.join(", "), only, "all shards would be written"))
     case "Routed":
       return bindRouted(plan, params, topology, answers, only)
   }
@@ -122,11 +135,43 @@ const bindRouted = (
       return Either.right({ _tag: "Concatenated", shards: several })
     case "Merge":
       return Either.right({ _tag: "Merged", shards: several, merge: scatter.merge })
+    case "Write":
+      return Either.right({
+        _tag: "Written",
+        shards: several,
+        write: scatter.write,
+        rows: rowsOn(several, plan, scatter.write, params, topology, answers),
+        tables: plan.tables
+      })
     case "OneKey":
       throw new Error("a statement of one key came to several shards")
     case "Refuse":
       return Either.left(scatter.refusal)
   }
+}
+
+/** Where each row of an INSERT goes. Its key is known by then, and so is who owns it. */
+const rowsOn = (
+  shards: ReadonlyArray<ShardId>,
+  { references }: Extract<Plan, { _tag: "Routed" }>,
+  { action }: Write,
+  params: ReadonlyArray<unknown>,
+  topology: Topology,
+  answers: Answers
+): ReadonlyArray<ReadonlyArray<number>> => {
+  if (action._tag !== "Rows") return []
+  const reference = references[action.reference]
+  if (reference === undefined) throw new Error("an INSERT of rows without its table")
+  const rows = new Map(shards.map((shard) => [shard, [] as Array<number>]))
+  for (const [row, constraint] of action.keys.entries()) {
+    const own = new Set<ShardId>()
+    collect({ ...reference, constraint }, params, topology, answers, undefined, own, [])
+    const [shard] = own
+    const found = own.size === 1 && shard !== undefined ? rows.get(shard) : undefined
+    if (found === undefined) throw new Error(`a row of ${reference.table} has no shard of its own`)
+    found.push(row)
+  }
+  return [...rows.values()]
 }
 
 /**

@@ -10,6 +10,7 @@ import type { Constraint, Operand } from "./Constraint.js"
 import type { Aggregate, Amount, Finish, Fragment, Merge, Page, Reduction, SortKey } from "./Merge.js"
 import type { Plan } from "./Plan.js"
 import * as Reasons from "./Reasons.js"
+import { joined, type Write } from "./Write.js"
 
 /**
  * - `SingleShard`: the statement as it is, on the one shard that holds its rows.
@@ -18,6 +19,7 @@ import * as Reasons from "./Reasons.js"
  * - `ScatterMerge`: a part of it on each shard, their rows merged here.
  * - `ScatterCombine`: a part of it on each shard, the rest by one PostgreSQL over their rows.
  * - `Gather`: rows of tables that are not joined on the shard key, brought together and joined by one PostgreSQL.
+ * - `Write`: a statement on each of several shards, in one transaction: all of it, or nothing.
  * - `Pinned`: a shard was given by `onShard`, or there is only one.
  *
  * @since 0.1.0
@@ -30,6 +32,7 @@ export type Strategy =
   | "ScatterMerge"
   | "ScatterCombine"
   | "Gather"
+  | "Write"
   | "Pinned"
 
 /** @since 0.1.0 @category models */
@@ -143,6 +146,7 @@ const notesOf = (
       return plan.scatter._tag === "Refuse" ? plan.notes : []
     case "Concatenated":
     case "Merged":
+    case "Written":
       return [Reasons.notSingleShard(reaches, plan.singles), ...plan.notes]
   }
 }
@@ -154,12 +158,52 @@ const runsOf = (sql: string, bound: BoundPlan, coordinator: ShardId | undefined)
       return { first: undefined, each: sql, then: [] }
     case "Concatenated":
       return { first: undefined, each: sql, then: ["rows one after another"] }
+    case "Written":
+      return runsOfWrite(sql, bound)
     case "Merged":
       return {
         first: bound.merge.now,
         each: formatFragment(bound.merge.statement),
         then: formatFinish(bound.merge.finish, coordinator)
       }
+  }
+}
+
+/**
+ * What each shard runs, one line a step. Without a statement of the planner's making it is the program's own.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const formatWrite = ({ action, now }: Write): ReadonlyArray<string> => [
+  ...(now === undefined ? [] : [`first:   ${now}`]),
+  ...(action._tag === "Rows"
+    ? [`shards:  ${formatFragment(joined([action.head, ...action.rows.slice(0, 1), action.tail]))}`]
+    : action.statement === undefined
+      ? []
+      : [`shards:  ${formatFragment(action.statement)}`]),
+  `then:    ${action._tag.toLowerCase()}, all or none`
+]
+
+const runsOfWrite = (sql: string, { rows, shards, write }: Extract<BoundPlan, { readonly _tag: "Written" }>): Runs => {
+  const { action, now } = write
+  const then = "all commit, or none"
+  switch (action._tag) {
+    case "Each":
+    case "Copies":
+      return {
+        first: now,
+        each: action.statement === undefined ? sql : formatFragment(action.statement),
+        then: action._tag === "Copies" ? ["the same number of rows on each", then] : [then]
+      }
+    case "Rows": {
+      const row = action.rows.slice(0, 1)
+      return {
+        first: now,
+        each: formatFragment(joined([action.head, ...row, action.tail])),
+        then: [`rows: ${shards.map((shard, index) => `${rows[index]?.length ?? 0} on ${shard}`).join(", ")}`, then]
+      }
+    }
   }
 }
 
@@ -173,6 +217,8 @@ const strategyOf = (bound: BoundPlan): Strategy => {
       return "CoLocatedScatter"
     case "Merged":
       return strategyOfMerge(bound.merge.finish)
+    case "Written":
+      return "Write"
   }
 }
 
@@ -189,6 +235,7 @@ const shardsOf = (bound: BoundPlan, shards: ReadonlyArray<ShardId>): ReadonlyArr
       return [bound.shard]
     case "Concatenated":
     case "Merged":
+    case "Written":
       return bound.shards
   }
 }

@@ -10,6 +10,7 @@ import type { ShardId } from "../topology/ShardId.js"
 import type { UnsupportedQuery } from "../ShardError.js"
 import type { Constraint } from "./Constraint.js"
 import type { Merge } from "./Merge.js"
+import type { Write } from "./Write.js"
 
 /**
  * One reference to a sharded table, and the keys of it that can matter.
@@ -66,6 +67,7 @@ export interface Footprint {
  *
  * - `Concatenate`: the same text on each shard; the answer is the rows of all, in no order.
  * - `Merge`: a statement made for the shards on each of them, and their rows made one answer.
+ * - `Write`: the shards are written, all or none.
  * - `OneKey`: all references are limited to one and the same key, so there is never more than one shard.
  * - `Refuse`: the statement is exact on one shard only; on more it is refused, for this reason.
  *
@@ -76,6 +78,7 @@ export type Scatter =
   | { readonly _tag: "Concatenate" }
   | { readonly _tag: "OneKey" }
   | { readonly _tag: "Merge"; readonly merge: Merge }
+  | { readonly _tag: "Write"; readonly write: Write }
   | { readonly _tag: "Refuse"; readonly refusal: UnsupportedQuery }
 
 /**
@@ -83,6 +86,7 @@ export type Scatter =
  * - `Routed`: sharded tables: on the one shard that the keys name, else as `scatter` says. `singles` are the shards of
  *   single tables beside them: the statement must run there.
  * - `Fixed`: only single (and reference) tables: the shard they live on.
+ * - `Everywhere`: a write of all shards, whatever the parameters.
  *
  * @since 0.1.0
  * @category models
@@ -93,6 +97,13 @@ export type Plan =
       readonly _tag: "Fixed"
       readonly shard: ShardId
       readonly access: Access
+      readonly tables: ReadonlyArray<string>
+      readonly footprint: Footprint
+    }
+  | {
+      readonly _tag: "Everywhere"
+      readonly access: "write"
+      readonly write: Write
       readonly tables: ReadonlyArray<string>
       readonly footprint: Footprint
     }

@@ -23,6 +23,7 @@ import { refuse, type SchemaView, type Stop, Stopped } from "./SchemaView.js"
 import * as StatementKind from "./StatementKind.js"
 import { align, dependsOnOrder, unshared } from "./strategies/Alignment.js"
 import * as Concatenate from "./strategies/Concatenate.js"
+import * as ScatterWrite from "./strategies/ScatterWrite.js"
 import type { Context } from "./strategies/Context.js"
 import { compose } from "./strategies/Compose.js"
 import { type Merged, withNow } from "./strategies/Merged.js"
@@ -108,6 +109,11 @@ const planOf = (subject: Subject): Plan => {
   const singles = singleShards(analyzed)
   const tables = analyzed.tables
   const footprint = Footprint.ofAnalyzed(subject.view, subject.study.tree, analyzed)
+  const [copied] = analyzed.targets.filter(({ named }) => named._tag === "Reference")
+  if (copied !== undefined) {
+    const write = Either.getOrElse(ScatterWrite.ofCopies(subject, copied), (refusal) => refuse(refusal))
+    return { _tag: "Everywhere", access: "write", write, tables, footprint }
+  }
   if (analyzed.leaves.length === 0 && analyzed.writes.length === 0) {
     const [shard] = singles
     return shard === undefined
@@ -193,7 +199,7 @@ const scatterOf = (subject: Subject, access: Access, references: ReadonlyArray<S
     scatter: { _tag: "Refuse", refusal: toError(refusal, sql) },
     notes: [`on several shards: ${refusal.code}, ${refusal.reason}`]
   })
-  if (access === "write") return refused(writeRefusal(study.analyzed))
+  if (access === "write") return writeOf(subject, references)
   const select = Ast.as("SelectStmt", study.tree)
   if (select === undefined) throw new Error("a read is a SELECT")
   const drivers = align(study.analyzed)
@@ -221,11 +227,29 @@ const scatterOf = (subject: Subject, access: Access, references: ReadonlyArray<S
   throw new Stopped(merged.left)
 }
 
+/** Of the references the last is the one that rows are put into, where they are. */
+const writeOf = (subject: Subject, references: ReadonlyArray<ShardedReference>): Scattered => {
+  const { sql, study } = subject
+  const { singles } = study.analyzed
+  if (singles.length === 0 && isOneKey(references)) return { scatter: { _tag: "OneKey" }, notes: [] }
+  const [target] = study.analyzed.targets
+  const write =
+    target === undefined
+      ? Either.left(writeRefusal(study.analyzed))
+      : ScatterWrite.ofShards(subject, target, references.length - 1)
+  if (Either.isRight(write)) return { scatter: { _tag: "Write", write: write.right }, notes: [] }
+  const { code, reason } = write.left
+  return {
+    scatter: { _tag: "Refuse", refusal: toError(write.left, sql) },
+    notes: [`on several shards: ${code}, ${reason}`]
+  }
+}
+
 /** Whatever the parameters, all references are limited to the same key. */
 const isOneKey = (references: ReadonlyArray<ShardedReference>): boolean => {
   const [first, ...others] = references.map(({ constraint, keyspace }) =>
     constraintsOf(constraint).flatMap((part) =>
-      part._tag === "Equals" ? [JSON.stringify([keyspace, part.operands])] : []
+      part._tag === "Equals" || part._tag === "Stored" ? [JSON.stringify([keyspace, part._tag, part.operands])] : []
     )
   )
   return (first ?? []).some((key) => others.every((keys) => keys.includes(key)))
@@ -265,9 +289,7 @@ const contextOf = ({ describe, parser, sql, study, view }: Subject): Context => 
 
 const writeRefusal = (analyzed: Analyzed): Draft => {
   const [lock] = analyzed.locks
-  if (!analyzed.isWrite) return draft("SL4010", {}, lock?.location)
-  const target = analyzed.writes[0] ?? analyzed.leaves[0]
-  return draft("SL6001", { table: target?.table.id ?? "" }, target?.location)
+  return draft("SL4010", {}, lock?.location)
 }
 
 const schemaChange: Plan["footprint"] = { ...Footprint.nothing, writes: "unknown" }

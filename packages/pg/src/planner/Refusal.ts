@@ -360,15 +360,15 @@ export const entries = {
   },
   SL6001: {
     title: "Writes on several shards",
-    reason: "the write to {table} is not limited to one shard",
+    reason: "the write to {table} is not limited to one shard, and {why}",
     hint: narrow,
-    example: "update users set name = 'x'"
+    example: "update users set name = (select max(o.status) from orders o)"
   },
   SL6002: {
-    title: "Writes to reference tables",
-    reason: "{table} is a reference table: all its copies would have to change together",
-    hint: "Run the write on every shard with ShardRouter.onAllShards and ShardRouter.unchecked",
-    example: "update countries set name = 'x'"
+    title: "Writes that would make the copies of a reference table differ",
+    reason: "{table} is a reference table, and {what} would make its copies differ",
+    hint: "Compute the values first, and give them as parameters",
+    example: "update countries set name = gen_random_uuid()::text"
   },
   SL6003: {
     title: "Triggers",

@@ -16,7 +16,7 @@ const anyType: ParamTypes = { scalar: () => "pending", array: () => "pending" }
 
 const footprintOf = async (sql: string, seen = view): Promise<Footprint> => {
   const { parse, ...rest } = await Effect.runPromise(parser)
-  const planned = planStatement({ parse, ...rest }, Either.getOrThrow(parse(sql)), seen, anyType, () => undefined)
+  const planned = planStatement({ parse, ...rest }, Either.getOrThrow(parse(sql)), seen, anyType, () => ({ params: [], columns: [] }))
   return Either.getOrThrow(planned).plan.footprint
 }
 

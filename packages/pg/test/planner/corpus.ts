@@ -94,6 +94,8 @@ const print = (plan: Plan): string => {
       return "any shard"
     case "Fixed":
       return `${plan.access} on ${plan.shard}`
+    case "Everywhere":
+      return ["write on all shards", ...Explain.formatWrite(plan.write).map((line) => `  ${line}`)].join("\n")
     case "Routed": {
       const { scatter } = plan
       const many =
@@ -106,6 +108,7 @@ const print = (plan: Plan): string => {
         ...plan.references.map(
           (reference) => `  ${reference.alias}: ${Explain.formatConstraint(reference.columns, reference.constraint)}`
         ),
+        ...(scatter._tag === "Write" ? Explain.formatWrite(scatter.write).map((line) => `  ${line}`) : []),
         ...(scatter._tag === "Merge" ? Explain.formatMerge(scatter.merge).map((line) => `  ${line}`) : [])
       ].join("\n")
     }

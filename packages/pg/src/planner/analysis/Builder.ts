@@ -25,6 +25,7 @@ import type {
   RelationId,
   Sight,
   SingleUse,
+  Target,
   Trait,
   Write
 } from "./Model.js"
@@ -92,6 +93,7 @@ export interface Builder {
   readonly addMovingDate: (text: string, location: number | undefined) => void
   readonly markWrite: () => void
   readonly addWrite: (write: Write) => void
+  readonly addTarget: (target: Target) => void
   /**
    * The parameter is of this family, or may be; notes that its type matters. `isDirect`: where it stands, PostgreSQL
    * gives it a type of this family, unless it stands somewhere else before.
@@ -225,6 +227,7 @@ const makeUses = () => {
   const locks: Array<Lock> = []
   const movingDates: Array<Analyzed["movingDates"][number]> = []
   const writes: Array<Write> = []
+  const targets: Array<Target> = []
   let isWrite = false
   const methods = {
     addLeaf: (leaf: Leaf) => void leaves.push(leaf),
@@ -234,6 +237,7 @@ const makeUses = () => {
     addFunction: (use: FunctionUse) => void functions.push(use),
     addMovingDate: (text: string, location: number | undefined) => void movingDates.push({ text, location }),
     addWrite: (write: Write) => void writes.push(write),
+    addTarget: (target: Target) => void targets.push(target),
     markWrite: () => {
       isWrite = true
     }
@@ -253,6 +257,7 @@ const makeUses = () => {
       movingDates,
       tables: tables(),
       writes,
+      targets,
       isWrite
     })
   }

@@ -13,6 +13,7 @@ import type { ShardId } from "@shardlayer/core/topology/ShardId"
 import type * as KeyType from "@shardlayer/core/topology/KeyType"
 import type * as Catalog from "../Catalog.js"
 import type * as Table from "@shardlayer/core/topology/Table"
+import type { Named } from "../SchemaView.js"
 
 /** Positions in the lists of an `Analyzed`. */
 export type ColumnId = number
@@ -205,10 +206,18 @@ export interface Analyzed {
   /** The tables that are read or written, as the topology or the statement names them. */
   readonly tables: ReadonlyArray<string>
   readonly writes: ReadonlyArray<Write>
+  /** The tables that its INSERTs, UPDATEs and DELETEs change, one each. */
+  readonly targets: ReadonlyArray<Target>
   /** It has an INSERT, UPDATE or DELETE somewhere. */
   readonly isWrite: boolean
   /** Parameters whose types decide whether a fact counts. */
   readonly paramsNeeded: ReadonlySet<number>
+}
+
+/** @since 0.1.0 @category models */
+export interface Target {
+  readonly named: Named
+  readonly location: number | undefined
 }
 
 /**

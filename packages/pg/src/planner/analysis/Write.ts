@@ -76,8 +76,11 @@ const targetOf = (
   place: Place,
   isRead: boolean
 ) => {
-  if (statement.relation === undefined) throw new Error("a write without its table")
-  return From.table(context.walk, statement.relation, place, isRead)
+  const { relation } = statement
+  if (relation === undefined) throw new Error("a write without its table")
+  const target = From.table(context.walk, relation, place, isRead)
+  context.walk.builder.addTarget({ named: target.named, location: Ast.location(relation) })
+  return target
 }
 
 const visible = (source: Source) => ({ sources: [source], columns: source.columns, open: source.open })

@@ -28,7 +28,6 @@ export interface Operation {
 /** @since 0.1.0 @category functions */
 export const check = (view: SchemaView, named: Named, operation: Operation, location: number | undefined): void => {
   const { relation } = named
-  if (named._tag === "Reference") return refuse(draft("SL6002", { table: named.table.id }, location))
   if (relation === undefined)
     return refuse(draft("SL2007", { table: named._tag === "Single" ? named.name : "" }, location))
   checkRelation({ view, location, visited: new Set() }, placed(view, relation), relation, operation)
@@ -171,13 +170,16 @@ const checkReferences = (
       operation.kind === "insert" || key.partial || key.columns.some((column) => operation.columns.has(column))
     if (!isTouchedBy || acknowledged.has(key.name)) continue
     const target = placed(view, { schema: key.schema, name: key.table })
-    if (!isLocal(place, key.columns, target, key.references) && target._tag !== "Reference") {
+    if (!isLocal(place, key.columns, target, key.references)) {
       refuse(draft("SL6005", { constraint: key.name, table: place.id, other: target.id }, location))
     }
   }
 }
 
-/** Both rows always live on one shard: the foreign key carries the shard key, or both tables live on one shard. */
+/**
+ * Both rows always live on one shard: the foreign key carries the shard key, or both tables live on one shard, or the row
+ * that is referenced lives on all.
+ */
 const isLocal = (
   from: Placed,
   columns: ReadonlyArray<string>,
@@ -185,6 +187,8 @@ const isLocal = (
   references: ReadonlyArray<string>
 ): boolean => {
   if (from._tag === "Single" && to._tag === "Single") return from.shard !== undefined && from.shard === to.shard
+  // Every copy has all rows, and whatever lives on its shard references that copy.
+  if (to._tag === "Reference") return true
   if (from._tag !== "Sharded" || to._tag !== "Sharded" || from.table.keyspace !== to.table.keyspace) return false
   return from.table.columns.every((column, index) => {
     const place = columns.indexOf(column)

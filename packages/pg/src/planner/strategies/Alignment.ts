@@ -20,8 +20,46 @@ const top: BlockId = 0
 /** @since 0.1.0 @category functions */
 export const align = (analyzed: Analyzed): Either.Either<ReadonlyArray<Driver>, string> => {
   const obstacle = unshared(analyzed)?.reason ?? subqueries(analyzed)
-  return obstacle === undefined ? alignment(analyzed) : Either.left(obstacle)
+  return obstacle === undefined ? alignment(analyzed, top) : Either.left(obstacle)
 }
+
+/**
+ * Why the rows that a write changes, or puts somewhere, are not those that each shard finds by itself; undefined where
+ * they are. An UPDATE or DELETE works on the rows of its own level, an INSERT on those of its query.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const alignedWrite = (analyzed: Analyzed): string | undefined => {
+  const { writes } = analyzed
+  const [write] = writes
+  if (write === undefined) {
+    const drivers = Either.flatMap(orLeft(subqueries(analyzed)), () => alignment(analyzed, top))
+    return Either.isLeft(drivers) ? drivers.left : undefined
+  }
+  if (write.keys._tag === "Rows") return "its rows are computed once"
+  const [branch, other] = write.keys.branches
+  if (branch === undefined || other !== undefined || writes.length > 1) return "its rows come from a set operation"
+  const { block, key } = branch
+  if (block === top) return "it gives rows another key, which may belong to another shard"
+  const trait = analyzed.blocks[block]?.traits.find(({ kind }) => kind !== "order" && kind !== "array")
+  if (trait !== undefined) return `${trait.clause} in its query needs the rows of all shards`
+  const drivers = Either.flatMap(orLeft(subqueries(analyzed)), () => alignment(analyzed, block))
+  if (Either.isLeft(drivers)) return drivers.left
+  const row = closure(analyzed, { block })
+  const isKept = drivers.right.some(
+    ({ key: own, leaf }) =>
+      leaf.table.keyspace === write.table.keyspace &&
+      key.every((part, index) => {
+        const driver = own[index]
+        return typeof part === "number" && driver !== undefined && row.same(part, driver)
+      })
+  )
+  return isKept ? undefined : "the rows of its query may belong to other shards than those they come from"
+}
+
+const orLeft = (obstacle: string | undefined): Either.Either<void, string> =>
+  obstacle === undefined ? Either.void : Either.left(obstacle)
 
 /**
  * What no way over several shards could do.
@@ -94,7 +132,13 @@ const subqueries = (analyzed: Analyzed): string | undefined => {
   return undefined
 }
 
-const isOrderDependent = ({ kind, orderFree }: Trait): boolean => {
+/**
+ * Something takes or makes what it does by the order in which rows come.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isOrderDependent = ({ kind, orderFree }: Trait): boolean => {
   switch (kind) {
     case "limit":
     case "distinctOn":
@@ -129,9 +173,10 @@ export interface Driver {
   readonly key: ReadonlyArray<ColumnId>
 }
 
-const alignment = (analyzed: Analyzed): Either.Either<ReadonlyArray<Driver>, string> => {
-  const drivers = analyzed.leaves.flatMap((leaf) => driverOf(analyzed, leaf) ?? [])
-  const row = closure(analyzed, { block: top })
+/** Of the rows of this block. */
+const alignment = (analyzed: Analyzed, level: BlockId): Either.Either<ReadonlyArray<Driver>, string> => {
+  const drivers = analyzed.leaves.flatMap((leaf) => driverOf(analyzed, leaf, level) ?? [])
+  const row = closure(analyzed, { block: level })
   // Real at every level on the way out: a NULL-extended row inside a derived table would come out on each shard.
   const real = drivers.filter(({ leaf }) => {
     const around = [
@@ -149,10 +194,10 @@ const alignment = (analyzed: Analyzed): Either.Either<ReadonlyArray<Driver>, str
     : Either.left(obstacles[0] ?? "it also returns rows that do not come from a sharded table")
 }
 
-/** Follows the leaf's key outwards, through derived tables that hand it on, to the outermost FROM list. */
-const driverOf = (analyzed: Analyzed, leaf: Leaf): Driver | undefined => {
+/** Follows the leaf's key outwards, through derived tables that hand it on, to the FROM list of the level. */
+const driverOf = (analyzed: Analyzed, leaf: Leaf, level: BlockId): Driver | undefined => {
   let at: { readonly relation: RelationId; readonly key: ReadonlyArray<ColumnId> } = leaf
-  while (analyzed.relations[at.relation]?.block !== top) {
+  while (analyzed.relations[at.relation]?.block !== level) {
     const next = outwards(analyzed, at.key)
     if (next === undefined) return undefined
     at = next

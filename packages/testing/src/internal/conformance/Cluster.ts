@@ -167,7 +167,7 @@ const openRouter = (
       ...(timeZone === undefined ? {} : { timeZone })
     })
   }
-  const layer = PgRouter.layer({ topology, shards })
+  const layer = PgRouter.layer({ topology, shards, install: true })
   return Effect.orDie(Effect.map(Layer.build(layer), (context) => Context.get(context, ShardRouter)))
 }
 

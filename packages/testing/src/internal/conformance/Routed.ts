@@ -108,6 +108,7 @@ const fromError = (error: ShardError): Answer => {
     case "StatementInvalid":
     case "StatementFailed":
       return { _tag: "Failed", code: error.code, message: error.message }
+    case "CopiesDiffer":
     case "CrossShardTransaction":
     case "GatherLimitExceeded":
     case "KeyInvalid":

@@ -1,0 +1,78 @@
+/**
+ * How one statement writes several shards: what each of them runs.
+ *
+ * A plain value, part of the plan. All of it happens in one transaction over the shards, or none of it.
+ *
+ * @since 0.1.0
+ */
+import type { Constraint } from "./Constraint.js"
+import type { Fragment, ParamSource } from "./Merge.js"
+
+/**
+ * A part of a text, cut at its parameters: `texts` has one more, and `params[0]` stands between the first two.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Piece {
+  readonly texts: ReadonlyArray<string>
+  readonly params: ReadonlyArray<ParamSource>
+}
+
+/**
+ * - `Each`: the same on each shard, which finds its own rows; their answers one after another.
+ * - `Copies`: the same on every shard, to a reference table: all must answer alike, and one of them is the answer.
+ * - `Rows`: an INSERT whose rows are given one by one, each to its shard: `head`, the shard's rows with commas between,
+ *   `tail`. `answers`: each row gives one row of RETURNING, so they are put in the order of the statement.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Action =
+  | { readonly _tag: "Each"; readonly statement: Fragment | undefined }
+  | { readonly _tag: "Copies"; readonly statement: Fragment | undefined }
+  | {
+      readonly _tag: "Rows"
+      readonly head: Piece
+      readonly rows: ReadonlyArray<Piece>
+      readonly tail: Piece
+      /** Of the rows, in their order; of table `reference` of the plan. */
+      readonly keys: ReadonlyArray<Constraint>
+      readonly reference: number
+      readonly answers: boolean
+    }
+
+/** @since 0.1.0 @category models */
+export interface Write {
+  readonly action: Action
+  /** It gives rows (RETURNING). */
+  readonly returning: boolean
+  /** Without a WHERE, nor rows of its own: all rows of its tables change. */
+  readonly wide: boolean
+  /** Asks a shard for the moment of the statement, where something needs it. */
+  readonly now: string | undefined
+}
+
+/**
+ * The text of a statement in pieces, its parameters numbered as they come.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const joined = (pieces: Iterable<Piece>): Fragment => {
+  const params: Array<ParamSource> = []
+  const numbers = new Map<string, number>()
+  const texts: Array<string> = []
+  for (const piece of pieces) {
+    for (const [index, text] of piece.texts.entries()) {
+      texts.push(text)
+      const source = piece.params[index]
+      if (source === undefined) continue
+      const name = source._tag === "Given" ? String(source.index) : source._tag
+      const known = numbers.get(name) ?? params.push(source)
+      numbers.set(name, known)
+      texts.push(`$${known}`)
+    }
+  }
+  return { sql: texts.join(""), params }
+}

@@ -1,0 +1,379 @@
+/**
+ * How a write runs on several shards, all of it or nothing: the statement on each, or to each its rows.
+ *
+ * Enters: a write that is analyzed. Leaves: a `Write`, or why not. Holds: every row is changed where it lives, once; what
+ * is computed once a statement on one PostgreSQL is the same on all shards, the time above all, in DEFAULTs too; copies
+ * of a reference table stay equal, for nothing in the statement can come out otherwise on one of them.
+ *
+ * @since 0.1.0
+ */
+import type { InsertStmt, Node, ResTarget, SelectStmt, UpdateStmt } from "libpg-query"
+import * as Either from "effect/Either"
+import * as Constraint from "@shardlayer/core/plan/Constraint"
+import type { Fragment } from "@shardlayer/core/plan/Merge"
+import type { Action, Write } from "@shardlayer/core/plan/Write"
+import * as Ast from "../Ast.js"
+import type * as Catalog from "../Catalog.js"
+import type { Study } from "../analysis/Analyze.js"
+import type { Analyzed, Target } from "../analysis/Model.js"
+import * as Contents from "../classify/Contents.js"
+import * as Functions from "../Functions.js"
+import * as Parser from "../Parser.js"
+import { draft, type Draft } from "../Refusal.js"
+import * as Fragments from "../rewrite/Fragments.js"
+import * as Tree from "../rewrite/Tree.js"
+import * as ValuesText from "../rewrite/ValuesText.js"
+import * as StatementTime from "../rules/StatementTime.js"
+import type { Described } from "../Types.js"
+import { alignedWrite, isOrderDependent, unshared } from "./Alignment.js"
+
+/** @since 0.1.0 @category models */
+export interface Subject {
+  readonly parser: Parser.Parser
+  readonly sql: string
+  readonly study: Study
+  readonly describe: (sql: string) => Described
+}
+
+/**
+ * A write of every copy of a reference table.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const ofCopies = (subject: Subject, target: Target): Either.Either<Write, Draft> => {
+  const { analyzed, tree } = subject.study
+  const table = target.named._tag === "Single" ? target.named.name : target.named.table.id
+  const what = differing(analyzed, tree, target)
+  if (what !== undefined) return Either.left(draft("SL6002", { table, what }, target.location))
+  return timed(subject, target, (statement) => ({ _tag: "Copies", statement }))
+}
+
+/** What each copy would do in its own way. */
+const differing = (analyzed: Analyzed, tree: Node, { named }: Target): string | undefined => {
+  const [leaf] = analyzed.leaves
+  const [single] = analyzed.singles
+  if (analyzed.targets.length > 1) return "a second write in the same statement"
+  if (leaf !== undefined) return `rows of ${leaf.table.id}, of which each shard has its own,`
+  if (single !== undefined) return `rows of ${single.table}, which only ${single.shard} has,`
+  const [date] = analyzed.movingDates
+  if (date !== undefined) return `'${date.text}', read at another moment on each shard,`
+  const use = analyzed.functions.find(
+    ({ name, stability }) => stability === "shard" && !StatementTime.isStatementTime(name)
+  )
+  if (use !== undefined) return `function ${use.name}, which gives each its own value,`
+  const loose = analyzed.blocks.flatMap(({ traits }) => traits).find(isOrderDependent)
+  if (loose !== undefined) return `${loose.clause}, which depends on the order of their rows,`
+  const own = defaultsOf(tree, named.relation).find(
+    (column) => column.sequence || isVolatileDefault(column.default ?? "")
+  )
+  return own === undefined ? undefined : `the default of column ${own.name}, which gives each its own value,`
+}
+
+/**
+ * A write of a sharded table.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const ofShards = (subject: Subject, target: Target, reference: number): Either.Either<Write, Draft> => {
+  const { analyzed, tree } = subject.study
+  const { named } = target
+  const refused = (why: string) => Either.left(draft("SL6001", { table: tableOf(target), why }, target.location))
+  if (named._tag !== "Sharded") return refused("it writes a table that lives on one shard")
+  if (analyzed.targets.length > 1)
+    return refused("a second write in the same statement would have to see the same rows")
+  const problem = unshared({ ...analyzed, functions: analyzed.functions.filter((use) => !isOwnOfRows(analyzed, use)) })
+  if (problem !== undefined) return Either.left(problem)
+  const insert = Ast.as("InsertStmt", tree)
+  const rows = insert === undefined ? undefined : valuesOf(insert)
+  if (insert !== undefined && rows !== undefined) {
+    const [write] = analyzed.writes
+    if (write?.keys._tag !== "Rows" || analyzed.leaves.length > 0 || insert.withClause !== undefined) {
+      return refused("its rows are computed from rows of several shards")
+    }
+    const keys = write.keys.rows.map(Constraint.stored)
+    return Either.flatMap(ofRows(subject, target, insert, rows, keys, reference), (found) =>
+      found === undefined ? refused("its rows cannot be taken apart") : Either.right(found)
+    )
+  }
+  const obstacle = alignedWrite(analyzed)
+  if (obstacle !== undefined) return refused(obstacle)
+  return timed(subject, target, (statement) => ({ _tag: "Each", statement }))
+}
+
+const tableOf = ({ named }: Target): string => (named._tag === "Single" ? named.name : named.table.id)
+
+/** Another value for each row, on one PostgreSQL too: nobody can tell where it was made. */
+const isOwnOfRows = (analyzed: Analyzed, { name }: Analyzed["functions"][number]): boolean =>
+  analyzed.blocks.length === 1 && Functions.isVolatile(name)
+
+const valuesOf = ({ selectStmt }: InsertStmt): ReadonlyArray<Node> | undefined => {
+  const lists = Ast.as("SelectStmt", selectStmt)?.valuesLists ?? []
+  return lists.length === 0 ? undefined : lists
+}
+
+const ofRows = (
+  subject: Subject,
+  target: Target,
+  insert: InsertStmt,
+  rows: ReadonlyArray<Node>,
+  keys: ReadonlyArray<Constraint.Constraint>,
+  reference: number
+): Either.Either<Write | undefined, Draft> =>
+  Either.map(statementOf(subject, target, isRepeated(subject.study.tree)), (statement) => {
+    const cut = ValuesText.cut(
+      statement?.sql ?? subject.sql,
+      rows.length,
+      (param) => statement?.params[param - 1] ?? { _tag: "Given", index: param }
+    )
+    if (cut === undefined) return undefined
+    return written(
+      subject,
+      {
+        _tag: "Rows",
+        ...cut,
+        keys,
+        reference,
+        answers: answersEach(insert)
+      },
+      statement
+    )
+  })
+
+/** A parameter that stands in several places has the type of the first: it must not lose it where that goes elsewhere. */
+const isRepeated = (tree: Node): boolean => {
+  const numbers = new Map<number, number>()
+  for (const { location, number } of Contents.of(tree).params) {
+    const known = numbers.get(number)
+    if (known !== undefined && known !== location) return true
+    numbers.set(number, location)
+  }
+  return false
+}
+
+const answersEach = ({ onConflictClause }: InsertStmt): boolean =>
+  onConflictClause === undefined ||
+  (onConflictClause.action === "ONCONFLICT_UPDATE" && onConflictClause.whereClause === undefined)
+
+/** The statement as it is, or with the time of the statement in it. */
+const timed = (
+  subject: Subject,
+  target: Target,
+  action: (statement: Fragment | undefined) => Action
+): Either.Either<Write, Draft> =>
+  Either.map(statementOf(subject, target, false), (statement) => written(subject, action(statement), statement))
+
+const written = ({ study: { tree } }: Subject, action: Action, statement: Fragment | undefined): Write => ({
+  action,
+  returning: returns(tree),
+  wide: isWide(tree),
+  now: statement?.params.some(({ _tag }) => _tag === "Now") === true ? "SELECT pg_catalog.now()" : undefined
+})
+
+const returns = (tree: Node): boolean => {
+  const opened = Ast.open(tree)
+  switch (opened._tag) {
+    case "InsertStmt":
+    case "UpdateStmt":
+    case "DeleteStmt":
+      return opened.node.returningClause !== undefined
+    default:
+      return false
+  }
+}
+
+const isWide = (tree: Node): boolean => {
+  const opened = Ast.open(tree)
+  switch (opened._tag) {
+    case "UpdateStmt":
+    case "DeleteStmt":
+      return opened.node.whereClause === undefined
+    default:
+      return false
+  }
+}
+
+/** Undefined: as it stands. `always` writes it anew, its parameters cast to their types. */
+const statementOf = (
+  { describe, parser, sql, study: { analyzed, tree } }: Subject,
+  { location, named }: Target,
+  always: boolean
+): Either.Either<Fragment | undefined, Draft> => {
+  const defaults = defaultsOf(tree, named.relation).filter((column) => isTimed(column.default ?? ""))
+  const isAsked = analyzed.functions.some(({ name }) => StatementTime.isStatementTime(name))
+  if (!isAsked && defaults.length === 0 && !always) return Either.right(undefined)
+  const given = defaults.length === 0 ? tree : withDefaults(tree, named.relation, defaults)
+  if (given === undefined) {
+    const columns = defaults.map(({ name }) => name).join(", ")
+    return Either.left(
+      draft(
+        "SL6001",
+        { table: tableOf({ named, location }), why: `the default of ${columns} asks for the time` },
+        location
+      )
+    )
+  }
+  const { params } = describe(sql)
+  const own = Fragments.ownParams()
+  return Either.right(
+    Fragments.fragment(parser, StatementTime.fixed(given, own), own, (index) => {
+      const type = params[index - 1]
+      if (type === undefined) throw new Error(`a statement has no parameter $${index} although its tree does`)
+      return type
+    })
+  )
+}
+
+/** Columns that take their default in some row. */
+const defaultsOf = (tree: Node, relation: Catalog.Relation | undefined): ReadonlyArray<Catalog.Column> => {
+  const columns = (relation?.columns ?? []).filter(
+    ({ default: text, generated, sequence }) => generated === "" && (text !== null || sequence)
+  )
+  const opened = Ast.open(tree)
+  switch (opened._tag) {
+    case "InsertStmt": {
+      const names = namesOf(opened.node, relation)
+      const rows = valuesOf(opened.node)
+      const conflict = defaulted(opened.node.onConflictClause?.targetList)
+      return columns.filter(({ name }) => {
+        const place = names.indexOf(name)
+        const isGiven =
+          opened.node.selectStmt !== undefined &&
+          place >= 0 &&
+          (rows ?? []).every((row) => {
+            const value = Ast.as("List", row)?.items?.[place]
+            return value !== undefined && !("SetToDefault" in value)
+          })
+        return !isGiven || conflict.has(name)
+      })
+    }
+    case "UpdateStmt": {
+      const names = defaulted(opened.node.targetList)
+      return columns.filter(({ name }) => names.has(name))
+    }
+    default:
+      return []
+  }
+}
+
+const defaulted = (targets: ReadonlyArray<Node> | undefined): ReadonlySet<string> =>
+  new Set(
+    (targets ?? []).flatMap((node) => {
+      const target = Ast.as("ResTarget", node)
+      // A value among several may be DEFAULT as well.
+      const isDefault = target?.val !== undefined && ("SetToDefault" in target.val || "MultiAssignRef" in target.val)
+      return isDefault ? [target.name ?? ""] : []
+    })
+  )
+
+const namesOf = (insert: InsertStmt, relation: Catalog.Relation | undefined): ReadonlyArray<string> => {
+  const given = (insert.cols ?? []).flatMap((node) => Ast.as("ResTarget", node) ?? [])
+  if (given.length > 0)
+    return given.map(({ indirection, name }) => ((indirection ?? []).length > 0 ? "" : (name ?? "")))
+  const width = Math.max(0, ...(valuesOf(insert) ?? []).map((row) => Ast.as("List", row)?.items?.length ?? 0))
+  const all = (relation?.columns ?? []).map(({ name }) => name)
+  return valuesOf(insert) === undefined ? all : all.slice(0, width)
+}
+
+/** By the text that PostgreSQL shows of a default. */
+const callsIn = (text: string): ReadonlyArray<string> =>
+  [...text.matchAll(/([a-z_][a-z0-9_]*)\(/g)].flatMap(([, name]) => name ?? [])
+
+const isVolatileDefault = (text: string): boolean => callsIn(text).some(Functions.isVolatile)
+
+const isTimed = (text: string): boolean =>
+  callsIn(text).some(StatementTime.isStatementTime) ||
+  /\b(CURRENT_(DATE|TIME|TIMESTAMP)|LOCALTIME(STAMP)?)\b/.test(text)
+
+const expressionOf = ({ default: text }: Catalog.Column): Node | undefined => {
+  const parsed = Parser.parseQuery(`SELECT ${text ?? ""}`)
+  if (Either.isLeft(parsed)) return undefined
+  return Ast.as("ResTarget", Ast.as("SelectStmt", parsed.right)?.targetList?.[0])?.val
+}
+
+/** The same statement with these defaults written out; undefined where they cannot be. */
+const withDefaults = (
+  tree: Node,
+  relation: Catalog.Relation | undefined,
+  columns: ReadonlyArray<Catalog.Column>
+): Node | undefined => {
+  const values = columns.map((column) => [column.name, expressionOf(column)] as const)
+  if (values.some(([, value]) => value === undefined)) return undefined
+  const valueOf = new Map(values.flatMap(([name, value]) => (value === undefined ? [] : [[name, value] as const])))
+  const opened = Ast.open(tree)
+  switch (opened._tag) {
+    case "UpdateStmt":
+      return updateWith(opened.node, valueOf)
+    case "InsertStmt":
+      return insertWith(opened.node, relation, valueOf)
+    default:
+      return undefined
+  }
+}
+
+const updateWith = (update: UpdateStmt, valueOf: ReadonlyMap<string, Node>): Node | undefined => {
+  const targetList = assignedWith(update.targetList, valueOf)
+  return targetList === undefined ? undefined : { UpdateStmt: { ...update, targetList } }
+}
+
+const assignedWith = (
+  targets: ReadonlyArray<Node> | undefined,
+  valueOf: ReadonlyMap<string, Node>
+): Array<Node> | undefined => {
+  const assigned = (targets ?? []).map((node): Node | undefined => {
+    const target = Ast.as("ResTarget", node)
+    const value = valueOf.get(target?.name ?? "")
+    if (target?.val === undefined || value === undefined) return node
+    if ("MultiAssignRef" in target.val) return undefined
+    return "SetToDefault" in target.val ? { ResTarget: { ...target, val: value } } : node
+  })
+  return assigned.some((node) => node === undefined) ? undefined : assigned.flatMap((node) => node ?? [])
+}
+
+const insertWith = (
+  insert: InsertStmt,
+  relation: Catalog.Relation | undefined,
+  valueOf: ReadonlyMap<string, Node>
+): Node | undefined => {
+  const names = namesOf(insert, relation)
+  const rows = valuesOf(insert)
+  const select = Ast.as("SelectStmt", insert.selectStmt)
+  // DEFAULT VALUES, and a query whose columns are not counted here.
+  if (select === undefined || (rows === undefined && (insert.cols ?? []).length === 0)) return undefined
+  const missing = [...valueOf].filter(([name]) => !names.includes(name))
+  const conflict = insert.onConflictClause
+  const targetList = conflict?.targetList === undefined ? undefined : assignedWith(conflict.targetList, valueOf)
+  if (conflict?.targetList !== undefined && targetList === undefined) return undefined
+  const given =
+    rows === undefined
+      ? selectWith(select, missing)
+      : {
+          ...select,
+          valuesLists: rows.map((row): Node => {
+            const items = (Ast.as("List", row)?.items ?? []).map(
+              (item, place) => ("SetToDefault" in item ? valueOf.get(names[place] ?? "") : undefined) ?? item
+            )
+            return { List: { items: [...items, ...missing.map(([, value]) => value)] } }
+          })
+        }
+  if (given === undefined) return undefined
+  const cols: Array<Node> =
+    (insert.cols ?? []).length > 0 ? [...(insert.cols ?? [])] : names.map((name) => column(name))
+  return {
+    InsertStmt: {
+      ...insert,
+      cols: [...cols, ...missing.map(([name]) => column(name))],
+      selectStmt: { SelectStmt: given },
+      ...(conflict === undefined || targetList === undefined ? {} : { onConflictClause: { ...conflict, targetList } })
+    }
+  }
+}
+
+const column = (name: string): Node => ({ ResTarget: { name } satisfies ResTarget })
+
+/** A value that is the same for all rows can stand behind any list of one level. */
+const selectWith = (select: SelectStmt, missing: ReadonlyArray<readonly [string, Node]>): SelectStmt | undefined =>
+  select.op !== "SETOP_NONE" || select.targetList === undefined
+    ? undefined
+    : { ...select, targetList: [...select.targetList, ...missing.map(([, value]) => Tree.target(value))] }

@@ -1,0 +1,312 @@
+/**
+ * Statements that write several shards: what they answer and what they leave is what one PostgreSQL answers and has, and
+ * they happen on all shards or on none.
+ */
+import { SqlError } from "@effect/sql/SqlError"
+import { describe, expect, it } from "@effect/vitest"
+import { isShardError, type ShardError } from "@shardlayer/core/ShardError"
+import * as ShardRouter from "@shardlayer/core/ShardRouter"
+import * as Keyspace from "@shardlayer/core/topology/Keyspace"
+import * as Table from "@shardlayer/core/topology/Table"
+import * as Topology from "@shardlayer/core/topology/Topology"
+import * as PgRouter from "@shardlayer/pg/PgRouter"
+import * as PgShard from "@shardlayer/pg/PgShard"
+import * as PgCluster from "@shardlayer/testing/PgCluster"
+import * as Chunk from "effect/Chunk"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+
+const ids = ["shard_1", "shard_2", "shard_3"]
+
+const topology = Topology.make({
+  shards: ids,
+  keyspaces: { k: Keyspace.hash({ key: ["int8"] }) },
+  tables: {
+    users: Table.sharded({ key: "id", keyspace: "k" }),
+    orders: Table.sharded({ key: "user_id", keyspace: "k" }),
+    stamped: Table.sharded({ key: "id", keyspace: "k" }),
+    countries: Table.reference(),
+    notes: Table.reference(),
+    settings: Table.single("shard_2")
+  }
+})
+
+const schema = `
+create table countries (code text primary key, name text not null, area int);
+create table notes (id int primary key, at timestamptz default now(), token uuid default gen_random_uuid());
+create table users (id int8 primary key, name text, age int check (age >= 0), country text references countries);
+create table orders (
+  user_id int8 references users on delete cascade, id int, item text default 'none', price numeric(10, 2),
+  primary key (user_id, id)
+);
+create table stamped (
+  id int8 primary key, made timestamptz not null default now(), day date default current_date,
+  token uuid default gen_random_uuid(), twice int8 generated always as (id * 2) stored
+);
+create table settings (name text primary key);
+`
+
+const tables = ["countries", "users", "orders"]
+
+const make = Effect.gen(function* () {
+  const cluster = yield* PgCluster.make({ shards: 3, oracle: true, mode: "databases" })
+  for (const { id } of cluster.nodes) yield* cluster.query(id, schema)
+  const router = Context.get(
+    yield* Layer.build(
+      PgRouter.layer({
+        topology,
+        install: true,
+        shards: Object.fromEntries(
+          cluster.shards.map(({ id, url }) => [
+            id,
+            PgShard.layer({ url, maxConnections: 5, acquireTimeout: "3 seconds" })
+          ])
+        )
+      })
+    ),
+    ShardRouter.ShardRouter
+  )
+  return { cluster, router, sql: router.client }
+})
+
+const failureOf = (error: ShardError | SqlError): ShardError => {
+  const cause = error instanceof SqlError ? error.cause : error
+  if (!isShardError(cause)) throw error
+  return cause
+}
+
+/** As texts, whichever way a driver gives them. */
+const plain = (rows: ReadonlyArray<object>) =>
+  rows.map((row) =>
+    Object.entries(row).map(([name, value]: [string, unknown]) => [name, value === null ? null : String(value)])
+  )
+
+type World = Effect.Effect.Success<typeof make>
+
+/** Runs it on both sides, compares the answers, and then all tables. */
+const same = ({ cluster, router, sql }: World, text: string, params: ReadonlyArray<unknown> = [], ordered = false) =>
+  Effect.gen(function* () {
+    const expected = yield* Effect.either(cluster.query("oracle", text, params))
+    const given = yield* Effect.either(Effect.mapError(sql.unsafe<object>(text, params), failureOf))
+    if (Either.isLeft(expected)) {
+      const { code } = expected.left.cause as { readonly code: string }
+      const failure = Either.isLeft(given) ? given.left : undefined
+      expect([text, failure?._tag === "StatementFailed" ? failure.code : given]).toEqual([text, code])
+    } else {
+      if (Either.isLeft(given)) throw given.left
+      const sort = (rows: ReadonlyArray<unknown>) => (ordered ? rows : rows.map((row) => JSON.stringify(row)).sort())
+      expect([text, sort(plain(given.right))]).toEqual([text, sort(plain(expected.right))])
+    }
+    yield* compared(cluster, router)
+  })
+
+const compared = (cluster: World["cluster"], router: World["router"]) =>
+  Effect.gen(function* () {
+    for (const table of tables) {
+      const all = `select * from ${table} order by 1, 2`
+      const expected = plain(yield* cluster.query("oracle", all))
+      if (table === "countries") {
+        for (const { id } of cluster.shards) expect([id, plain(yield* cluster.query(id, all))]).toEqual([id, expected])
+      } else {
+        expect([table, plain(yield* router.client.unsafe<object>(all))]).toEqual([table, expected])
+      }
+    }
+  })
+
+const fill = (world: World) =>
+  Effect.gen(function* () {
+    yield* same(
+      world,
+      "insert into countries values ('de', 'Germany', 357), ('fr', 'France', 551), ('xx', 'None', null)"
+    )
+    yield* same(
+      world,
+      `insert into users (id, name, age, country) values ${Array.from({ length: 40 }, (_, id) => `(${id}, 'n${id % 7}', ${id}, ${id % 3 === 0 ? "'de'" : "null"})`).join(", ")}`
+    )
+    yield* same(
+      world,
+      `insert into orders (user_id, id, price) values ${Array.from({ length: 60 }, (_, id) => `(${id % 40}, ${id}, ${id}.5)`).join(", ")}`
+    )
+  })
+
+describe("writes of several shards", () => {
+  it.scopedLive(
+    "answer and leave what one PostgreSQL does",
+    () =>
+      Effect.gen(function* () {
+        const world = yield* make
+        yield* fill(world)
+        yield* same(world, "update users set name = name || '!' where age > $1 returning id, name", [20])
+        yield* same(world, "update users set age = age + 1")
+        yield* same(world, "update users u set name = o.item from orders o where o.user_id = u.id and o.id < 10")
+        yield* same(
+          world,
+          "update users u set name = c.name from countries c where c.code = u.country returning u.id, c.area"
+        )
+        yield* same(
+          world,
+          "update users set name = 'x' where exists (select from orders o where o.user_id = users.id and o.price > 30)"
+        )
+        yield* same(world, "update users set id = id, name = 'y' where id < 5")
+        yield* same(world, "delete from orders where price > 50 returning *")
+        yield* same(world, "delete from orders o using users u where u.id = o.user_id and u.age between 3 and 6")
+        // Cascades, each on its own shard.
+        yield* same(world, "delete from users where age > 30 returning id")
+        yield* same(
+          world,
+          "insert into orders (user_id, id, item) select id, 1000 + age, name from users where age < 10 returning user_id, id"
+        )
+        yield* same(
+          world,
+          "insert into users (id, name) values ($1, $2), ($3, $2), (100, upper($4)), (101, default) returning id, name",
+          [200, "a", 201, "b"],
+          true
+        )
+        // In the order of the statement, whatever the shards.
+        yield* same(
+          world,
+          `insert into orders values ${Array.from({ length: 30 }, (_, id) => `(${[200, 201, 100, 101][id % 4]}, ${500 + ((id * 7) % 30)}, 'i${id}')`).join(", ")} returning id, item, price`,
+          [],
+          true
+        )
+        yield* same(
+          world,
+          "insert into users (id, name) values (100, 'again'), (300, 'new'), (301, 'new') on conflict (id) do update set name = excluded.name || users.name returning id, name",
+          [],
+          true
+        )
+        yield* same(
+          world,
+          "insert into users (id, name) values (100, 'z'), (400, 'new'), (401, 'new') on conflict do nothing returning id"
+        )
+        yield* same(world, "delete from users where id in ($1, $2, 300)", [400, 401])
+        yield* same(world, "delete from orders")
+      }),
+    60_000
+  )
+
+  it.scopedLive("fail as a whole, wherever it fails, and leave no shard changed", () =>
+    Effect.gen(function* () {
+      const world = yield* make
+      yield* fill(world)
+      yield* same(world, "update users set age = age - 5")
+      yield* same(world, "insert into users (id) values (500), (501), (502), (503), (7)")
+      yield* same(world, "insert into users (id, country) values (500, 'de'), (501, 'de'), (502, 'nowhere')")
+      yield* same(world, "insert into users (id, age) values (500, 1), (501, 2), (502, 1 / 0)")
+      yield* same(world, "delete from countries where code = 'de'")
+      const { sql } = world
+      const left = yield* sql.withTransaction(
+        Effect.gen(function* () {
+          yield* sql`update users set name = 'kept' where id = 1`
+          yield* Effect.ignore(sql.withTransaction(sql`update users set age = age - 5, name = 'lost'`))
+          return yield* sql<{ name: string }>`select distinct name from users where name in ('kept', 'lost')`
+        })
+      )
+      expect(left).toEqual([{ name: "kept" }])
+      yield* world.cluster.query("oracle", "update users set name = 'kept' where id = 1")
+      yield* compared(world.cluster, world.router)
+    })
+  )
+
+  it.scopedLive("are part of the transaction that is open, and give what the operation asks for", () =>
+    Effect.gen(function* () {
+      const { router, sql } = yield* make
+      const seen = yield* sql.withTransaction(
+        Effect.gen(function* () {
+          yield* sql`insert into users ${sql.insert([1, 2, 3, 4, 5].map((id) => ({ id, name: `u${id}` })))}`
+          const raw = yield* sql`update users set age = 1 where id < 5`.raw
+          const values = yield* sql`update users set age = 2 where id < 3 returning id`.values
+          const streamed = yield* Stream.runCollect(sql`delete from users where id > 3 returning id`.stream)
+          return { raw: (raw as { rowCount: number }).rowCount, values: values.length, streamed: Chunk.size(streamed) }
+        })
+      )
+      expect(seen).toEqual({ raw: 4, values: 2, streamed: 2 })
+      expect(yield* sql`select id, age from users order by id`).toEqual([
+        { id: "1", age: 2 },
+        { id: "2", age: 2 },
+        { id: "3", age: 1 }
+      ])
+      const undone = sql.withTransaction(Effect.zipRight(sql`delete from users`, Effect.fail("no")))
+      expect(yield* Effect.flip(undone)).toBe("no")
+      expect(yield* sql`select count(*)::int as n from users`).toEqual([{ n: 3 }])
+      const explained = yield* router.explain(sql`insert into users (id) values (10), (11), (12), (13)`, {
+        format: "text"
+      })
+      expect(explained).toContain("strategy: Write")
+      expect(explained).toMatch(/rows: \d on shard_\d, /)
+    })
+  )
+
+  it.scopedLive("have one time on all shards, in defaults too, and on every copy", () =>
+    Effect.gen(function* () {
+      const { cluster, sql } = yield* make
+      yield* sql`insert into stamped (id) values (1), (2), (3), (4), (5), (6), (7), (8)`
+      yield* sql`insert into stamped (id, day) select o.id, o.day from stamped o where o.id < 0`
+      expect(
+        yield* sql`select count(*)::int as n, count(distinct made)::int as times, count(distinct token)::int as tokens, sum(twice)::int as twice, count(distinct day)::int as days from stamped`
+      ).toEqual([{ n: 8, times: 1, tokens: 8, twice: 72, days: 1 }])
+      yield* sql`update stamped set made = default, day = (now() + interval '1 day')::date where id > 2`
+      yield* sql`insert into stamped (id, made) values (20, default), (21, now()), (22, current_timestamp), (23, ${new Date(0)})`
+      expect(
+        yield* sql`select count(distinct made)::int as times from stamped where id between 3 and 8 or id between 20 and 22`
+      ).toEqual([{ times: 2 }])
+      yield* sql`insert into notes (id, token) values (1, '8b3f9a7e-30c7-4a39-9d3f-59ad1b5a8e11')`
+      const copies = yield* Effect.forEach(cluster.shards, ({ id }) => cluster.query(id, "select * from notes"))
+      expect(new Set(copies.map((rows) => JSON.stringify(rows))).size).toBe(1)
+      expect(copies[0]?.length).toBe(1)
+    })
+  )
+
+  it.scopedLive("are refused before any shard is touched where shards would differ, by name", () =>
+    Effect.gen(function* () {
+      const world = yield* make
+      const { router, sql } = world
+      const codeOf = (text: string) =>
+        Effect.map(Effect.flip(sql.unsafe(text)), (error) => {
+          const failure = failureOf(error)
+          return failure._tag === "UnsupportedQuery" ? failure.code : failure._tag
+        })
+      expect(yield* codeOf("insert into notes (id) values (1)")).toBe("SL6002")
+      expect(yield* codeOf("update countries set name = random()::text")).toBe("SL6002")
+      expect(yield* codeOf("update countries set area = (select count(*) from users)")).toBe("SL6002")
+      expect(yield* codeOf("update users set name = (select max(item) from orders)")).toBe("SL6001")
+      expect(yield* codeOf("update users set id = 5 where age > 3")).toBe("SL6001")
+      expect(yield* codeOf("insert into users (id) select id from generate_series(1, 5) as id")).toBe("SL3004")
+      expect(yield* codeOf("insert into orders (user_id, id) select age, id from users")).toMatch(/SL3004|SL6001/)
+      expect(
+        yield* codeOf(
+          "with d as (delete from orders returning user_id) delete from users where id in (select user_id from d)"
+        )
+      ).toBe("SL6001")
+      const narrow = (effect: Effect.Effect<unknown, SqlError | ShardError>) =>
+        Effect.map(Effect.flip(effect), (error) => failureOf(error)._tag)
+      expect(yield* narrow(ShardRouter.withPolicy(sql`delete from users`, { wideWrites: "refuse" }))).toBe(
+        "ScatterRefused"
+      )
+      expect(yield* narrow(ShardRouter.withPolicy(sql`delete from users where age > 1`, { scatter: "refuse" }))).toBe(
+        "ScatterRefused"
+      )
+      expect(yield* narrow(router.transaction(sql`delete from users`, { mode: "single" }))).toBe(
+        "CrossShardTransaction"
+      )
+      yield* compared(world.cluster, world.router)
+    })
+  )
+
+  it.scopedLive("of a reference table fail where its copies are not equal, and change nothing", () =>
+    Effect.gen(function* () {
+      const { cluster, sql } = yield* make
+      yield* sql`insert into countries values ('aa', 'A', 1), ('bb', 'B', 2)`
+      yield* cluster.query("shard_3", "delete from countries where code = 'bb'")
+      const error = failureOf(yield* Effect.flip(sql`update countries set area = 9`))
+      expect(error).toMatchObject({ _tag: "CopiesDiffer", tables: ["countries"], rows: [2, 1] })
+      expect(yield* cluster.query("shard_1", "select area from countries order by 1")).toEqual([
+        { area: 1 },
+        { area: 2 }
+      ])
+    })
+  )
+})
