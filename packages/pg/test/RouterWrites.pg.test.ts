@@ -184,6 +184,10 @@ describe("writes of several shards", () => {
         )
         yield* same(world, "delete from users where id in ($1, $2, 300)", [400, 401])
         yield* same(world, "delete from orders")
+        yield* same(world, "truncate users, orders")
+        yield* same(world, "truncate countries")
+        yield* fill(world)
+        yield* same(world, "truncate countries cascade")
       }),
     60_000
   )

@@ -16,6 +16,7 @@ import { analyze, stoppable, type Study } from "./analysis/Analyze.js"
 import type { ParamTypes } from "./analysis/Builder.js"
 import { closure, constraintOf } from "./analysis/Closure.js"
 import type { Analyzed, Write } from "./analysis/Model.js"
+import * as WriteRules from "./analysis/WriteRules.js"
 import * as Footprint from "./Footprint.js"
 import type { Parsed, Parser } from "./Parser.js"
 import { draft, type Draft, toError } from "./Refusal.js"
@@ -72,6 +73,12 @@ export const planStatement = (
         stoppable(() => planOf({ parser, view, params, sql: parsed.sql, study, describe: describing(descriptions) })),
         (plan) => ({ plan, paramsNeeded: study.analyzed.paramsNeeded })
       )
+    )
+  }
+  if (kind === "truncate") {
+    return Either.map(
+      stoppable(() => truncation(first.tree, view)),
+      (plan) => ({ plan, paramsNeeded: new Set<number>() })
     )
   }
   const unlisted = onUnlisted(first.tree, view)
@@ -290,6 +297,34 @@ const contextOf = ({ describe, parser, sql, study, view }: Subject): Context => 
 const writeRefusal = (analyzed: Analyzed): Draft => {
   const [lock] = analyzed.locks
   return draft("SL4010", {}, lock?.location)
+}
+
+/** Of all rows, wherever they live. */
+const truncation = (tree: Node, view: SchemaView): Plan => {
+  const targets = (Ast.as("TruncateStmt", tree)?.relations ?? []).flatMap((node) => {
+    const range = Ast.as("RangeVar", node)
+    if (range === undefined) return []
+    const location = Ast.location(range)
+    const named = view.table(range.schemaname, range.relname ?? "", location)
+    const trigger = WriteRules.anyTrigger(named)
+    if (trigger !== undefined) refuse(draft("SL6003", { trigger, table: Ast.relationName(range) }, location))
+    return [{ location, named, table: named._tag === "Single" ? named.name : named.table.id }]
+  })
+  const tables = targets.map(({ table }) => table)
+  const footprint = { ...Footprint.nothing, reads: [], writes: Footprint.written(view, [tree]) }
+  const singles = targets.flatMap(({ named }) => (named._tag === "Single" ? [named.shard] : []))
+  const [shard] = singles
+  if (shard !== undefined && singles.length === targets.length && singles.every((other) => other === shard)) {
+    return { _tag: "Fixed", shard, access: "write", tables, footprint }
+  }
+  if (shard !== undefined) refuse(draft("SL2008", { tables: tables.join(", ") }, targets[0]?.location))
+  return {
+    _tag: "Everywhere",
+    access: "write",
+    write: { action: { _tag: "Each", statement: undefined }, returning: false, wide: true, now: undefined },
+    tables,
+    footprint
+  }
 }
 
 const schemaChange: Plan["footprint"] = { ...Footprint.nothing, writes: "unknown" }

@@ -93,12 +93,6 @@ export const entries = {
     hint: pin,
     example: "vacuum users"
   },
-  SL1020: {
-    title: "TRUNCATE",
-    reason: "TRUNCATE would have to be atomic over all shards",
-    hint: pin,
-    example: "truncate users"
-  },
   SL1021: {
     title: "MERGE",
     reason: "MERGE is not analyzed yet",

@@ -147,7 +147,7 @@ const schemaName = (tag: string): string =>
     .replace(/([a-z])([A-Z])/g, "$1 $2")
     .toUpperCase()
 
-const codes: { readonly [K in Exclude<Kind, "query">]: Code } = {
+const codes: { readonly [K in Exclude<Kind, "query" | "truncate">]: Code } = {
   schema: "SL1010",
   transaction: "SL1011",
   settings: "SL1012",
@@ -159,7 +159,6 @@ const codes: { readonly [K in Exclude<Kind, "query">]: Code } = {
   copy: "SL1017",
   explain: "SL1018",
   maintenance: "SL1019",
-  truncate: "SL1020",
   merge: "SL1021",
   call: "SL1022",
   createAs: "SL1023",
@@ -173,7 +172,7 @@ const codes: { readonly [K in Exclude<Kind, "query">]: Code } = {
  * @since 0.1.0
  * @category getters
  */
-export const refusal = (kind: Exclude<Kind, "query">, words: string): Draft => {
+export const refusal = (kind: Exclude<Kind, "query" | "truncate">, words: string): Draft => {
   const code = codes[kind]
   return draft(code, { statement: words } as never, undefined)
 }

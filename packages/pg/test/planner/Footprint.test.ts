@@ -16,7 +16,10 @@ const anyType: ParamTypes = { scalar: () => "pending", array: () => "pending" }
 
 const footprintOf = async (sql: string, seen = view): Promise<Footprint> => {
   const { parse, ...rest } = await Effect.runPromise(parser)
-  const planned = planStatement({ parse, ...rest }, Either.getOrThrow(parse(sql)), seen, anyType, () => ({ params: [], columns: [] }))
+  const planned = planStatement({ parse, ...rest }, Either.getOrThrow(parse(sql)), seen, anyType, () => ({
+    params: [],
+    columns: []
+  }))
   return Either.getOrThrow(planned).plan.footprint
 }
 

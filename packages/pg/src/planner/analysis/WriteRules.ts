@@ -107,6 +107,17 @@ const checkCode = (
   }
 }
 
+/**
+ * A trigger that is not acknowledged. The catalog does not say which of them fire for TRUNCATE.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const anyTrigger = (named: Named): string | undefined => {
+  const acknowledged = named._tag === "Sharded" ? named.table.acknowledge : []
+  return named.relation?.triggers.find(({ name }) => !acknowledged.includes(name))?.name
+}
+
 const isDefaulted = (operation: Operation, column: Catalog.Column): boolean =>
   operation.kind === "insert" ? !operation.columns.has(column.name) : operation.defaulted?.has(column.name) === true
 

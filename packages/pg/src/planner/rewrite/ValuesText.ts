@@ -20,21 +20,7 @@ export interface Cut {
 /** @since 0.1.0 @category functions */
 export const cut = (sql: string, rows: number, sourceOf: (param: number) => ParamSource): Cut | undefined => {
   const tokens = tokensOf(sql)
-  const at = tokens.findIndex(({ depth, kind, start, end }) => {
-    return depth === 0 && kind === "word" && sql.slice(start, end).toLowerCase() === "values"
-  })
-  const spans: Array<readonly [from: number, to: number]> = []
-  let place = at + 1
-  while (at >= 0 && tokens[place]?.kind === "open") {
-    let close = place + 1
-    while (close < tokens.length && !(tokens[close]?.kind === "close" && tokens[close]?.depth === 0)) close++
-    const [first, last] = [tokens[place], tokens[close]]
-    if (first === undefined || last === undefined) return undefined
-    spans.push([first.start, last.end])
-    place = close + 1
-    if (tokens[place]?.kind !== "comma") break
-    place++
-  }
+  const spans = spansOf(sql, tokens)
   const [first] = spans
   const last = spans[spans.length - 1]
   if (spans.length !== rows || first === undefined || last === undefined) return undefined
@@ -57,6 +43,24 @@ export const cut = (sql: string, rows: number, sourceOf: (param: number) => Para
     tail: pieceOf(last[1], sql.length)
   }
 }
+
+/** From the parenthesis that opens a row to behind the one that closes it. */
+const spansOf = (sql: string, tokens: ReadonlyArray<Token>): ReadonlyArray<readonly [from: number, to: number]> => {
+  const values = tokens.findIndex(
+    ({ depth, end, kind, start }) => depth === 0 && kind === "word" && sql.slice(start, end).toLowerCase() === "values"
+  )
+  const spans: Array<readonly [number, number]> = []
+  if (values < 0) return spans
+  for (let place = values + 1; tokens[place]?.kind === "open"; place++) {
+    const from = tokens[place]?.start ?? 0
+    while (place < tokens.length && !isEnd(tokens[place])) place++
+    spans.push([from, tokens[place]?.end ?? sql.length])
+    if (tokens[++place]?.kind !== "comma") break
+  }
+  return spans
+}
+
+const isEnd = (token: Token | undefined): boolean => token?.kind === "close" && token.depth === 0
 
 interface Token {
   readonly kind: "word" | "param" | "open" | "close" | "comma" | "other"
