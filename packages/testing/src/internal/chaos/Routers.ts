@@ -28,6 +28,8 @@ export interface Routers {
   readonly kill: (place: number) => Effect.Effect<void>
   /** Another one in its place. */
   readonly replace: (place: number) => Effect.Effect<void>
+  /** Returns when those that there are have begun to report. */
+  readonly up: Effect.Effect<void>
   /** No new work: returns when what was begun has ended everywhere. */
   readonly stop: Effect.Effect<void>
   /** Ends them; returns when all they have reported is here. */
@@ -50,6 +52,7 @@ export const make = (options: Options): Effect.Effect<Routers, never, Scope.Scop
     (all) => ({
       kill: (place) => Effect.promise(() => all.kill(place)),
       replace: (place) => Effect.sync(() => all.start(place)),
+      up: Effect.promise(() => all.up()),
       stop: Effect.promise(() => all.stop()),
       end: Effect.promise(() => all.end()),
       deaths: all.deaths,
@@ -60,6 +63,7 @@ export const make = (options: Options): Effect.Effect<Routers, never, Scope.Scop
 interface Process {
   readonly router: number
   readonly child: ChildProcess
+  readonly up: Promise<void>
   readonly idle: Promise<void>
   /** It has ended, and all that it has written was read. */
   readonly over: Promise<void>
@@ -82,12 +86,14 @@ class Processes {
     })
     child.stdin?.on("error", () => {})
     onBegin(router, now())
-    let isIdle = () => {}
+    let [isUp, isIdle] = [() => {}, () => {}]
+    const up = new Promise<void>((resolve) => (isUp = resolve))
     const idle = new Promise<void>((resolve) => (isIdle = resolve))
     const lines = createInterface({ input: child.stdio[3] as Readable })
     lines.on("line", (line) => {
       const event = parsed(line)
       if (event === undefined) return
+      isUp()
       onEvent(router, event)
       if (event._tag === "Idle") isIdle()
     })
@@ -97,10 +103,11 @@ class Processes {
       child.once("error", () => resolve())
     })
     const over = Promise.all([read, exited]).then(() => {
+      isUp()
       isIdle()
       onEnd(router)
     })
-    this.places.set(place, { router, child, idle, over })
+    this.places.set(place, { router, child, up, idle, over })
   }
 
   async kill(place: number): Promise<void> {
@@ -110,6 +117,10 @@ class Processes {
     found.child.kill("SIGKILL")
     await found.over
     this.deaths.set(found.router, now())
+  }
+
+  async up(): Promise<void> {
+    await Promise.all([...this.places.values()].map(({ up }) => up))
   }
 
   async stop(): Promise<void> {

@@ -79,6 +79,7 @@ export const run = (options: Options): Effect.Effect<Summary, never, Scope.Scope
     const watch = yield* Watch.make(cluster.shards)
     const routers = yield* Routers.make(routersOf(options, proxies, checker))
     const faults = yield* Faults.make({ cluster, proxies, routers })
+    yield* routers.up
     const startedAt = now()
     yield* inflict(options, faults)
     const healedAt = now()
@@ -159,7 +160,7 @@ const settle = (
         checker.violations.push({ _tag: "InDoubt", left, afterMillis })
         return undefined
       }
-      yield* Effect.sleep(50)
+      yield* Effect.sleep(200)
     }
   })
 
