@@ -114,9 +114,9 @@ class Processes {
     const found = this.places.get(place)
     if (found === undefined) return
     this.places.delete(place)
+    found.child.once("exit", () => this.deaths.set(found.router, now()))
     found.child.kill("SIGKILL")
     await found.over
-    this.deaths.set(found.router, now())
   }
 
   async up(): Promise<void> {
