@@ -36,16 +36,23 @@ type Read = Event.ListRead | Event.ListsRead | Event.TotalRead
 export class Checker {
   readonly transfers = new Map<string, Attempt & { readonly deltas: ReadonlyArray<Event.Delta> }>()
   readonly appends = new Map<string, Lists.Appends>()
+  /** The first of them. */
   readonly violations: Array<Violation> = []
+  violated = 0
   readonly reads = { done: 0, failed: 0, wrong: 0 }
   readonly failures = new Map<string, number>()
   readonly warnings: Array<string> = []
-  private readonly lists = new Lists.Lists((violation) => this.violations.push(violation))
+  private readonly lists = new Lists.Lists((violation) => this.violate(violation))
   /** Processes that may still report something, and up to when they have. */
   private readonly heard = new Map<number, number>()
   private waiting: Array<Read> = []
 
   constructor(private readonly options: Options) {}
+
+  violate(violation: Violation): void {
+    this.violated++
+    if (this.violations.length < violationsMax) this.violations.push(violation)
+  }
 
   began(router: number, at: number): void {
     this.heard.set(router, at)
@@ -84,12 +91,11 @@ export class Checker {
         this.reads.failed++
         return count(this.failures, `${event.by} read: ${event.why}`)
       case "Logged":
-        if (event.level === "ERROR" || event.level === "FATAL")
-          this.violations.push({ _tag: "Alarm", text: event.text })
+        if (event.level === "ERROR" || event.level === "FATAL") this.violate({ _tag: "Alarm", text: event.text })
         else if (this.warnings.length < warningsMax) this.warnings.push(`router ${router}: ${event.text}`)
         return
       case "Died":
-        this.violations.push({ _tag: "Died", text: event.why })
+        this.violate({ _tag: "Died", text: event.why })
     }
   }
 
@@ -106,9 +112,9 @@ export class Checker {
     const ready = this.waiting.filter(({ at }) => at < known).sort((left, right) => left.at - right.at)
     this.waiting = this.waiting.filter(({ at }) => at >= known)
     for (const read of ready) {
-      const before = this.violations.length
+      const before = this.violated
       this.judgeOne(read)
-      if (this.violations.length > before) this.reads.wrong++
+      if (this.violated > before) this.reads.wrong++
     }
   }
 
@@ -123,7 +129,7 @@ export class Checker {
         this.reads.done++
         const { accounts } = this.options
         if (read.accounts !== accounts || read.total !== this.total) {
-          this.violations.push({ _tag: "WrongTotal", read, expected: this.total })
+          this.violate({ _tag: "WrongTotal", read, expected: this.total })
         }
       }
     }
@@ -143,7 +149,7 @@ export class Checker {
       deltas.push({ account, amount })
       sums.set(account, (sums.get(account) ?? 0) + amount)
       if (!this.transfers.has(transfer)) {
-        this.violations.push({ _tag: "Unattempted", what: `the transfer ${transfer} of account ${account}` })
+        this.violate({ _tag: "Unattempted", what: `the transfer ${transfer} of account ${account}` })
       }
     }
     for (const attempt of this.transfers.values()) {
@@ -171,31 +177,31 @@ export class Checker {
   ): void {
     if (expected === 0) return
     if (found !== 0 && (found !== expected || right !== expected)) {
-      this.violations.push({ _tag: "HalfCommitted", attempt, there: found, of: expected })
+      this.violate({ _tag: "HalfCommitted", attempt, there: found, of: expected })
       return
     }
     const isThere = found > 0
     const { told } = attempt
     const outcome = attempt.transaction === undefined ? undefined : outcomes.get(attempt.transaction)
     if ((told === "committed" || told === "incomplete" || outcome === "committed") && !isThere) {
-      this.violations.push({ _tag: "Lost", attempt })
+      this.violate({ _tag: "Lost", attempt })
     }
     if ((told === "rolledBack" || outcome === "rolledBack") && isThere) {
-      this.violations.push({ _tag: "CommittedAfterAll", attempt })
+      this.violate({ _tag: "CommittedAfterAll", attempt })
     }
   }
 
   private judgeBalances({ balances }: Final, sums: ReadonlyMap<number, number>): void {
     const { accounts, balanceAtStart } = this.options
     if (balances.length !== accounts || new Set(balances.map(({ account }) => account)).size !== accounts) {
-      this.violations.push({ _tag: "WrongAccounts", found: balances.length, expected: accounts })
+      this.violate({ _tag: "WrongAccounts", found: balances.length, expected: accounts })
     }
     for (const { account, balance } of balances) {
       const expected = balanceAtStart + (sums.get(account) ?? 0)
-      if (balance !== expected) this.violations.push({ _tag: "WrongBalance", account, balance, expected })
+      if (balance !== expected) this.violate({ _tag: "WrongBalance", account, balance, expected })
     }
     const total = balances.reduce((sum, { balance }) => sum + balance, 0)
-    if (total !== this.total) this.violations.push({ _tag: "WrongTotalAtEnd", total, expected: this.total })
+    if (total !== this.total) this.violate({ _tag: "WrongTotalAtEnd", total, expected: this.total })
   }
 
   counts(of: "transfers" | "appends"): Counts {
@@ -213,6 +219,8 @@ export class Checker {
   }
 }
 
+/** A total that is wrong once is wrong for every read from then on. */
+const violationsMax = 200
 const warningsMax = 1_000
 
 const count = (counts: Map<string, number>, key: string): void => void counts.set(key, (counts.get(key) ?? 0) + 1)

@@ -12,7 +12,7 @@ import * as Topology from "@shardlayer/core/topology/Topology"
 import * as PgRouter from "@shardlayer/pg/PgRouter"
 import * as PgShard from "@shardlayer/pg/PgShard"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 
 export interface Address {

@@ -38,7 +38,7 @@ export type Event = { readonly at: number } & (
   | ListRead
   | ListsRead
   | TotalRead
-  | { readonly _tag: "ReadFailed"; readonly by: Auditor | "transaction"; readonly why: string }
+  | { readonly _tag: "ReadFailed"; readonly by: Auditor | "writer"; readonly why: string }
   | { readonly _tag: "Logged"; readonly level: string; readonly text: string }
   /** A mistake of the library's own: no typed error. */
   | { readonly _tag: "Died"; readonly why: string }
@@ -46,7 +46,7 @@ export type Event = { readonly at: number } & (
   | { readonly _tag: "Idle" }
 )
 
-/** One list, inside a transaction that has put `own` at its end. */
+/** One list: inside a transaction that has put `own` at its end, or just after it was told to be committed. */
 export interface ListRead {
   readonly _tag: "ListRead"
   readonly at: number

@@ -8,7 +8,7 @@ import type { Options, Summary } from "./Run.js"
 import * as Schedule from "./Schedule.js"
 import type { Violation } from "./Violation.js"
 
-export const isClean = ({ checker }: Summary): boolean => checker.violations.length === 0
+export const isClean = ({ checker }: Summary): boolean => checker.violated === 0
 
 export const total = ({ checker, faults, millis, recoveries, routers, settledMillis }: Summary): string => {
   const { done, failed, wrong } = checker.reads
@@ -27,7 +27,7 @@ export const total = ({ checker, faults, millis, recoveries, routers, settledMil
     `recovered: ${recoveries.length} transactions, ${percentiles(recoveries.map(({ millis }) => millis))} after the fault; in doubt for ${percentiles(recoveries.map(({ inDoubtMillis }) => inDoubtMillis))}`,
     settled,
     ...[...checker.failures].sort(([, left], [, right]) => right - left).map(([why, n]) => `  ${n} x ${why}`),
-    checker.violations.length === 0 ? "no violation" : `${checker.violations.length} VIOLATIONS`,
+    checker.violated === 0 ? "no violation" : `${checker.violated} VIOLATIONS`,
     ...checker.violations.slice(0, violationsShown).map(lineOf)
   ].join("\n")
 }

@@ -15,6 +15,7 @@ import { Checker } from "./Checker.js"
 import * as Database from "./Database.js"
 import { now } from "./Event.js"
 import * as Faults from "./Faults.js"
+import type { Bug } from "./Planted.js"
 import * as Routers from "./Routers.js"
 import * as Schedule from "./Schedule.js"
 import * as Shards from "./Shards.js"
@@ -35,6 +36,8 @@ export interface Options {
   readonly transfersPerSecond: number
   readonly appendsPerSecond: number
   readonly readsPerSecond: number
+  /** A mistake that the router processes are to make. */
+  readonly bug: Bug
   /** The module of a router process. */
   readonly program: string
   readonly print: (text: string) => Effect.Effect<void>
@@ -49,7 +52,8 @@ export const defaults = {
   accounts: 60,
   transfersPerSecond: 50,
   appendsPerSecond: 20,
-  readsPerSecond: 50
+  readsPerSecond: 50,
+  bug: "none"
 } as const
 
 export interface Summary {
@@ -57,7 +61,7 @@ export interface Summary {
   readonly faults: ReadonlyArray<Faults.Done>
   readonly routers: number
   readonly recoveries: ReadonlyArray<Watch.Recovery>
-  /** From the end of the last fault on. Undefined: something is left. */
+  /** Until all was settled that was prepared when the last fault had been healed. Undefined: something is left. */
   readonly settledMillis: number | undefined
   readonly millis: number
 }
@@ -83,7 +87,7 @@ export const run = (options: Options): Effect.Effect<Summary, never, Scope.Scope
     const startedAt = now()
     yield* inflict(options, faults)
     const healedAt = now()
-    const settled = yield* settle(checker, cluster, routers, healedAt)
+    const isSettled = yield* settle(checker, cluster, routers, healedAt)
     const outcomes = yield* Effect.provide(outcomesOf(checker), direct)
     yield* routers.end
     checker.finish(yield* Shards.read(cluster), outcomes)
@@ -92,7 +96,7 @@ export const run = (options: Options): Effect.Effect<Summary, never, Scope.Scope
       faults: faults.done,
       routers: routers.started(),
       recoveries: Watch.recoveries(watch.seen(), faults.done, routers.deaths),
-      settledMillis: settled,
+      settledMillis: isSettled ? lastSettled(watch.seen(), healedAt) : undefined,
       millis: healedAt - startedAt
     }
   }).pipe(Effect.orDie)
@@ -113,7 +117,8 @@ const routersOf = (options: Options, proxies: ReadonlyArray<PgProxy.PgProxy>, ch
       transfersPerSecond: share(options.transfersPerSecond),
       appendsPerSecond: share(options.appendsPerSecond),
       readsPerSecond: share(options.readsPerSecond),
-      originMillis
+      originMillis,
+      bug: options.bug
     }),
     onBegin: (router, at) => checker.began(router, at),
     onEvent: (router, event) => checker.accept(router, event),
@@ -140,29 +145,37 @@ const inflict = (options: Options, faults: Faults.Faults): Effect.Effect<void> =
     })
   )
 
-/** Nothing fails any more: the work ends, and what is in doubt has to be settled. How long that took. */
+/** Nothing fails any more: the work ends, and what is in doubt has to be settled. Whether it was in time. */
 const settle = (
   checker: Checker,
   cluster: PgCluster.PgCluster.Service,
   routers: Routers.Routers,
   healedAt: number
-): Effect.Effect<number | undefined> =>
+): Effect.Effect<boolean> =>
   Effect.gen(function* () {
     const idle = yield* Effect.timeoutOption(routers.stop, idleWithinMillis)
     if (idle._tag === "None") {
-      checker.violations.push({ _tag: "Died", text: `routers are busy ${idleWithinMillis} ms after the last fault` })
+      checker.violate({ _tag: "Died", text: `routers are busy ${idleWithinMillis} ms after the last fault` })
     }
     for (;;) {
       const left = yield* Shards.prepared(cluster)
       const afterMillis = now() - healedAt
-      if (left.length === 0) return afterMillis
+      if (left.length === 0) return true
       if (afterMillis > settledWithinMillis) {
-        checker.violations.push({ _tag: "InDoubt", left, afterMillis })
-        return undefined
+        checker.violate({ _tag: "InDoubt", left, afterMillis })
+        return false
       }
       yield* Effect.sleep(200)
     }
   })
+
+const lastSettled = (seen: ReadonlyArray<Watch.Seen>, healedAt: number): number =>
+  Math.max(
+    0,
+    ...seen.flatMap(({ firstAt, settledAt }) =>
+      firstAt <= healedAt && settledAt !== undefined ? [settledAt - healedAt] : []
+    )
+  )
 
 /** What a router says, afterwards, of transactions whose outcome is not known to who ran them; and that it knows of no other. */
 const outcomesOf = (
@@ -172,7 +185,7 @@ const outcomesOf = (
     const router = yield* ShardRouter.ShardRouter
     const left = yield* Effect.orDie(router.inDoubt)
     if (left.length > 0) {
-      checker.violations.push({ _tag: "InDoubt", left: left.map(({ transaction }) => transaction), afterMillis: 0 })
+      checker.violate({ _tag: "InDoubt", left: left.map(({ transaction }) => transaction), afterMillis: 0 })
     }
     const outcomes = new Map<string, "committed" | "rolledBack">()
     for (const transaction of checker.askable) {

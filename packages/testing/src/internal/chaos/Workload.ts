@@ -18,6 +18,7 @@ import * as Random from "../fuzz/Random.js"
 import * as Database from "./Database.js"
 import type { Append, Auditor, Delta, Event } from "./Event.js"
 import { now } from "./Event.js"
+import type { Bug } from "./Planted.js"
 
 type Unstamped<E> = E extends unknown ? Omit<E, "at"> : never
 export type Report = (event: Unstamped<Event>) => void
@@ -34,6 +35,8 @@ export interface Settings {
   readonly readsPerSecond: number
   /** When the run began: lists change with the time since. */
   readonly originMillis: number
+  /** A mistake that it is to make. */
+  readonly bug: Bug
 }
 
 /** Elements and names of one process: it is not going to need more. */
@@ -168,13 +171,17 @@ class Work {
     const appends = operations.flatMap(({ element, key }) => (element === undefined ? [] : [{ key, element }]))
     this.report({ _tag: "AppendsBegun", id, appends })
     const done: Array<Append> = []
-    return this.told(
-      id,
-      Effect.forEach(
-        operations,
-        ({ element, key }) => (element === undefined ? this.readOwn(id, key, done) : this.put({ key, element }, done)),
-        { discard: true }
-      )
+    return Effect.zipRight(
+      this.told(
+        id,
+        Effect.forEach(
+          operations,
+          ({ element, key }) =>
+            element === undefined ? this.readList(id, key, done) : this.put({ key, element }, done),
+          { discard: true }
+        )
+      ),
+      this.readAgain(id, appends)
     )
   })
 
@@ -188,7 +195,7 @@ class Work {
     )
   }
 
-  private readOwn(id: string, key: number, done: ReadonlyArray<Append>): Effect.Effect<void, ShardError> {
+  private readList(id: string, key: number, done: ReadonlyArray<Append>): Effect.Effect<void, ShardError> {
     const { client: sql, query } = this.router
     return Effect.suspend(() => {
       const begunAt = now()
@@ -196,6 +203,20 @@ class Work {
       return Effect.map(
         query(sql<{ items: ReadonlyArray<number> }>`select items from lists where key = ${key}`),
         (rows) => this.report({ _tag: "ListRead", id, begunAt, key, items: rows[0]?.items ?? [], own })
+      )
+    })
+  }
+
+  /** Whoever was told, or not, looks for it: what was acknowledged has to be there. */
+  private readAgain(id: string, appends: ReadonlyArray<Append>): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const { random } = this
+      if (appends.length === 0 || !random.chance(readAgainShare)) return Effect.void
+      return this.readList(id, random.pick(appends).key, []).pipe(
+        Effect.timeoutFail({ duration: readTimeout, onTimeout: () => "timed out" as const }),
+        Effect.catchAll((error) =>
+          Effect.sync(() => this.report({ _tag: "ReadFailed", by: "writer", why: whyOf(error) }))
+        )
       )
     })
   }
@@ -277,7 +298,7 @@ class Work {
         Effect.sync(() => {
           const error = Option.getOrUndefined(Cause.failureOption(cause))
           if (error === undefined) return this.report({ _tag: "Died", why: Cause.pretty(cause) })
-          return this.report({ _tag: "ReadFailed", by, why: typeof error === "string" ? error : nameOf(error) })
+          return this.report({ _tag: "ReadFailed", by, why: whyOf(error) })
         })
       )
     )
@@ -289,5 +310,8 @@ class Work {
 }
 
 const givenUpShare = 0.02
+const readAgainShare = 0.5
+
+const whyOf = (error: ShardError | string): string => (typeof error === "string" ? error : nameOf(error))
 
 const nameOf = (error: ShardError): string => (error._tag === "StatementFailed" ? error.kind : error._tag)

@@ -10,13 +10,15 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
+import * as Planted from "./Planted.js"
 import * as Report from "./Report.js"
 import * as Run from "./Run.js"
 import * as Schedule from "./Schedule.js"
 
 const usage = `usage: npm run chaos -- [--minutes M] [--seed S] [--every SECONDS] [--longest SECONDS] [--faults KIND,…] [--routers N] [--accounts N]
-  [--transfers N] [--appends N] [--reads N] [--out FOLDER]
-kinds of faults: ${Schedule.kinds.join(", ")}; transfers, appends and reads are those of a second`
+  [--transfers N] [--appends N] [--reads N] [--bug NAME] [--out FOLDER]
+kinds of faults: ${Schedule.kinds.join(", ")}; transfers, appends and reads are those of a second
+bugs, which a run has to find: ${Planted.bugs.join(", ")}`
 
 const print = (text: string) => Effect.sync(() => void process.stdout.write(`${text}\n`))
 
@@ -34,6 +36,7 @@ const readArguments = (): (Run.Options & { readonly out: string }) | undefined =
       transfers: { type: "string", default: String(defaults.transfersPerSecond) },
       appends: { type: "string", default: String(defaults.appendsPerSecond) },
       reads: { type: "string", default: String(defaults.readsPerSecond) },
+      bug: { type: "string", default: "none" },
       out: { type: "string", default: "test-results/chaos" }
     }
   })
@@ -53,9 +56,10 @@ const readArguments = (): (Run.Options & { readonly out: string }) | undefined =
   }
   const isRight =
     Object.values(options).every((number) => number >= 0) && options.everyMillis > 0 && options.routers >= 1
-  if (!isRight || kinds.length !== named.length) return undefined
+  const bug = Planted.bugs.find((name) => name === values.bug)
+  if (!isRight || kinds.length !== named.length || bug === undefined) return undefined
   const program = fileURLToPath(new URL("./router.js", import.meta.url))
-  return { ...options, kinds, program, print, out: values.out }
+  return { ...options, kinds, bug, program, print, out: values.out }
 }
 
 const chaos = ({ out, ...options }: Run.Options & { readonly out: string }) =>

@@ -14,6 +14,7 @@ import { writeSync } from "node:fs"
 import { createInterface } from "node:readline"
 import * as Database from "./Database.js"
 import * as Event from "./Event.js"
+import * as Planted from "./Planted.js"
 import * as Workload from "./Workload.js"
 
 /** Written before it returns: what the process does next is known to its parent, whatever becomes of it. */
@@ -23,8 +24,8 @@ const report: Workload.Report = (event) => {
 }
 
 /** Transactions carry the number of their process: so it is known whose a prepared one is. */
-const commitLogOf = (router: number) => ({
-  ...PgCommitLog.make,
+const commitLogOf = ({ bug, router }: Workload.Settings) => ({
+  ...Planted.withBug(PgCommitLog.make, bug),
   newTransaction: () => Workload.transactionOf(router, PgCommitLog.make.newTransaction())
 })
 
@@ -53,9 +54,7 @@ const program = (settings: Workload.Settings) =>
     return yield* Effect.never
   }).pipe(
     Effect.provide(
-      Recovery.layer().pipe(
-        Layer.provideMerge(Database.layer(settings.shards, { commitLog: commitLogOf(settings.router) }))
-      )
+      Recovery.layer().pipe(Layer.provideMerge(Database.layer(settings.shards, { commitLog: commitLogOf(settings) })))
     ),
     Effect.provide(Logger.replace(Logger.defaultLogger, logger))
   )
