@@ -52,6 +52,38 @@ it.scopedLive(
   180_000
 )
 
+/** Each is seen without any fault. */
+const planted = [
+  ["gateSkipped", ["WrongTotal"]],
+  ["earlyReply", ["Unseen"]]
+] as const
+
+for (const [bug, expected] of planted) {
+  it.scopedLive(
+    `a planted bug is found: ${bug}`,
+    () =>
+      Effect.gen(function* () {
+        const summary = yield* Run.run({
+          ...Run.defaults,
+          seed: 1,
+          millis: 10_000,
+          everyMillis: Infinity,
+          routers: 2,
+          transfersPerSecond: 20,
+          appendsPerSecond: 20,
+          readsPerSecond: 30,
+          bug,
+          program: built("router.js"),
+          print: () => Effect.void
+        })
+        const found = summary.checker.violations.map(({ _tag }) => _tag)
+        expect(found, Report.total(summary)).toEqual(expect.arrayContaining([...expected]))
+        expect(Report.isClean(summary)).toBe(false)
+      }),
+    180_000
+  )
+}
+
 let folder: string
 
 beforeEach(() => {

@@ -39,7 +39,8 @@ export class Checker {
   /** The first of them. */
   readonly violations: Array<Violation> = []
   violated = 0
-  readonly reads = { done: 0, failed: 0, wrong: 0 }
+  /** `done`: by auditors; `again`: of one list, by transactions and by writers that look for what they wrote. */
+  readonly reads = { done: 0, again: 0, failed: 0, wrong: 0 }
   readonly failures = new Map<string, number>()
   readonly warnings: Array<string> = []
   private readonly lists = new Lists.Lists((violation) => this.violate(violation))
@@ -121,6 +122,7 @@ export class Checker {
   private judgeOne(read: Read): void {
     switch (read._tag) {
       case "ListRead":
+        this.reads.again++
         return this.lists.judgeOwn(read)
       case "ListsRead":
         this.reads.done++

@@ -11,7 +11,7 @@ import type { Violation } from "./Violation.js"
 export const isClean = ({ checker }: Summary): boolean => checker.violated === 0
 
 export const total = ({ checker, faults, millis, recoveries, routers, settledMillis }: Summary): string => {
-  const { done, failed, wrong } = checker.reads
+  const { again, done, failed, wrong } = checker.reads
   const count = (kind: Schedule.Kind) => faults.filter(({ fault }) => fault.kind === kind).length
   const kinds = Schedule.kinds.filter((kind) => count(kind) > 0).map((kind) => `${kind} ${count(kind)}`)
   const seconds = millis / 1_000
@@ -23,7 +23,7 @@ export const total = ({ checker, faults, millis, recoveries, routers, settledMil
     `${seconds.toFixed(0)} s, ${routers} router processes, ${faults.length} faults: ${kinds.join(", ")}`,
     `transfers: ${counted(checker.counts("transfers"), seconds)}`,
     `appends: ${counted(checker.counts("appends"), seconds)}`,
-    `reads: ${done} (${(done / seconds).toFixed(1)} a second), ${failed} failed, ${wrong} wrong`,
+    `reads: ${done} (${(done / seconds).toFixed(1)} a second) by auditors, ${again} by writers, ${failed} failed, ${wrong} wrong`,
     `recovered: ${recoveries.length} transactions, ${percentiles(recoveries.map(({ millis }) => millis))} after the fault; in doubt for ${percentiles(recoveries.map(({ inDoubtMillis }) => inDoubtMillis))}`,
     settled,
     ...[...checker.failures].sort(([, left], [, right]) => right - left).map(([why, n]) => `  ${n} x ${why}`),
