@@ -36,7 +36,7 @@ create table accounts (id int8 primary key, balance int8 not null check (balance
 create table ledger (account int8, transfer text, amount int8 not null, primary key (account, transfer));
 create table lists (key int8 primary key, items int4[] not null)`
 
-export const balanceAtStart = 100
+export const balanceAtStart = 1_000
 
 export const layer = (
   shards: ReadonlyArray<Address>,
