@@ -72,6 +72,16 @@ describe("a recovery", () => {
     expect(millis(seen(100, 3_000), [])).toEqual([2_900])
     expect(millis(seen(100, undefined), [])).toEqual([])
   })
+
+  it("may take several times between faults", () => {
+    const faults = [fault("shard_2", 2_000, 4_000), fault("shard_1", 0, 500), fault("shard_1", 3_000, 5_000)]
+    expect(Watch.recoveries([seen(100, 6_000)], faults, new Map())).toMatchObject([
+      { millis: 1_000, wellMillis: 1_500 + 1_000, inDoubtMillis: 5_900 }
+    ])
+    expect(Watch.recoveries([seen(100, 6_000)], faults, new Map([[1, 1_000]]))).toMatchObject([
+      { millis: 1_000, wellMillis: 1_000 + 1_000 }
+    ])
+  })
 })
 
 describe("a router process", () => {

@@ -140,6 +140,8 @@ export interface Recovery {
   readonly seen: Seen
   /** Since somebody could have ended it: prepared, its router dead or told, its shards healed. */
   readonly millis: number
+  /** Of the time since its router was dead or told, that in which no fault met its shards: also between two faults. */
+  readonly wellMillis: number
   /** Since it was first seen prepared. */
   readonly inDoubtMillis: number
 }
@@ -165,8 +167,27 @@ export const recoveries = (
     const isDead = death !== undefined && death <= settledAt
     if (!isDead && met.length === 0 && settledAt - firstAt < ordinaryMillis) return []
     const healed = met.flatMap(({ until = Infinity }) => (until <= settledAt ? [until] : []))
-    const since = Math.max(firstAt, ...(isDead ? [death] : []), ...healed)
-    return [{ seen: one, millis: settledAt - since, inDoubtMillis: settledAt - firstAt }]
+    const leftAt = isDead ? Math.max(firstAt, death) : firstAt
+    const since = Math.max(leftAt, ...healed)
+    return [
+      {
+        seen: one,
+        millis: settledAt - since,
+        wellMillis: wellBetween(leftAt, settledAt, met),
+        inDoubtMillis: settledAt - firstAt
+      }
+    ]
   })
+
+/** How much of a time no fault covers. */
+const wellBetween = (begin: number, end: number, faults: ReadonlyArray<Done>): number => {
+  let well = 0
+  let at = begin
+  for (const { from, until = Infinity } of [...faults].sort((left, right) => left.from - right.from)) {
+    well += Math.max(0, Math.min(from, end) - at)
+    at = Math.max(at, until)
+  }
+  return well + Math.max(0, end - at)
+}
 
 const ordinaryMillis = 1_000
