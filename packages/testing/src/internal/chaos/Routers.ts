@@ -20,7 +20,8 @@ export interface Options {
   readonly settings: (router: number) => Settings
   readonly onBegin: (router: number, at: number) => void
   readonly onEvent: (router: number, event: Event) => void
-  readonly onEnd: (router: number) => void
+  /** All that it has reported is here. `byItself`: nobody had asked it to end, and how it did. */
+  readonly onEnd: (router: number, byItself: string | undefined) => void
 }
 
 export interface Routers {
@@ -67,6 +68,8 @@ interface Process {
   readonly idle: Promise<void>
   /** It has ended, and all that it has written was read. */
   readonly over: Promise<void>
+  /** It may end from now on. */
+  readonly dismiss: () => void
 }
 
 class Processes {
@@ -98,22 +101,24 @@ class Processes {
       if (event._tag === "Idle") isIdle()
     })
     const read = new Promise<void>((resolve) => lines.once("close", resolve))
-    const exited = new Promise<void>((resolve) => {
-      child.once("exit", () => resolve())
-      child.once("error", () => resolve())
+    let isDismissed = false
+    const exited = new Promise<string | undefined>((resolve) => {
+      child.once("exit", (code, signal) => resolve(isDismissed ? undefined : `it ended with ${signal ?? code}`))
+      child.once("error", (error) => resolve(error.message))
     })
-    const over = Promise.all([read, exited]).then(() => {
+    const over = Promise.all([exited, read]).then(([byItself]) => {
       isUp()
       isIdle()
-      onEnd(router)
+      onEnd(router, byItself)
     })
-    this.places.set(place, { router, child, up, idle, over })
+    this.places.set(place, { router, child, up, idle, over, dismiss: () => (isDismissed = true) })
   }
 
   async kill(place: number): Promise<void> {
     const found = this.places.get(place)
     if (found === undefined) return
     this.places.delete(place)
+    found.dismiss()
     found.child.once("exit", () => this.deaths.set(found.router, now()))
     found.child.kill("SIGKILL")
     await found.over
@@ -131,7 +136,10 @@ class Processes {
 
   async end(): Promise<void> {
     const all = [...this.places.values()]
-    for (const { child } of all) child.stdin?.end()
+    for (const { child, dismiss } of all) {
+      dismiss()
+      child.stdin?.end()
+    }
     await Promise.all(all.map(({ over }) => over))
     this.places.clear()
   }

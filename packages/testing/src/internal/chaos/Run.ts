@@ -122,7 +122,10 @@ const routersOf = (options: Options, proxies: ReadonlyArray<PgProxy.PgProxy>, ch
     }),
     onBegin: (router, at) => checker.began(router, at),
     onEvent: (router, event) => checker.accept(router, event),
-    onEnd: (router) => checker.ended(router)
+    onEnd: (router, byItself) => {
+      if (byItself !== undefined) checker.violate({ _tag: "Died", text: `router ${router}: ${byItself}` })
+      checker.ended(router)
+    }
   }
 }
 

@@ -65,5 +65,5 @@ export type Violation =
   | { readonly _tag: "InDoubt"; readonly left: ReadonlyArray<string>; readonly afterMillis: number }
   /** A router logged an error, as it does where somebody ended a branch against its decision. */
   | { readonly _tag: "Alarm"; readonly text: string }
-  /** A router failed with what is no error of its own. */
+  /** A router failed with what is no error of its own, or its process ended by itself. */
   | { readonly _tag: "Died"; readonly text: string }
