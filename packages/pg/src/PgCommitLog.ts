@@ -62,7 +62,7 @@ export const make: CommitLogService = {
       "settle" in on ? on.settle(admitsSql) : on.command(admitsSql),
       (results): Effect.Effect<void, ShardError> => {
         const row = results.at(-1)?.rows[0]
-        if (row?.installed !== true) {
+        if (row?.installed !== "true") {
           return Effect.fail(new NotInstalled({ found: undefined, expected: PgInstall.version, shard }))
         }
         return row.max === "0" ? Effect.fail(new PreparedTransactionsDisabled({ shard })) : Effect.void
@@ -77,12 +77,12 @@ export const make: CommitLogService = {
     }),
   prepared: (driver, cluster) =>
     Effect.map(driver.settle(preparedSql(cluster)), (results) =>
-      (results.at(-1)?.rows ?? []).flatMap(({ age, gid: text }: { readonly gid: string; readonly age: number }) => {
+      (results.at(-1)?.rows ?? []).flatMap(({ age, gid: text }: { readonly gid: string; readonly age: string }) => {
         const id = GlobalId.parse(text)
-        return id?.cluster === cluster ? [{ id, ageMillis: age }] : []
+        return id?.cluster === cluster ? [{ id, ageMillis: Number(age) }] : []
       })
     ),
-  lead: (driver) => Effect.map(driver.settle(leadSql), (results) => results.at(-1)?.rows[0]?.leads === true),
+  lead: (driver) => Effect.map(driver.settle(leadSql), (results) => results.at(-1)?.rows[0]?.leads === "true"),
   horizon: (driver) =>
     Effect.map(driver.settle(horizonSql), (results) => {
       const [row] = results.at(-1)?.rows ?? []
@@ -101,7 +101,7 @@ export const make: CommitLogService = {
         blocker: sessionOf(row.blocker, row.blocker_mark)
       }))
     ),
-  hasGate: (driver) => Effect.map(driver.settle(hasGateSql), (results) => results.at(-1)?.rows[0]?.has === true),
+  hasGate: (driver) => Effect.map(driver.settle(hasGateSql), (results) => results.at(-1)?.rows[0]?.has === "true"),
   view: (session, { wait }) =>
     session.command(viewSql(wait)).pipe(
       Effect.catchIf(isMissing, () => session.command(viewWithoutGateSql)),
@@ -112,6 +112,8 @@ export const make: CommitLogService = {
 
 /** @since 0.1.0 @category layers */
 export const layer: Layer.Layer<CommitLog> = Layer.succeed(CommitLog, make)
+
+// Everything that these statements give is text: a program may give its clients parsers of its own for all other types.
 
 /** The savepoint before it. Savepoints of programs have other names, or are of an inner level that has ended. */
 const gate = "shardlayer_gate"
@@ -146,7 +148,7 @@ VALUES (${escapeLiteral(id.transaction)}, 'committed', '${id.deciderXid}');
 COMMIT`
 
 const readSql = ({ deciderXid, transaction }: GlobalId.GlobalId): string => `SELECT outcome,
-  '${deciderXid}'::xid8 < below AS forgotten
+  ('${deciderXid}'::xid8 < below)::text AS forgotten
 FROM shardlayer.watermark
 LEFT JOIN shardlayer.decision ON transaction = ${escapeLiteral(transaction)}`
 
@@ -167,7 +169,7 @@ ${readSql(id)}`
 
 const refuseTimeoutMillis = 5_000
 
-const admitsSql = `SELECT pg_catalog.to_regclass('shardlayer.cluster') IS NOT NULL AS installed,
+const admitsSql = `SELECT (pg_catalog.to_regclass('shardlayer.cluster') IS NOT NULL)::text AS installed,
   pg_catalog.current_setting('max_prepared_transactions') AS max`
 
 const clusterSql = `SELECT cluster, pg_catalog.current_setting('max_prepared_transactions') AS max
@@ -175,7 +177,7 @@ FROM shardlayer.cluster`
 
 /** Of this database alone: others on the server may be other shards, or nobody's business. */
 const preparedSql = (cluster: string): string => `SELECT gid,
-  (EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - prepared) * 1000)::float8 AS age
+  (EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - prepared) * 1000)::text AS age
 FROM pg_catalog.pg_prepared_xacts
 WHERE database = pg_catalog.current_database()
   AND pg_catalog.starts_with(gid, '${GlobalId.prefix}:${cluster}:')`
@@ -186,11 +188,11 @@ const statusSql = (xid: string): string => `SELECT pg_catalog.pg_xact_status('${
  * A lock of the session, and `settle` has one session. It is asked for once a session: such locks count. The number has
  * only to be nobody else's: "shardrec" in ASCII.
  */
-const leadSql = `SELECT EXISTS (
+const leadSql = `SELECT (EXISTS (
   SELECT FROM pg_catalog.pg_locks
   WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid() AND classid = 1936220530 AND objid = 1685218659
     AND objsubid = 1
-) OR pg_catalog.pg_try_advisory_lock(8316003855879005539) AS leads`
+) OR pg_catalog.pg_try_advisory_lock(8316003855879005539))::text AS leads`
 
 /** What is prepared decides nothing any more, and is listed where it matters; else it would hold the horizon for as long. */
 const horizonSql = `SELECT coalesce(
@@ -231,16 +233,16 @@ const waitsSql = `WITH marks AS (
   WHERE locktype = 'advisory' AND objsubid = 1 AND mode = 'ShareLock' AND granted
   GROUP BY pid
 )
-SELECT w.pid AS waiter, wm.mark::text AS waiter_mark, b.pid AS blocker, bm.mark::text AS blocker_mark
+SELECT w.pid::text AS waiter, wm.mark::text AS waiter_mark, b.pid::text AS blocker, bm.mark::text AS blocker_mark
 FROM (SELECT DISTINCT pid FROM pg_catalog.pg_locks WHERE NOT granted) AS w
 CROSS JOIN LATERAL pg_catalog.unnest(pg_catalog.pg_blocking_pids(w.pid)) AS b (pid)
 LEFT JOIN marks AS wm ON wm.pid = w.pid
 LEFT JOIN marks AS bm ON bm.pid = b.pid
 WHERE b.pid <> 0`
 
-const sessionOf = (pid: number, mark: string | null) => ({ pid, mark: mark === null ? undefined : BigInt(mark) })
+const sessionOf = (pid: string, mark: string | null) => ({ pid: Number(pid), mark: mark === null ? undefined : BigInt(mark) })
 
-const hasGateSql = "SELECT pg_catalog.to_regclass('shardlayer.gate') IS NOT NULL AS has"
+const hasGateSql = "SELECT (pg_catalog.to_regclass('shardlayer.gate') IS NOT NULL)::text AS has"
 
 const viewWithoutGateSql = `ROLLBACK;
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
@@ -274,7 +276,7 @@ const ended = (
 const decisionOf = (results: ReadonlyArray<RawResult>): Decision => {
   const row = results.at(-1)?.rows[0]
   if (row?.outcome === "committed" || row?.outcome === "rolledBack") return row.outcome
-  return row?.forgotten === true ? "forgotten" : "absent"
+  return row?.forgotten === "true" ? "forgotten" : "absent"
 }
 
 /** The branch is not there. Its own xid says why: a commit that nobody made is never taken for one. */

@@ -51,26 +51,30 @@ create table settings (name text primary key);
 
 const tables = ["countries", "users", "orders"]
 
-const make = Effect.gen(function* () {
-  const cluster = yield* PgCluster.make({ shards: 3, oracle: true, mode: "databases" })
-  for (const { id } of cluster.nodes) yield* cluster.query(id, schema)
-  const router = Context.get(
-    yield* Layer.build(
-      PgRouter.layer({
-        topology,
-        install: true,
-        shards: Object.fromEntries(
-          cluster.shards.map(({ id, url }) => [
-            id,
-            PgShard.layer({ url, maxConnections: 5, acquireTimeout: "3 seconds" })
-          ])
-        )
-      })
-    ),
-    ShardRouter.ShardRouter
-  )
-  return { cluster, router, sql: router.client }
-})
+const make = makeWith(undefined)
+
+function makeWith(types: Parameters<typeof PgShard.layer>[0]["types"]) {
+  return Effect.gen(function* () {
+    const cluster = yield* PgCluster.make({ shards: 3, oracle: true, mode: "databases" })
+    for (const { id } of cluster.nodes) yield* cluster.query(id, schema)
+    const router = Context.get(
+      yield* Layer.build(
+        PgRouter.layer({
+          topology,
+          install: true,
+          shards: Object.fromEntries(
+            cluster.shards.map(({ id, url }) => [
+              id,
+              PgShard.layer({ url, types, maxConnections: 5, acquireTimeout: "3 seconds" })
+            ])
+          )
+        })
+      ),
+      ShardRouter.ShardRouter
+    )
+    return { cluster, router, sql: router.client }
+  })
+}
 
 const failureOf = (error: ShardError | SqlError): ShardError => {
   const cause = error instanceof SqlError ? error.cause : error
@@ -297,6 +301,17 @@ describe("writes of several shards", () => {
         "CrossShardTransaction"
       )
       yield* compared(world.cluster, world.router)
+    })
+  )
+
+  it.scopedLive("and recovery do not depend on the parsers that a program gives its clients", () =>
+    Effect.gen(function* () {
+      const { cluster, router, sql } = yield* makeWith({ getTypeParser: () => (text: string) => text })
+      yield* sql`insert into users (id, age) values (1, 1), (2, 1), (3, 1), (4, 1), (5, 1)`
+      expect(yield* sql`update users set age = 2 where id < 3 returning age`).toEqual([{ age: "2" }, { age: "2" }])
+      yield* cluster.query("shard_1", "begin; insert into settings values ('x'); prepare transaction 'foreign'")
+      expect(yield* router.recover({ grace: 0 })).toMatchObject({ recovered: [], unreachable: [] })
+      yield* cluster.query("shard_1", "rollback prepared 'foreign'")
     })
   )
 

@@ -11,6 +11,7 @@ import type { Locale } from "../locale.js"
 import type { Checked, Outcome } from "./Check.js"
 import * as Check from "./Check.js"
 import { codes } from "./generate/Failing.js"
+import type { Write } from "./generate/Write.js"
 import { print } from "./Print.js"
 import * as Regression from "./Regression.js"
 import type * as Schema from "./Schema.js"
@@ -19,6 +20,7 @@ import * as Shrink from "./Shrink.js"
 import type { Sides } from "./Sides.js"
 import type * as Tree from "./Tree.js"
 import type * as World from "./World.js"
+import type { Verdict as WriteVerdict } from "./WriteCheck.js"
 
 export interface Asked {
   readonly place: number
@@ -44,6 +46,8 @@ export interface Options {
 
 export interface Finder {
   readonly look: (sides: Sides, schema: Schema.Schema, asked: Asked) => Effect.Effect<void>
+  /** Is shown with all its values: it is short, and is not shrunk. */
+  readonly lookAtWrite: (shards: number, write: Write, verdict: WriteVerdict) => Effect.Effect<void>
   readonly lookAtSelf: (sides: Sides, schema: Schema.Schema, asked: SelfAsked) => Effect.Effect<void>
 }
 
@@ -85,6 +89,10 @@ export const make = (options: Options): Finder => {
           return yield* options.print(`  shrunk to: ${regression.statement.sql}\n    ${file}`)
         }
       }),
+    lookAtWrite: (shards, { params, sql }, verdict) => {
+      if (verdict._tag !== "Wrong" && verdict._tag !== "Broken") return Effect.void
+      return options.print(`  ${verdict._tag} @${shards} ${verdict.reason}\n    ${JSON.stringify({ sql, params })}`)
+    },
     lookAtSelf: (sides, schema, asked) =>
       Effect.gen(function* () {
         const { parts, place, result, shards } = asked

@@ -7,6 +7,7 @@ import type { Checked } from "./Check.js"
 import { isOversized } from "./Check.js"
 import { clausesOf, hasJoin, hasSubquery } from "./Frequency.js"
 import type { Result } from "./SelfCheck.js"
+import type { Verdict as WriteVerdict } from "./WriteCheck.js"
 import type * as Tree from "./Tree.js"
 
 export interface Tally {
@@ -24,6 +25,18 @@ export interface Tally {
   readonly millis: Record<string, number>
 }
 
+export interface WriteTally {
+  asked: number
+  exact: number
+  failedAlike: number
+  undetermined: number
+  wrong: number
+  failed: number
+  readonly refusals: Record<string, number>
+  /** Of the exact ones. */
+  readonly forms: Record<string, number>
+}
+
 export interface Summary {
   statements: number
   /** Not among the statements: too many rows to be worth it. */
@@ -37,6 +50,8 @@ export interface Summary {
   readonly clauses: Record<Clause, number>
   /** Of those that the router answered. */
   readonly answeredClauses: Record<Clause, number>
+  /** Statements that write, by number of shards. */
+  readonly writes: Record<string, WriteTally>
   readonly selfChecks: { held: number; refused: number; wrong: number; failed: number }
 }
 
@@ -53,6 +68,7 @@ export const empty = (): Summary => ({
   shards: {},
   clauses: counters(),
   answeredClauses: counters(),
+  writes: {},
   selfChecks: { held: 0, refused: 0, wrong: 0, failed: 0 }
 })
 
@@ -117,6 +133,40 @@ const count = (into: Tally, { actual, verdict }: Checked["outcomes"][number]): v
   }
 }
 
+export const addWrite = ({ writes }: Summary, shards: number, form: string, verdict: WriteVerdict): void => {
+  const none: WriteTally = {
+    asked: 0,
+    exact: 0,
+    failedAlike: 0,
+    undetermined: 0,
+    wrong: 0,
+    failed: 0,
+    refusals: {},
+    forms: {}
+  }
+  const into = (writes[shards] ??= none)
+  into.asked++
+  switch (verdict._tag) {
+    case "Exact":
+      into.exact++
+      return increase(into.forms, form)
+    case "FailedAlike":
+      into.failedAlike++
+      break
+    case "Refused":
+      return increase(into.refusals, verdict.code)
+    case "Undetermined":
+      into.undetermined++
+      break
+    case "Wrong":
+      into.wrong++
+      break
+    case "Broken":
+      into.failed++
+      break
+  }
+}
+
 export const addSelf = ({ selfChecks }: Summary, { _tag }: Result): void => {
   switch (_tag) {
     case "Holds":
@@ -175,6 +225,11 @@ export const total = (title: string, summary: Summary): string =>
       `      strategies: ${histogram(of.strategies)}`,
       `      ms each:    ${histogram(means(of))}`
     ]),
+    ...Object.entries(summary.writes).flatMap(([shards, of]) => [
+      `  writes @${shards}: asked ${of.asked}, exact ${of.exact} (${percent(of.exact, of.asked)}), failed alike ${of.failedAlike}, wrong ${of.wrong}, failed ${of.failed}, undetermined ${of.undetermined}`,
+      `      refusals:   ${histogram(of.refusals)}`,
+      `      forms:      ${histogram(of.forms)}`
+    ]),
     "  clauses, in percent of all statements and of those answered:",
     ...frequencies(summary)
   ].join("\n")
@@ -198,4 +253,5 @@ export const clausesMin = 2
 
 export const isClean = (summary: Summary): boolean =>
   summary.selfChecks.wrong === 0 &&
+  Object.values(summary.writes).every(({ failed, wrong }) => failed === 0 && wrong === 0) &&
   Object.values(summary.shards).every(({ failed, wrong }) => failed === 0 && wrong === 0)

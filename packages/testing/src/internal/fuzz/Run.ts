@@ -10,12 +10,14 @@ import * as Check from "./Check.js"
 import * as Finding from "./Finding.js"
 import { rebound } from "./generate/Rebound.js"
 import * as Statement from "./generate/Statement.js"
+import * as Write from "./generate/Write.js"
 import * as Random from "./Random.js"
 import * as Report from "./Report.js"
 import * as Schema from "./Schema.js"
 import * as SelfCheck from "./SelfCheck.js"
 import * as Sides from "./Sides.js"
 import * as World from "./World.js"
+import * as WriteCheck from "./WriteCheck.js"
 
 export interface Options extends Finding.Options {
   readonly address: Address
@@ -34,6 +36,8 @@ const chunk = 100
 /** One in so many is also run plainly and as a stream; one in so many is followed by a self-check. */
 const waysEvery = 10
 const selfEvery = 12
+/** So many statements are followed by one that writes. */
+const writesEvery = 3
 /** One in so many, where it has parameters, is asked twice. */
 const againEvery = 3
 
@@ -78,6 +82,14 @@ const askAll = (batch: Batch, from: number, size: number): Effect.Effect<void> =
     for (const one of asked.flat()) {
       Report.add(summary, one.query, one.checked)
       yield* finder.look(sides, schema, one)
+    }
+    // One after another: they wait for each other's rows.
+    for (const place of places.filter((each) => each % writesEvery === 0)) {
+      const write = Write.generate(Random.derive(~schema.seed, place), schema)
+      for (const { shards: on, verdict } of yield* WriteCheck.check(sides, write)) {
+        Report.addWrite(summary, on, write.form, verdict)
+        yield* finder.lookAtWrite(on, write, verdict)
+      }
     }
     const self = yield* Effect.forEach(
       places.filter((place) => place % selfEvery === 0),

@@ -180,6 +180,11 @@ const openRouter = (
   // or by few.
   const isStaged = topology.shards.length > 2 === (world.tables.length % 2 === 0)
   const gatherKeysMax = world.setup.length % 2 === 0 ? 10_000 : 3
-  const layer = PgRouter.layer({ topology, shards, ...(isStaged ? { gatherTablesMin: 0, gatherKeysMax } : {}) })
+  const layer = PgRouter.layer({
+    topology,
+    shards,
+    install: true,
+    ...(isStaged ? { gatherTablesMin: 0, gatherKeysMax } : {})
+  })
   return Effect.orDie(Effect.map(Layer.build(layer), (context) => Context.get(context, ShardRouter)))
 }
