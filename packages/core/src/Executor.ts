@@ -41,6 +41,8 @@ export interface Terms {
   readonly view?: ReadView.ReadView | undefined
   /** It does not ask for the time: beside a transaction it would be another one. */
   readonly isTimeless?: boolean
+  /** How the answers of several shards are put together. */
+  readonly merge?: Merge
 }
 
 /** @since 0.1.0 @category models */
@@ -110,7 +112,7 @@ class ShardExecutor implements Executor {
         const inside = this.runOne(bound.shard, known(terms, bound.access), operation, sql, params)
         if (transaction === undefined || bound.access !== "read") return inside
         return Effect.suspend(() =>
-          isElsewhere(transaction, bound.shard)
+          isElsewhere(transaction, bound.shard) && transaction.settings() === "none"
             ? this.beside(terms, [bound.shard], (own) =>
                 this.runOne(bound.shard, partOf(own, bound.shard), operation, sql, params)
               )
@@ -145,7 +147,7 @@ class ShardExecutor implements Executor {
         const inside = this.streamOne(bound.shard, known(terms, bound.access), sql, params)
         if (transaction === undefined || bound.access !== "read") return inside
         return Stream.suspend(() =>
-          isElsewhere(transaction, bound.shard)
+          isElsewhere(transaction, bound.shard) && transaction.settings() === "none"
             ? this.streamBeside(terms, [bound.shard], (own) =>
                 this.streamOne(bound.shard, partOf(own, bound.shard), sql, params)
               )
@@ -230,7 +232,9 @@ class ShardExecutor implements Executor {
     if (transaction === undefined) return this.inView(terms, shards, run)
     return Effect.suspend(() => {
       if (!mayReadBeside(transaction, terms)) return Effect.fail(crossShard(transaction, shards))
-      const answer = run({ ...terms, policy: { ...terms.policy, retry: undefined } })
+      const once = run({ ...terms, policy: { ...terms.policy, retry: undefined } })
+      const answer =
+        transaction.settings() === "none" ? once : Effect.zipRight(Effect.forEach(shards, transaction.join), once)
       return Effect.tapError(Effect.zipRight(transaction.stillOpen, answer), (error) => dooms(transaction, error))
     })
   }
@@ -370,6 +374,9 @@ class ShardExecutor implements Executor {
     if (transaction === undefined) return ShardCall.repeated(terms, anywhere)
     return Effect.suspend(() => {
       const shard = transaction.shard()
+      if (shard === undefined && transaction.settings() !== "none") {
+        return transaction.aside(this.inTurn()[0], (connection) => ShardCall.runAs(connection, operation, sql, params))
+      }
       return shard === undefined
         ? Effect.tapError(Effect.zipRight(transaction.stillOpen, ShardCall.repeated(terms, anywhere)), (error) =>
             dooms(transaction, error)
@@ -383,6 +390,10 @@ class ShardExecutor implements Executor {
     return Stream.suspend(() => {
       const shard = transaction?.shard()
       if (shard !== undefined) return this.streamOne(shard, terms, sql, params)
+      if (transaction !== undefined && transaction.settings() !== "none") {
+        const rows = this.runAnywhere(terms, "execute", sql, params)
+        return Stream.fromIterableEffect(rows as Effect.Effect<ReadonlyArray<Row>, ShardError>)
+      }
       const once: Known = { ...terms, transaction: undefined, policy: { ...policy, retry: undefined } }
       const rows = ShardCall.repeatedStream(
         terms,
@@ -472,14 +483,19 @@ const isElsewhere = (transaction: Level, shard: ShardId): boolean =>
   transaction.shard() !== undefined && !transaction.participates(shard)
 
 /** A merge takes the time from the transaction's own session, where there is one. */
-const timelessly = (terms: Terms, { now }: Merge): Terms => ({
+const timelessly = (terms: Terms, merge: Merge): Terms => ({
   ...terms,
-  isTimeless: now === undefined || terms.transaction?.shard() !== undefined
+  isTimeless: merge.now === undefined || terms.transaction?.shard() !== undefined,
+  merge
 })
 
-/** What the program has set on its own session would not hold on the others. */
-const mayReadBeside = (transaction: Level, { isTimeless }: Terms): boolean =>
-  isTimeless !== false && !transaction.isUnsettled()
+/** What the program has set on its own session would not hold on the others, unless they can be given the same. */
+const mayReadBeside = (transaction: Level, { isTimeless, merge }: Terms): boolean => {
+  if (isTimeless === false || transaction.isUnsettled()) return false
+  const settings = transaction.settings()
+  // Rows are put together as they look by default; and the PostgreSQL that finishes knows nothing of what was set.
+  return settings === "none" || merge === undefined || (settings === "plain" && merge.finish._tag !== "Combine")
+}
 
 const firstOf = (shards: ReadonlyArray<ShardId>): ShardId => {
   const [first] = shards

@@ -8,7 +8,9 @@
  * - after its end a transaction refuses use; a COMMIT that fails is a typed error; nothing waits without a bound.
  *
  * A level begins on a shard when it first uses it: BEGIN and the SAVEPOINTs of the levels around it are sent then
- * (`eager`: BEGIN at once). A shard that has one is a participant; how several are committed is said by `distributed`. The tag in the context is that of `@effect/sql`, because `SqlResolver` carries it along.
+ * (`eager`: BEGIN at once), each with what that level has set for the transaction so far. A shard that has one is a
+ * participant; how several are committed is said by `distributed`. The tag in the context is that of `@effect/sql`,
+ * because `SqlResolver` carries it along.
  *
  * @since 0.1.0
  */
@@ -25,6 +27,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import type * as DistributedCommit from "./DistributedCommit.js"
+import type { SettingChange } from "./plan/Plan.js"
 import type { ShardConnection, ShardSession } from "./ShardConnection.js"
 import {
   AcquireTimeout,
@@ -60,6 +63,17 @@ export interface Options {
 }
 
 /**
+ * A statement that changes settings until the transaction ends (`SettingChange`).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Setting extends SettingChange {
+  readonly sql: string
+  readonly params: ReadonlyArray<unknown>
+}
+
+/**
  * One `withTransaction` as seen from inside.
  *
  * @since 0.1.0
@@ -79,6 +93,24 @@ export interface Level {
   /** A setting of its session was changed, perhaps: other sessions would answer otherwise. */
   readonly unsettle: Effect.Effect<void>
   readonly isUnsettled: () => boolean
+  /**
+   * Runs a statement that changes settings on one shard, then gives them to the other participants, and to each that
+   * joins later. `joins`: that shard takes part from then on; else it answers as if it did, if there is no participant.
+   */
+  readonly set: <A>(
+    setting: Setting,
+    on: { readonly shard: ShardId; readonly joins: boolean },
+    run: (connection: ShardConnection) => Effect.Effect<A, ShardError>
+  ) => Effect.Effect<A, ShardError>
+  /** `values`: under what is set, values may look otherwise, or texts mean other ones. */
+  readonly settings: () => "none" | "plain" | "values"
+  /** The shard is a participant from then on. */
+  readonly join: (shard: ShardId) => Effect.Effect<void, ShardError>
+  /** On a session of a shard that takes no part, under the settings of the transaction, and taken back at once. */
+  readonly aside: <A>(
+    shard: ShardId,
+    run: (connection: ShardConnection) => Effect.Effect<A, ShardError>
+  ) => Effect.Effect<A, ShardError>
   /** Fails once the transaction has ended or failed; for statements that run beside it. */
   readonly stillOpen: Effect.Effect<void, ShardError>
   /**
@@ -211,8 +243,12 @@ interface Participant {
 class TransactionLevel implements Level {
   private readonly root: TransactionLevel
   private readonly savepoint: string
-  /** Where BEGIN, or the SAVEPOINT, was sent. */
-  private readonly begun = new Set<Participant>()
+  /** Where BEGIN, or the SAVEPOINT, was sent; and how many of `changes` were. */
+  private readonly begun = new Map<Participant, number>()
+  /** What it has set, with what nested levels have that were kept. */
+  private readonly changes: Array<Setting> = []
+  /** Meanwhile nothing nests: what it sets belongs before the savepoint. */
+  private isSetting = false
   private ended = false
   private nested: TransactionLevel | undefined
   private doomed = false
@@ -269,6 +305,100 @@ class TransactionLevel implements Level {
 
   readonly isUnsettled = (): boolean => this.root.unsettled
 
+  readonly settings = (): "none" | "plain" | "values" => {
+    const all = this.allChanges
+    if (all.length === 0) return "none"
+    return all.some(({ changesValues }) => changesValues) ? "values" : "plain"
+  }
+
+  /** Outermost first. */
+  private get allChanges(): ReadonlyArray<Setting> {
+    return this.outer === undefined ? this.changes : [...this.outer.allChanges, ...this.changes]
+  }
+
+  set<A>(
+    setting: Setting,
+    on: { readonly shard: ShardId; readonly joins: boolean },
+    run: (connection: ShardConnection) => Effect.Effect<A, ShardError>
+  ): Effect.Effect<A, ShardError> {
+    return Effect.suspend(() => {
+      const closed = this.closed
+      if (closed !== undefined) return Effect.fail(closed)
+      if (this.isBusy) return Effect.zipRight(this.turn, this.set(setting, on, run))
+      this.isSetting = true
+      const first = on.joins ? on.shard : this.shard()
+      const done =
+        first === undefined
+          ? Effect.map(
+              this.runAside(on.shard, (session) => applied(setting, session, run)),
+              ([answer, made]) => {
+                this.changes.push(made)
+                return answer
+              }
+            )
+          : this.setOn(first, setting, run)
+      return Effect.ensuring(
+        done,
+        Effect.sync(() => {
+          this.isSetting = false
+          this.wakeAll()
+        })
+      )
+    })
+  }
+
+  /** On the first for the answer, and for the error if there is one; then on the others. */
+  private setOn<A>(
+    shard: ShardId,
+    setting: Setting,
+    run: (connection: ShardConnection) => Effect.Effect<A, ShardError>
+  ): Effect.Effect<A, ShardError> {
+    const answered = this.useNow(shard, (session, participant) =>
+      Effect.map(applied(setting, session, run), ([answer, made]) => {
+        this.changes.push(made)
+        this.begun.set(participant, this.changes.length)
+        return answer
+      })
+    )
+    return Effect.tap(
+      // Interrupted, it is set there, or not.
+      Effect.onInterrupt(answered, () => this.unsettle),
+      () => onEach(this.root.participants.values(), (participant) => this.useNow(participant.shard, () => Effect.void))
+    )
+  }
+
+  readonly join = (shard: ShardId): Effect.Effect<void, ShardError> => this.use(shard, () => Effect.void)
+
+  aside<A>(
+    shard: ShardId,
+    run: (connection: ShardConnection) => Effect.Effect<A, ShardError>
+  ): Effect.Effect<A, ShardError> {
+    return Effect.suspend(() => {
+      const closed = this.closed
+      if (closed !== undefined) return Effect.fail(closed)
+      return this.isBusy ? Effect.zipRight(this.turn, this.aside(shard, run)) : this.runAside(shard, run)
+    })
+  }
+
+  /** What fails there has failed the transaction, as if it had run in it. */
+  private runAside<A>(
+    shard: ShardId,
+    run: (connection: ShardConnection) => Effect.Effect<A, ShardError>
+  ): Effect.Effect<A, ShardError> {
+    const { begin = "BEGIN", reserve } = this.options
+    return Effect.scoped(
+      Effect.flatMap(reserve(shard), (session) =>
+        session
+          .control(begin)
+          .pipe(
+            Effect.zipRight(Effect.forEach(this.allChanges, (change) => repeat(change, session), { discard: true })),
+            Effect.zipRight(run(session)),
+            Effect.ensuring(session.rollback)
+          )
+      )
+    ).pipe(Effect.tapError(() => this.doom))
+  }
+
   readonly doom: Effect.Effect<void> = Effect.sync(() => {
     this.doomed = true
   })
@@ -315,11 +445,13 @@ class TransactionLevel implements Level {
     return Effect.suspend(() => {
       const nested = this.nested
       this.ended = true
-      for (const wake of this.waiting) wake()
-      const undone = this.doomed && Exit.isSuccess(exit) ? Effect.fail(this.undone) : Effect.void
+      this.wakeAll()
+      // One that has begun nowhere was kept out of a transaction that had failed, perhaps.
+      const isLost = this.doomed || (this.begun.size === 0 && this.failed !== undefined)
+      const undone = isLost && Exit.isSuccess(exit) ? Effect.fail(this.undone) : Effect.void
       const ending =
         this.begun.size === 0
-          ? undone
+          ? Effect.zipRight(undone, Exit.isSuccess(exit) ? this.handOver : Effect.void)
           : Exit.isFailure(exit) || this.doomed
             ? Effect.zipRight(this.undo, undone)
             : Effect.zipRight(undoUnfinished(nested), this.keep)
@@ -348,14 +480,29 @@ class TransactionLevel implements Level {
     if (this.failed !== undefined) return Effect.zipRight(this.undo, Effect.fail(this.undone))
     if (this.outer !== undefined) {
       // An error that the body survived has left the transaction failed: RELEASE says so, and the outer level can go on.
-      const release = onEach(this.begun, ({ session }) => session.control(`RELEASE SAVEPOINT ${this.savepoint}`))
-      return Effect.tapError(release, () => this.undo)
+      const release = onEach(this.begun.keys(), ({ session }) => session.control(`RELEASE SAVEPOINT ${this.savepoint}`))
+      return Effect.zipRight(
+        Effect.tapError(release, () => this.undo),
+        this.handOver
+      )
     }
     if (this.options.openAll !== undefined) return this.undo
     if (this.broken !== undefined) return Effect.zipRight(this.undo, Effect.fail(this.broken))
     return Effect.onExit(this.commit, (exit) =>
       isUndone(exit) ? Effect.void : Effect.forEach(this.committed, (effect) => effect, { discard: true })
     )
+  }
+
+  /** A nested level was kept: what it has set is the outer one's now, and stands where it was sent. */
+  private get handOver(): Effect.Effect<void> {
+    return Effect.sync(() => {
+      const { outer } = this
+      if (outer === undefined || this.changes.length === 0) return
+      outer.changes.push(...this.changes)
+      for (const [participant, sent] of this.begun) {
+        if (sent === this.changes.length) outer.begun.set(participant, outer.changes.length)
+      }
+    })
   }
 
   /** As on one database: where several shards take part, one that has failed has failed the others. */
@@ -380,7 +527,7 @@ class TransactionLevel implements Level {
   }
 
   private get undo(): Effect.Effect<void> {
-    return onEach(this.begun, ({ session }) =>
+    return onEach(this.begun.keys(), ({ session }) =>
       this.outer === undefined ? session.rollback : this.rollbackToSavepoint(session)
     )
   }
@@ -399,7 +546,7 @@ class TransactionLevel implements Level {
 
   /** A nested transaction that a fiber carried past the end of its outer one never finished: it did not happen. */
   get unfinished(): Effect.Effect<void, ShardError> {
-    return onEach(this.begun, ({ session }) => session.control(`ROLLBACK TO SAVEPOINT ${this.savepoint}`))
+    return onEach(this.begun.keys(), ({ session }) => session.control(`ROLLBACK TO SAVEPOINT ${this.savepoint}`))
   }
 
   private get isOver(): boolean {
@@ -408,21 +555,33 @@ class TransactionLevel implements Level {
 
   private use<A>(
     shard: ShardId | undefined,
-    run: (session: ShardSession) => Effect.Effect<A, ShardError>
+    run: (session: ShardSession, participant: Participant) => Effect.Effect<A, ShardError>
   ): Effect.Effect<A, ShardError> {
     return Effect.suspend(() => {
       const closed = this.closed
       if (closed !== undefined) return Effect.fail(closed)
       if (this.nested !== undefined) return Effect.zipRight(this.turn, this.use(shard, run))
+      return this.useNow(shard, run)
+    })
+  }
+
+  private useNow<A>(
+    shard: ShardId | undefined,
+    run: (session: ShardSession, participant: Participant) => Effect.Effect<A, ShardError>
+  ): Effect.Effect<A, ShardError> {
+    return Effect.suspend(() => {
       const participant = this.root.participants.get(shard)
-      if (participant === undefined || !this.begun.has(participant)) {
+      if (participant === undefined || this.begun.get(participant) !== this.changes.length) {
+        // Who is failed is begun nowhere else: it would wait for nothing.
+        const { failed } = this
+        if (failed !== undefined) return Effect.fail(aborted(shard))
         return Effect.zipRight(this.begin(shard), this.use(shard, run))
       }
       const { failed } = this
       if (failed !== undefined && failed !== participant) return Effect.fail(aborted(shard))
       const { mark } = this.root
       const { distributed } = this.options
-      const answer = run(participant.session)
+      const answer = run(participant.session, participant)
       return mark === undefined || distributed === undefined ? answer : distributed.watched(mark, answer)
     })
   }
@@ -432,7 +591,7 @@ class TransactionLevel implements Level {
     return Effect.suspend(() => {
       const closed = this.closed
       if (closed !== undefined) return Effect.fail(closed)
-      if (this.nested !== undefined) return Effect.zipRight(this.turn, this.nest(level))
+      if (this.isBusy) return Effect.zipRight(this.turn, this.nest(level))
       this.nested = level
       return Effect.void
     })
@@ -441,6 +600,14 @@ class TransactionLevel implements Level {
   private unnest(level: TransactionLevel): void {
     if (this.nested !== level) return
     this.nested = undefined
+    this.wakeAll()
+  }
+
+  private get isBusy(): boolean {
+    return this.nested !== undefined || this.isSetting
+  }
+
+  private wakeAll(): void {
     for (const wake of this.waiting) wake()
   }
 
@@ -493,14 +660,32 @@ class TransactionLevel implements Level {
   }
 
   private beginDownwards(participant: Participant): Effect.Effect<void, ShardError> {
-    if (this.outer === undefined || this.begun.has(participant)) return Effect.void
-    return Effect.zipRight(
-      this.outer.beginDownwards(participant),
-      // Once sent it is carried out, also when this fiber is interrupted: from then on there is a savepoint to end.
-      participant.session.control(`SAVEPOINT ${this.savepoint}`, () => {
-        this.begun.add(participant)
-      })
-    )
+    const begun =
+      this.outer === undefined || this.begun.has(participant)
+        ? Effect.void
+        : Effect.zipRight(
+            this.outer.beginDownwards(participant),
+            // Once sent it is carried out, also when this fiber is interrupted: from then on there is a savepoint to end.
+            participant.session.control(`SAVEPOINT ${this.savepoint}`, () => {
+              this.begun.set(participant, 0)
+            })
+          )
+    return Effect.zipRight(begun, this.catchUp(participant))
+  }
+
+  /** What was set before the shard joined, in the order in which it was. Twice is as good as once. */
+  private catchUp(participant: Participant): Effect.Effect<void, ShardError> {
+    return Effect.suspend(() => {
+      const sent = this.begun.get(participant) ?? 0
+      const change = this.changes[sent]
+      if (change === undefined) return Effect.void
+      return Effect.zipRight(
+        Effect.map(repeat(change, participant.session), () => {
+          this.begun.set(participant, sent + 1)
+        }),
+        this.catchUp(participant)
+      )
+    })
   }
 
   /** Of the root: puts its mark on a session, if it has one. */
@@ -522,7 +707,7 @@ class TransactionLevel implements Level {
             for (const [shard, session] of sessions) {
               const participant: Participant = { shard, session, scope }
               this.participants.set(shard, participant)
-              this.begun.add(participant)
+              this.begun.set(participant, 0)
             }
           }),
           Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
@@ -547,7 +732,7 @@ class TransactionLevel implements Level {
           Effect.map((session) => {
             const participant: Participant = { shard, session, scope }
             this.participants.set(shard, participant)
-            this.begun.add(participant)
+            this.begun.set(participant, 0)
             return participant
           }),
           Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
@@ -556,6 +741,24 @@ class TransactionLevel implements Level {
     )
   }
 }
+
+/** The answer, and how others come to what it has set. */
+const applied = <A>(
+  setting: Setting,
+  session: ShardConnection,
+  run: (connection: ShardConnection) => Effect.Effect<A, ShardError>
+): Effect.Effect<readonly [A, Setting], ShardError> =>
+  Effect.flatMap(run(session), (answer) => {
+    const { values } = setting
+    if (values === undefined) return Effect.succeed([answer, setting] as const)
+    return Effect.map(
+      session.executeValues(values.read, []),
+      (rows) => [answer, { ...setting, sql: values.write, params: rows[0] ?? [], values: undefined }] as const
+    )
+  })
+
+const repeat = ({ params, sql }: Setting, session: ShardConnection): Effect.Effect<void, ShardError> =>
+  Effect.asVoid(session.executeRaw(sql, params))
 
 const onEach = <E>(
   participants: Iterable<Participant>,

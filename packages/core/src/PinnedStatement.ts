@@ -21,7 +21,7 @@ import * as PlanCache from "./PlanCache.js"
 import type { Policy } from "./Policy.js"
 import * as ShardCall from "./ShardCall.js"
 import type { RawResult, ShardDriver, ShardSession, StatementConnection } from "./ShardConnection.js"
-import { KeyInvalid, RowBelongsElsewhere, type ShardError } from "./ShardError.js"
+import { KeyInvalid, RowBelongsElsewhere, type ShardError, type UnsupportedQuery } from "./ShardError.js"
 import type { KeyTuple } from "./topology/KeyValue.js"
 import * as KeyValue from "./topology/KeyValue.js"
 import type { ShardId } from "./topology/ShardId.js"
@@ -45,6 +45,18 @@ export interface PinnedStatements {
   readonly stream: (pinned: Pinned, sql: string, params: ReadonlyArray<unknown>) => Stream.Stream<any, ShardError>
   /** A reserved connection whose statements are looked at in the same way. */
   readonly onSession: (place: Place, session: ShardSession) => StatementConnection
+  /**
+   * A statement without a pin that changes settings of the transaction and nothing else: for all its shards. Fails with
+   * the refusal where it is another one.
+   */
+  readonly set: (
+    transaction: LocalTransaction.Level,
+    refusal: UnsupportedQuery,
+    policy: Policy,
+    operation: Operation,
+    sql: string,
+    params: ReadonlyArray<unknown>
+  ) => Effect.Effect<any, ShardError>
   /** Would it leave schema, session and rows as they are, as far as its text shows? Fails where it may not run at all. */
   readonly access: (place: Place, sql: string, params: ReadonlyArray<unknown>) => Effect.Effect<Access, ShardError>
   /** An answer to a text that is sent without being looked at: what it may have changed is told. */
@@ -69,6 +81,7 @@ export const make = (stages: Stages): PinnedStatements => new Pins(stages)
 
 class Pins implements PinnedStatements {
   private readonly cache: PlanCache.PlanCache<PinnedPlan>
+  private turn = 0
 
   constructor(private readonly stages: Stages) {
     const { plansMax, planTextMax } = stages.options
@@ -84,7 +97,7 @@ class Pins implements PinnedStatements {
     Stream.unwrap(
       Effect.flatMap(this.admitted(pinned, sql, params), (plan) => {
         // What changes schema or session, or is checked, has few rows: no cursor is needed.
-        if (plan.changesSchema || plan.changesSession || plan.verdict._tag === "Check") {
+        if (plan.changesSchema || plan.changesSession || plan.setting !== undefined || plan.verdict._tag === "Check") {
           const rows = this.runAdmitted(pinned, plan, "execute", sql, params)
           return Effect.map(this.settled(plan, pinned.transaction, rows), (found: ReadonlyArray<any>) =>
             Stream.fromChunk(Chunk.unsafeFromArray(found))
@@ -144,6 +157,26 @@ class Pins implements PinnedStatements {
     executeRaw: (sql, params) => this.watched(sql, undefined, session.executeRaw(sql, params)),
     executeStream: (sql, params) => this.watchedStream(sql, undefined, session.executeStream(sql, params))
   })
+
+  readonly set: PinnedStatements["set"] = (transaction, refusal, policy, operation, sql, params) =>
+    Effect.flatMap(
+      Effect.catchAll(this.classified(sql), () => Effect.fail(refusal)),
+      (plan) => {
+        const { setting } = plan
+        if (plan.verdict._tag === "Refuse") return Effect.fail(plan.changesSession ? refusal : plan.verdict.refusal)
+        if (setting === undefined || setting.values !== undefined || plan.changesSession) return Effect.fail(refusal)
+        const { shards } = this.stages.manager.topology()
+        const shard = shards[this.turn++ % shards.length]
+        if (shard === undefined) throw new Error("a topology has no shards")
+        const call: ShardCall.Call = { shard: transaction.shard() ?? shard, policy, access: "unknown" }
+        return ShardCall.limited(
+          call,
+          transaction.set({ ...setting, sql, params }, { shard, joins: false }, (connection) =>
+            ShardCall.runAs(connection, operation, sql, params)
+          )
+        )
+      }
+    )
 
   readonly access: PinnedStatements["access"] = (place, sql, params) =>
     Effect.map(this.admitted(place, sql, params), (plan) =>
@@ -206,13 +239,24 @@ class Pins implements PinnedStatements {
     const { shard, transaction } = pinned
     const call = callOf(pinned, plan)
     if (plan.verdict._tag === "Check") {
-      return ShardCall.limited(call, this.runChecked(shard, plan.verdict, operation, params))
+      const answer = ShardCall.limited(call, this.runChecked(shard, plan.verdict, operation, params))
+      const unsettles = transaction !== undefined && (plan.changesSettings || plan.setting !== undefined)
+      return unsettles ? Effect.ensuring(answer, transaction.unsettle) : answer
     }
     if (transaction !== undefined) {
+      if (plan.setting !== undefined && !plan.changesSession && plan.writes !== "unknown") {
+        const setting = { ...plan.setting, sql, params }
+        return ShardCall.limited(
+          call,
+          transaction.set(setting, { shard, joins: true }, (connection) =>
+            ShardCall.runAs(connection, operation, sql, params)
+          )
+        )
+      }
       const answer = ShardCall.limited(call, ShardCall.runAs(transaction.connectionFor(shard), operation, sql, params))
       if (plan.changesSession) return Effect.ensuring(answer, transaction.taint)
       // Code of the server that nobody has looked at may set what it likes.
-      const unsettles = plan.changesSettings || plan.writes === "unknown"
+      const unsettles = plan.changesSettings || plan.setting !== undefined || plan.writes === "unknown"
       return unsettles ? Effect.ensuring(answer, transaction.unsettle) : answer
     }
     return ShardCall.run(

@@ -136,9 +136,14 @@ class Pipeline implements QueryPipeline {
     }
     if (pinned !== undefined) return this.pinned.run(pinned, operation, sql, params)
     const routing = this.routed(sql, params, only)
-    return Effect.isEffect(routing)
-      ? Effect.flatMap(routing, (made) => this.runRouted(made, place, operation, sql, params))
-      : this.runRouted(routing, place, operation, sql, params)
+    if (!Effect.isEffect(routing)) return this.runRouted(routing, place, operation, sql, params)
+    return Effect.matchEffect(routing, {
+      onSuccess: (made) => this.runRouted(made, place, operation, sql, params),
+      onFailure: (error) =>
+        place.transaction !== undefined && error._tag === "UnsupportedQuery"
+          ? this.pinned.set(place.transaction, error, place.policy, operation, sql, params)
+          : Effect.fail(error)
+    })
   }
 
   private runRouted(

@@ -169,7 +169,11 @@ ${readSql(id)}`
 
 const refuseTimeoutMillis = 5_000
 
-const admitsSql = `SELECT (pg_catalog.to_regclass('shardlayer.cluster') IS NOT NULL)::text AS installed,
+/** Asked of the catalog alone: a role that a program has set may not look into our schema, or even name it. */
+const admitsSql = `SELECT (EXISTS (
+  SELECT FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace AS n ON n.oid = relnamespace
+  WHERE nspname = 'shardlayer' AND relname = 'cluster'
+))::text AS installed,
   pg_catalog.current_setting('max_prepared_transactions') AS max`
 
 const clusterSql = `SELECT cluster, pg_catalog.current_setting('max_prepared_transactions') AS max

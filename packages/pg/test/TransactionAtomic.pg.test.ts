@@ -184,7 +184,7 @@ describe("transactions over several shards", () => {
       const strict = yield* openRouter(cluster)
       expect(yield* tagOf(strict.client.withTransaction(transfer(strict.client, 0, 100, 1)))).toBe("OperationRefused")
       const set = sql.withTransaction(
-        Effect.zipRight(router.onShard(sql`set local lock_timeout = '1s'`, "shard_1"), transfer(sql, 0, 100, 1))
+        Effect.zipRight(router.onShard(sql`set transaction read write`, "shard_1"), transfer(sql, 0, 100, 1))
       )
       expect(yield* tagOf(set)).toBe("CrossShardTransaction")
       expect(yield* balances(cluster)).toEqual({ 0: 100, 100: 100, 200: 100 })

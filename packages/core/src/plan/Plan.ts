@@ -134,6 +134,20 @@ export interface PinnedWrite {
 }
 
 /**
+ * How a session comes to the settings that a statement makes until its transaction ends. Without `read` by the same text
+ * and parameters, which have constants alone in them. With it by what the settings were afterwards: `read` gives them as
+ * one row, and `write` takes these values as its parameters.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SettingChange {
+  readonly values: { readonly read: string; readonly write: string } | undefined
+  /** Values may look otherwise under them, or texts mean other ones. */
+  readonly changesValues: boolean
+}
+
+/**
  * What a statement pinned with `onShard` is allowed to do, decided once per text.
  *
  * - `Pass`: nothing in it can put a row where the router would not look for it.
@@ -153,8 +167,10 @@ export type PinnedPlan = {
   readonly changesSchema: boolean
   /** It changes the state of the session it runs on: that session must not go back to the pool. */
   readonly changesSession: boolean
-  /** It changes a setting, if only until its transaction ends. */
+  /** It changes a setting, if only until its transaction ends, in a way that other sessions cannot repeat. */
   readonly changesSettings: boolean
+  /** It changes settings until its transaction ends, and other sessions of the transaction can do the same. */
+  readonly setting?: SettingChange | undefined
   readonly access: Access
   readonly writes: Written
   readonly verdict:

@@ -40,11 +40,13 @@ export const classify = (parsed: Parsed, view: SchemaView): Classified => {
   const effects = parsed.statements.map(({ tree }) =>
     effectOf({ view, hasParams: parsed.statements.length === 1 }, tree)
   )
+  const setting = SessionState.changeOf(effects.map(({ settings }) => settings))
   return {
     plan: {
       changesSchema: effects.some((effect) => effect.schema),
       changesSession: effects.some((effect) => effect.session),
-      changesSettings: effects.some((effect) => effect.settings),
+      changesSettings: setting === "other",
+      setting: setting === "other" ? undefined : setting,
       access: effects.some((effect) => effect.access === "write") ? "write" : "read",
       writes: Footprint.written(
         view,
@@ -62,7 +64,7 @@ interface Context {
 }
 
 const passing: Verdict.Effect = {
-  settings: false,
+  settings: SessionState.noSettings,
   schema: false,
   session: false,
   access: "read",
@@ -94,12 +96,14 @@ const effectOf = (context: Context, tree: Node): Verdict.Effect => {
     case "CopyStmt": {
       const query = opened.node.query === undefined ? passing : queryEffect(context, opened.node.query)
       const access = opened.node.is_from === true ? "write" : query.access
-      return { ...query, access, writes: Writes.merged([query.writes, Writes.copy(view, opened.node)]) }
+      const settings = SessionState.within(query.settings)
+      return { ...query, settings, access, writes: Writes.merged([query.writes, Writes.copy(view, opened.node)]) }
     }
-    case "ExplainStmt":
-      return opened.node.query !== undefined && isAnalyzing(opened.node.options)
-        ? { ...effectOf(context, opened.node.query), isOneWrite: false }
-        : passing
+    case "ExplainStmt": {
+      if (opened.node.query === undefined || !isAnalyzing(opened.node.options)) return passing
+      const query = effectOf(context, opened.node.query)
+      return { ...query, settings: SessionState.within(query.settings), isOneWrite: false }
+    }
     case "CreateTableAsStmt": {
       const query = opened.node.query === undefined ? passing : queryEffect(context, opened.node.query)
       const made = objectEffect(view, tree)
@@ -107,7 +111,7 @@ const effectOf = (context: Context, tree: Node): Verdict.Effect => {
         ...query,
         ...made,
         session: query.session || made.session,
-        settings: query.settings,
+        settings: SessionState.within(query.settings),
         refusal: query.refusal ?? made.refusal
       }
     }
@@ -115,12 +119,15 @@ const effectOf = (context: Context, tree: Node): Verdict.Effect => {
       return opened.node.query === undefined ? changingSession : preparedEffect(context, opened.node.query)
     case "DeclareCursorStmt": {
       const query = opened.node.query === undefined ? passing : queryEffect(context, opened.node.query)
-      return { ...query, session: query.session || isHeld(opened.node.options) }
+      const settings = SessionState.within(query.settings)
+      return { ...query, settings, session: query.session || isHeld(opened.node.options) }
     }
     case "VariableSetStmt": {
-      const { changesSession, changesSettings, refusal } = SessionState.ofSet(opened.node)
-      return { ...passing, session: changesSession, settings: changesSettings, refusal }
+      const { changesSession, refusal, settings } = SessionState.ofSet(opened.node)
+      return { ...passing, session: changesSession, settings, refusal }
     }
+    case "ConstraintsSetStmt":
+      return { ...passing, settings: SessionState.constraints }
     case "TransactionStmt":
       // Off a transaction of the router a BEGIN would be undone with its session; inside one, COMMIT would end it
       // behind the router's back, and ROLLBACK TO would take back savepoints that the router counts on.
@@ -138,7 +145,7 @@ const transactionKind = (tree: Node): ["transaction" | "twoPhase", string] => {
 /** A query that runs, with everything it holds. */
 const queryEffect = (context: Context, tree: Node): Verdict.Effect => {
   const contents = Contents.of(tree)
-  const { changesSession, changesSettings, refusal } = SessionState.ofCalls(contents.calls)
+  const { changesSession, refusal, settings } = SessionState.ofQuery(tree, contents.calls)
   const writes = Writes.all(context.view, contents, context.hasParams)
   const isRead = contents.writes.length === 0 && contents.into.length === 0 && !contents.locksRows
   const temporary = contents.into.filter(({ rel }) => Target.isTemporary(rel))
@@ -147,7 +154,7 @@ const queryEffect = (context: Context, tree: Node): Verdict.Effect => {
     .find((found) => found !== undefined)
   return {
     schema: contents.into.length > temporary.length,
-    settings: changesSettings,
+    settings,
     session: changesSession || temporary.some(({ onCommit }) => onCommit !== "ONCOMMIT_DROP"),
     access: isRead ? "read" : "write",
     writes,
@@ -222,12 +229,7 @@ const madeBy = (tree: Node) => {
 }
 
 /** FETCH and CLOSE: what their cursor may do was looked at when it was declared. */
-const reading: ReadonlySet<Ast.Tag> = new Set<Ast.Tag>([
-  "VariableShowStmt",
-  "FetchStmt",
-  "ClosePortalStmt",
-  "ConstraintsSetStmt"
-])
+const reading: ReadonlySet<Ast.Tag> = new Set<Ast.Tag>(["VariableShowStmt", "FetchStmt", "ClosePortalStmt"])
 
 /** What changes neither names nor types, nor lasts in the session. */
 const maintaining: ReadonlySet<Ast.Tag> = new Set<Ast.Tag>([

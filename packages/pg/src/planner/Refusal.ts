@@ -48,7 +48,7 @@ export const entries = {
   SL1012: {
     title: "Session settings",
     reason: "{statement} belongs to one session, and statements travel over many",
-    hint: "Give settings to PgShard.layer, or run it with ShardRouter.onShard",
+    hint: "Give settings to PgShard.layer, use SET LOCAL in a transaction, or run it with ShardRouter.onShard",
     example: "set statement_timeout = 1000"
   },
   SL1013: {

@@ -2,10 +2,26 @@
 import type { Operand } from "@shardlayer/core/plan/Constraint"
 import type { PinnedPlan, PinnedWrite } from "@shardlayer/core/plan/Plan"
 
-export const print = ({ access, changesSchema, changesSession, verdict }: PinnedPlan): string =>
-  [printVerdict(verdict), access, ...(changesSchema ? ["schema"] : []), ...(changesSession ? ["session"] : [])].join(
-    " | "
-  )
+export const print = ({
+  access,
+  changesSchema,
+  changesSession,
+  changesSettings,
+  setting,
+  verdict
+}: PinnedPlan): string =>
+  [
+    printVerdict(verdict),
+    access,
+    ...(changesSchema ? ["schema"] : []),
+    ...(changesSession ? ["session"] : []),
+    ...(changesSettings && !changesSession ? ["settings"] : []),
+    ...(setting === undefined
+      ? []
+      : [
+          `${setting.values === undefined ? "repeated" : "read back"}${setting.changesValues ? ", changes values" : ""}`
+        ])
+  ].join(" | ")
 
 const printVerdict = (verdict: PinnedPlan["verdict"]): string => {
   switch (verdict._tag) {

@@ -12,14 +12,14 @@ import type { Parsed } from "../Parser.js"
 import { quoted } from "../rewrite/Deparse.js"
 import { draft, type Draft, toError } from "../Refusal.js"
 import type { Finding } from "./Finding.js"
+import type { Settings } from "./SessionState.js"
 import type { Findings } from "./Writes.js"
 
 /** @since 0.1.0 @category models */
 export interface Effect {
   readonly schema: boolean
   readonly session: boolean
-  /** A setting is changed, if only until the transaction ends. */
-  readonly settings: boolean
+  readonly settings: Settings
   readonly access: Access
   readonly writes: Findings
   readonly refusal: Draft | undefined
