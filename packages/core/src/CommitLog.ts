@@ -25,6 +25,10 @@ export interface Entered {
   readonly cluster: string
   /** 64 bit, decimal; undefined where nothing was written. */
   readonly xid: string | undefined
+  /** It cannot be prepared: why. */
+  readonly obstacle?: string | undefined
+  /** It may be so that it cannot be prepared: the servers do not show all that hinders them. */
+  readonly isDoubtful?: boolean | undefined
 }
 
 /** @since 0.1.0 @category models */
@@ -61,12 +65,18 @@ export interface CommitLogService {
   readonly newTransaction: () => string
   /**
    * Checks what is deferred, then takes the gate. Without `wait` it fails with LockNotAvailable where a reader is in it.
-   * `NotInstalled` where the shard has no gate.
+   * `NotInstalled` where the shard has no gate. `writes`: something comes of its commit although no row was written.
    */
-  readonly enter: (session: ShardSession, options: { readonly wait: boolean }) => Effect.Effect<Entered, ShardError>
+  readonly enter: (
+    session: ShardSession,
+    options: { readonly wait: boolean; readonly writes?: boolean | undefined }
+  ) => Effect.Effect<Entered, ShardError>
   /** Out of the gate again. */
   readonly leave: (session: ShardSession) => Effect.Effect<void, ShardError>
-  /** `TransactionRolledBack`, `StatementFailed`: it is not prepared, and its branch is rolled back. */
+  /**
+   * `TransactionRolledBack`, `StatementFailed`, `PrepareRefused`: it is not prepared, and its branch is rolled back. The
+   * last where the same branch could be committed.
+   */
   readonly prepare: (session: ShardSession, id: GlobalId) => Effect.Effect<void, ShardError>
   /** Commits the decider's branch with the decision in it; the errors as those of `prepare`. */
   readonly decide: (session: ShardSession, id: GlobalId) => Effect.Effect<void, ShardError>

@@ -21,6 +21,7 @@ import {
   CommitIncomplete,
   CommitUnknown,
   ParticipantLost,
+  PrepareRefused,
   SchemaMismatch,
   type ShardError,
   TransactionRolledBack
@@ -31,6 +32,8 @@ import type { ShardId } from "./topology/ShardId.js"
 export interface Branch {
   readonly shard: ShardId
   readonly session: ShardSession
+  /** Whether something ran there that keeps it from being prepared. */
+  readonly prepares?: "no" | "perhaps" | undefined
 }
 
 /** @since 0.1.0 @category models */
@@ -63,6 +66,8 @@ export interface DistributedCommit {
 /** @since 0.1.0 @category constructors */
 export const make = (options: Options): DistributedCommit => {
   const admitted = new Set<ShardId>()
+  /** Where PREPARE was refused before, the latest last. */
+  const surprises = new Set<ShardId>()
   const { driver, log } = options
   const noted = (shard: ShardId, admits: Effect.Effect<void, ShardError>) =>
     Effect.suspend(() => (admitted.has(shard) ? Effect.void : Effect.map(admits, () => void admitted.add(shard))))
@@ -80,11 +85,15 @@ export const make = (options: Options): DistributedCommit => {
           Effect.flatMap(driver(next), (opened) => log.admits(opened, next))
         )
       ),
-    commit: (branches) => commit(options, branches)
+    commit: (branches) => commit({ ...options, surprises }, branches)
   }
 }
 
-const commit = (options: Options, given: ReadonlyArray<Branch>): Effect.Effect<void, ShardError> => {
+interface Committing extends Options {
+  readonly surprises: Set<ShardId>
+}
+
+const commit = (options: Committing, given: ReadonlyArray<Branch>): Effect.Effect<void, ShardError> => {
   const branches = [...given].sort((one, other) => inGateOrder(one.shard, other.shard))
   return Effect.flatMap(entered(options, branches), (all) => {
     const writers = all.filter(isWriter)
@@ -121,7 +130,10 @@ const entered = (
   branches: ReadonlyArray<Branch>
 ): Effect.Effect<ReadonlyArray<EnteredBranch>, ShardError> => {
   const enter = (branch: Branch, wait: boolean) =>
-    Effect.map(log.enter(branch.session, { wait }), (found) => ({ ...found, branch }))
+    Effect.map(log.enter(branch.session, { wait, writes: branch.prepares !== undefined }), (found) => ({
+      ...found,
+      branch
+    }))
   return Effect.flatMap(
     Effect.forEach(branches, (branch) => Effect.either(enter(branch, false)), { concurrency: "unbounded" }),
     (answers) => {
@@ -166,14 +178,52 @@ const sameCluster = (writers: ReadonlyArray<Writer>): Effect.Effect<void, ShardE
       )
 }
 
+/**
+ * The decider is not prepared: so it is the one that cannot be, and the likeliest where none is known to be. Of others
+ * the last by name.
+ */
+const chosen = (writers: ReadonlyArray<Writer>, surprises: ReadonlySet<ShardId>): Either.Either<Writer, ShardError> => {
+  const refused = writers.filter(cannotPrepare)
+  const [first, second] = refused
+  if (first !== undefined && second !== undefined) {
+    const reasons = refused.map(
+      ({ branch, obstacle }) => `${branch.shard}: ${obstacle ?? "it has sent a notification"}`
+    )
+    return Either.left(
+      new PrepareRefused({
+        shards: refused.map(({ branch }) => branch.shard),
+        reason: reasons.join(", "),
+        isRetryable: false
+      })
+    )
+  }
+  const doubtful = [
+    writers.filter(({ isDoubtful }) => isDoubtful === true),
+    writers.filter(({ branch }) => surprises.has(branch.shard)),
+    writers.filter(({ branch }) => branch.prepares === "perhaps")
+  ].find((some) => some.length > 0)
+  const decider = first ?? latestOf(doubtful ?? [], surprises) ?? writers[writers.length - 1]
+  if (decider === undefined) throw new Error("a commit without writers")
+  return Either.right(decider)
+}
+
+/** Where two refuse in turn, each attempt asks the other one. */
+const latestOf = (some: ReadonlyArray<Writer>, surprises: ReadonlySet<ShardId>): Writer | undefined => {
+  const latest = [...surprises].reverse().find((shard) => some.some(({ branch }) => branch.shard === shard))
+  return some.find(({ branch }) => branch.shard === latest) ?? some[0]
+}
+
+const cannotPrepare = ({ branch, obstacle }: Writer): boolean => obstacle !== undefined || branch.prepares === "no"
+
 const inTwoPhases = (
-  options: Options,
+  options: Committing,
   branches: ReadonlyArray<Branch>,
   writers: ReadonlyArray<Writer>
 ): Effect.Effect<void, ShardError> =>
   Effect.suspend(() => {
-    const decider = writers[writers.length - 1]
-    if (decider === undefined) throw new Error("a commit without writers")
+    const choice = chosen(writers, options.surprises)
+    if (Either.isLeft(choice)) return Effect.fail(choice.left)
+    const decider = choice.right
     const transaction = options.log.newTransaction()
     const run = new Run(options, transaction, decider, writers)
     const others = writers.filter((writer) => writer !== decider).map(({ branch }) => branch.shard)
@@ -195,7 +245,7 @@ class Run {
   private readonly maybePrepared = new Set<ShardId>()
 
   constructor(
-    private readonly options: Options,
+    private readonly options: Committing,
     private readonly transaction: string,
     private readonly decider: Writer,
     writers: ReadonlyArray<Writer>
@@ -235,7 +285,10 @@ class Run {
     const id = this.idOf(shard)
     switch (command._tag) {
       case "Prepare":
-        return this.answered(branch, log.prepare(branch.session, id))
+        return this.answered(
+          branch,
+          Effect.mapError(log.prepare(branch.session, id), (error) => this.surprised(shard, error))
+        )
       case "Decide":
         return this.answered(branch, log.decide(branch.session, id))
       case "AskOutcome":
@@ -250,6 +303,18 @@ class Run {
       case "Rollback":
         return Effect.as(branch.session.rollback, undefined)
     }
+  }
+
+  /** The next time this one decides, unless another one is known to have to. */
+  private surprised(shard: ShardId, error: ShardError): ShardError {
+    if (error._tag !== "PrepareRefused") return error
+    const { surprises } = this.options
+    const { decider } = this
+    surprises.delete(shard)
+    surprises.add(shard)
+    return cannotPrepare(decider)
+      ? new PrepareRefused({ reason: error.reason, shards: [shard, decider.branch.shard], isRetryable: false })
+      : error
   }
 
   /** Yes, no, or nothing that may be taken for either. A session that did not say yes serves nobody else. */
@@ -359,6 +424,7 @@ const isSaid = (error: ShardError): boolean => {
   switch (error._tag) {
     case "TransactionRolledBack":
     case "TransactionEnded":
+    case "PrepareRefused":
       return true
     case "StatementFailed":
       return error.severity === "ERROR"

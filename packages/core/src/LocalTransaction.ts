@@ -104,6 +104,8 @@ export interface Level {
   ) => Effect.Effect<A, ShardError>
   /** `values`: under what is set, values may look otherwise, or texts mean other ones. */
   readonly settings: () => "none" | "plain" | "values"
+  /** What runs on a shard cannot be prepared, or perhaps not; if this level is taken back, so is that. */
+  readonly cannotPrepare: (shard: ShardId, certainty: "no" | "perhaps") => Effect.Effect<void>
   /** The shard is a participant from then on. */
   readonly join: (shard: ShardId) => Effect.Effect<void, ShardError>
   /** On a session of a shard that takes no part, under the settings of the transaction, and taken back at once. */
@@ -247,6 +249,8 @@ class TransactionLevel implements Level {
   private readonly begun = new Map<Participant, number>()
   /** What it has set, with what nested levels have that were kept. */
   private readonly changes: Array<Setting> = []
+  /** Where something ran that keeps a shard from being prepared. */
+  private readonly unprepared = new Map<ShardId, "no" | "perhaps">()
   /** Meanwhile nothing nests: what it sets belongs before the savepoint. */
   private isSetting = false
   private ended = false
@@ -366,6 +370,11 @@ class TransactionLevel implements Level {
       () => onEach(this.root.participants.values(), (participant) => this.useNow(participant.shard, () => Effect.void))
     )
   }
+
+  readonly cannotPrepare = (shard: ShardId, certainty: "no" | "perhaps"): Effect.Effect<void> =>
+    Effect.sync(() => {
+      if (this.unprepared.get(shard) !== "no") this.unprepared.set(shard, certainty)
+    })
 
   readonly join = (shard: ShardId): Effect.Effect<void, ShardError> => this.use(shard, () => Effect.void)
 
@@ -497,7 +506,11 @@ class TransactionLevel implements Level {
   private get handOver(): Effect.Effect<void> {
     return Effect.sync(() => {
       const { outer } = this
-      if (outer === undefined || this.changes.length === 0) return
+      if (outer === undefined) return
+      for (const [shard, certainty] of this.unprepared) {
+        if (outer.unprepared.get(shard) !== "no") outer.unprepared.set(shard, certainty)
+      }
+      if (this.changes.length === 0) return
       outer.changes.push(...this.changes)
       for (const [participant, sent] of this.begun) {
         if (sent === this.changes.length) outer.begun.set(participant, outer.changes.length)
@@ -521,7 +534,7 @@ class TransactionLevel implements Level {
     return distributed.commit(
       [first, ...others].map(({ session, shard }) => {
         if (shard === undefined) throw new Error("a transaction over several shards has a participant without a name")
-        return { session, shard }
+        return { session, shard, prepares: this.unprepared.get(shard) }
       })
     )
   }

@@ -20,7 +20,7 @@ import * as Prune from "./plan/Prune.js"
 import * as PlanCache from "./PlanCache.js"
 import type { Policy } from "./Policy.js"
 import * as ShardCall from "./ShardCall.js"
-import type { RawResult, ShardDriver, ShardSession, StatementConnection } from "./ShardConnection.js"
+import type { RawResult, ShardConnection, ShardDriver, ShardSession, StatementConnection } from "./ShardConnection.js"
 import { KeyInvalid, RowBelongsElsewhere, type ShardError, type UnsupportedQuery } from "./ShardError.js"
 import type { KeyTuple } from "./topology/KeyValue.js"
 import * as KeyValue from "./topology/KeyValue.js"
@@ -96,8 +96,8 @@ class Pins implements PinnedStatements {
   readonly stream: PinnedStatements["stream"] = (pinned, sql, params) =>
     Stream.unwrap(
       Effect.flatMap(this.admitted(pinned, sql, params), (plan) => {
-        // What changes schema or session, or is checked, has few rows: no cursor is needed.
-        if (plan.changesSchema || plan.changesSession || plan.setting !== undefined || plan.verdict._tag === "Check") {
+        // What changes something, or is checked, has few rows: no cursor is needed.
+        if (hasFewRows(plan)) {
           const rows = this.runAdmitted(pinned, plan, "execute", sql, params)
           return Effect.map(this.settled(plan, pinned.transaction, rows), (found: ReadonlyArray<any>) =>
             Stream.fromChunk(Chunk.unsafeFromArray(found))
@@ -237,27 +237,14 @@ class Pins implements PinnedStatements {
     params: ReadonlyArray<unknown>
   ): Effect.Effect<any, ShardError> {
     const { shard, transaction } = pinned
+    if (transaction !== undefined) {
+      const prepares = plan.cannotPrepare === true ? "no" : plan.writes === "unknown" ? "perhaps" : "yes"
+      const answer = this.runInside(transaction, pinned, plan, operation, sql, params)
+      return prepares === "yes" ? answer : Effect.zipRight(transaction.cannotPrepare(shard, prepares), answer)
+    }
     const call = callOf(pinned, plan)
     if (plan.verdict._tag === "Check") {
-      const answer = ShardCall.limited(call, this.runChecked(shard, plan.verdict, operation, params))
-      const unsettles = transaction !== undefined && (plan.changesSettings || plan.setting !== undefined)
-      return unsettles ? Effect.ensuring(answer, transaction.unsettle) : answer
-    }
-    if (transaction !== undefined) {
-      if (plan.setting !== undefined && !plan.changesSession && plan.writes !== "unknown") {
-        const setting = { ...plan.setting, sql, params }
-        return ShardCall.limited(
-          call,
-          transaction.set(setting, { shard, joins: true }, (connection) =>
-            ShardCall.runAs(connection, operation, sql, params)
-          )
-        )
-      }
-      const answer = ShardCall.limited(call, ShardCall.runAs(transaction.connectionFor(shard), operation, sql, params))
-      if (plan.changesSession) return Effect.ensuring(answer, transaction.taint)
-      // Code of the server that nobody has looked at may set what it likes.
-      const unsettles = plan.changesSettings || plan.setting !== undefined || plan.writes === "unknown"
-      return unsettles ? Effect.ensuring(answer, transaction.unsettle) : answer
+      return ShardCall.limited(call, this.runChecked(shard, plan.verdict, operation, params))
     }
     return ShardCall.run(
       call,
@@ -265,6 +252,34 @@ class Pins implements PinnedStatements {
         plan.changesSession ? runOnce(driver, operation, sql, params) : ShardCall.runAs(driver, operation, sql, params)
       )
     )
+  }
+
+  private runInside(
+    transaction: LocalTransaction.Level,
+    pinned: Pinned,
+    plan: PinnedPlan,
+    operation: Operation,
+    sql: string,
+    params: ReadonlyArray<unknown>
+  ): Effect.Effect<any, ShardError> {
+    const { shard } = pinned
+    const { setting, verdict } = plan
+    const call = callOf(pinned, plan)
+    const run = (connection: ShardConnection) => ShardCall.runAs(connection, operation, sql, params)
+    if (setting !== undefined && !plan.changesSession && plan.writes !== "unknown" && verdict._tag !== "Check") {
+      return ShardCall.limited(call, transaction.set({ ...setting, sql, params }, { shard, joins: true }, run))
+    }
+    const answer = ShardCall.limited(
+      call,
+      verdict._tag === "Check"
+        ? this.runChecked(shard, verdict, operation, params)
+        : run(transaction.connectionFor(shard))
+    )
+    if (plan.changesSession) return Effect.ensuring(answer, transaction.taint)
+    // Code of the server that nobody has looked at may set what it likes.
+    const isUnseen = verdict._tag !== "Check" && plan.writes === "unknown"
+    const unsettles = plan.changesSettings || setting !== undefined || isUnseen
+    return unsettles ? Effect.ensuring(answer, transaction.unsettle) : answer
   }
 
   /** The written keys come back as rows; a foreign one fails, and the transaction with it. */
@@ -284,6 +299,9 @@ class Pins implements PinnedStatements {
     )
   }
 }
+
+const hasFewRows = ({ cannotPrepare, changesSchema, changesSession, setting, verdict }: PinnedPlan): boolean =>
+  changesSchema || changesSession || setting !== undefined || cannotPrepare === true || verdict._tag === "Check"
 
 /** What functions in it do is the program's own business: only of a write it is known that it is one. */
 const callOf = ({ policy, shard }: Pinned, plan: PinnedPlan): ShardCall.Call => ({

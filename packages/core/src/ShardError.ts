@@ -522,6 +522,27 @@ export class PreparedTransactionsDisabled extends Data.TaggedError("PreparedTran
 }
 
 /**
+ * A transaction did on these shards what PostgreSQL cannot prepare (NOTIFY, temporary objects, cursors WITH HOLD, exported
+ * snapshots), and all but one of its shards have to be prepared. It is rolled back everywhere. `isRetryable`: this came
+ * unforeseen from one shard, which decides from now on and so need not be prepared.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class PrepareRefused extends Data.TaggedError("PrepareRefused")<{
+  readonly shards: ReadonlyArray<ShardId | string>
+  readonly reason: string
+  readonly isRetryable: boolean
+}> {
+  override get message() {
+    const forward = this.isRetryable
+      ? "run the transaction again: that shard will decide, and need not be prepared"
+      : "at most one shard of a transaction may do so; do the rest before or after it"
+    return `the transaction cannot be prepared on ${this.shards.join(", ")} and is rolled back: ${this.reason}; ${forward}`
+  }
+}
+
+/**
  * Putting the rows of several shards together would have taken more memory than is allowed. No answer was given.
  *
  * @since 0.1.0
@@ -661,6 +682,7 @@ export type ShardError =
   | StaleTopology
   | NotInstalled
   | PreparedTransactionsDisabled
+  | PrepareRefused
   | MergeLimitExceeded
   | GatherLimitExceeded
   | ShardTimeout
@@ -702,6 +724,7 @@ const kinds = [
   StaleTopology,
   NotInstalled,
   PreparedTransactionsDisabled,
+  PrepareRefused,
   MergeLimitExceeded,
   GatherLimitExceeded,
   ShardTimeout,

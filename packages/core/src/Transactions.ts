@@ -32,7 +32,8 @@ export interface TransactionOptions {
   /** How long its body may take; then `TransactionTimeout`, and all is rolled back. Default: without a limit. */
   readonly timeout?: Duration.DurationInput | undefined
   /**
-   * When all of it is run anew after a serialization failure or a deadlock. Never where something may be committed.
+   * When all of it is run anew after a serialization failure, a deadlock, or a PREPARE that was refused unforeseen
+   * (`PrepareRefused`). Never where something may be committed.
    * Default: never.
    */
   readonly retry?: Schedule.Schedule<unknown, ShardError> | undefined
@@ -126,7 +127,7 @@ const shardErrorOf = (error: unknown): ShardError | undefined => {
 
 const isConflict = (error: unknown): boolean => {
   const found = shardErrorOf(error)
-  return found?._tag === "StatementFailed" && found.isRetryable
+  return (found?._tag === "StatementFailed" || found?._tag === "PrepareRefused") && found.isRetryable
 }
 
 /** Only conflicts are retried, and these are the router's. */

@@ -14,6 +14,7 @@ import {
   NotInstalled,
   OperationRefused,
   PreparedTransactionsDisabled,
+  PrepareRefused,
   type ShardError,
   TransactionRolledBack
 } from "@shardlayer/core/ShardError"
@@ -26,21 +27,34 @@ import * as PgInstall from "./PgInstall.js"
 /** @since 0.1.0 @category constructors */
 export const make: CommitLogService = {
   newTransaction: () => GlobalId.newName(GlobalId.transactionLength, randomFillSync),
-  enter: (session, { wait }) =>
-    Effect.flatMap(orNotInstalled(session.command(enterSql(wait))), (results): Effect.Effect<Entered, ShardError> => {
-      const row = results.at(-1)?.rows[0]
-      if (row === undefined) return Effect.fail(new NotInstalled({ found: undefined, expected: PgInstall.version }))
-      return row.isolation === "read committed"
-        ? Effect.succeed({ cluster: row.cluster, xid: row.xid ?? undefined })
-        : Effect.fail(
-            new OperationRefused({
-              operation: "a transaction over several shards",
-              reason: `it is ${row.isolation}, and such views of several shards would not be one`
+  enter: (session, { wait, writes = false }) =>
+    Effect.flatMap(
+      orNotInstalled(session.command(enterSql(wait, writes))),
+      (results): Effect.Effect<Entered, ShardError> => {
+        const row = results.at(-1)?.rows[0]
+        if (row === undefined) return Effect.fail(new NotInstalled({ found: undefined, expected: PgInstall.version }))
+        return row.isolation === "read committed"
+          ? Effect.succeed({
+              cluster: row.cluster,
+              xid: row.xid ?? undefined,
+              obstacle: row.obstacle ?? undefined,
+              isDoubtful: row.doubtful
             })
-          )
-    }),
+          : Effect.fail(
+              new OperationRefused({
+                operation: "a transaction over several shards",
+                reason: `it is ${row.isolation}, and such views of several shards would not be one`
+              })
+            )
+      }
+    ),
   leave: (session) => Effect.asVoid(session.command(`ROLLBACK TO SAVEPOINT ${gate}; RELEASE SAVEPOINT ${gate}`)),
-  prepare: (session, id) => ended(session.command(`PREPARE TRANSACTION ${gid(id)}`), id, "PREPARE"),
+  prepare: (session, id) =>
+    Effect.mapError(ended(session.command(`PREPARE TRANSACTION ${gid(id)}`), id, "PREPARE"), (error) =>
+      error._tag === "StatementFailed" && error.code === featureNotSupported
+        ? new PrepareRefused({ shards: [error.shard], reason: error.reason, isRetryable: true })
+        : error
+    ),
   decide: (session, id) => ended(session.command(decideSql(id)), id, "COMMIT"),
   finish: (on, id, outcome) => {
     const run = "settle" in on ? on.settle : on.command
@@ -124,7 +138,7 @@ const gid = (id: GlobalId.GlobalId): string => escapeLiteral(GlobalId.format(id)
  * The role of the session itself prepares and decides, so that recovery, which has the same login, may finish. From here
  * on nothing is to be cancelled by a limit that the program has set; `transaction_timeout` came with PostgreSQL 17.
  */
-const enterSql = (wait: boolean): string => `SET CONSTRAINTS ALL IMMEDIATE;
+const enterSql = (wait: boolean, writes: boolean): string => `SET CONSTRAINTS ALL IMMEDIATE;
 SAVEPOINT ${gate};
 SET LOCAL ROLE NONE;
 SET LOCAL statement_timeout = 0;
@@ -133,9 +147,39 @@ SELECT pg_catalog.set_config('transaction_timeout', '0', true)
 WHERE pg_catalog.current_setting('transaction_timeout', true) <> '0';
 SET LOCAL lock_timeout = ${wait ? `'${gateTimeoutMillis}ms'` : "0"};
 LOCK TABLE shardlayer.gate IN ROW EXCLUSIVE MODE${wait ? "" : " NOWAIT"};
-SELECT cluster, pg_catalog.pg_current_xact_id_if_assigned()::text AS xid,
-  pg_catalog.current_setting('transaction_isolation') AS isolation
+SELECT cluster, pg_catalog.pg_current_xact_id${writes ? "" : "_if_assigned"}()::text AS xid,
+  pg_catalog.current_setting('transaction_isolation') AS isolation, ${obstacleSql} AS obstacle, ${doubtSql} AS doubtful
 FROM shardlayer.cluster`
+
+/**
+ * What PREPARE TRANSACTION will not take, as far as a session can see it: its locks on temporary tables, its cursors. What
+ * has no row in pg_class was dropped by the transaction, and may have been one of them.
+ */
+const obstacleSql = `CASE
+  WHEN EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable) THEN 'it has a cursor WITH HOLD'
+  WHEN pg_catalog.pg_my_temp_schema() <> 0 AND EXISTS (
+    SELECT FROM pg_catalog.pg_locks JOIN pg_catalog.pg_class AS c ON c.oid = relation
+    WHERE pid = pg_catalog.pg_backend_pid() AND relnamespace = pg_catalog.pg_my_temp_schema()
+  ) THEN 'it has used temporary tables'
+END`
+
+/**
+ * A notification that waits for COMMIT shows nowhere; a trigger that sends one shows in the source of its function, beside
+ * the lock of who wrote to its table.
+ */
+const doubtSql = `(
+  EXISTS (
+    SELECT FROM pg_catalog.pg_locks
+    JOIN pg_catalog.pg_trigger ON tgrelid = relation AND NOT tgisinternal
+    JOIN pg_catalog.pg_proc AS p ON p.oid = tgfoid
+    WHERE pid = pg_catalog.pg_backend_pid() AND mode = 'RowExclusiveLock' AND prosrc ~* 'notify'
+  )
+  OR pg_catalog.pg_my_temp_schema() <> 0 AND EXISTS (
+    SELECT FROM pg_catalog.pg_locks
+    WHERE pid = pg_catalog.pg_backend_pid() AND mode = 'AccessExclusiveLock' AND locktype = 'relation'
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = relation)
+  )
+)`
 
 /** Readers hold it for a moment: who waits longer meets one that hangs. */
 const gateTimeoutMillis = 10_000
@@ -253,6 +297,7 @@ BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 SAVEPOINT ${gate};
 SELECT 1`
 
+const featureNotSupported = "0A000"
 const undefinedObject = "42704"
 const objectNotReady = "55000"
 

@@ -129,7 +129,7 @@ const opsOf = (depth: number): Effect.Effect<ReadonlyArray<Op>> =>
     )
   )
 
-type Pinning = <A, E, R>(effect: Effect.Effect<A, E, R>, shard: string) => Effect.Effect<A, E, R>
+type Pinning = (effect: Effect.Effect<unknown, unknown>, shard: string) => Effect.Effect<unknown, unknown>
 
 /** Runs them, and tells what each answered, in order. */
 const perform = (sql: Client.SqlClient, ops: ReadonlyArray<Op>, pinned: Pinning) => {
@@ -144,7 +144,7 @@ const perform = (sql: Client.SqlClient, ops: ReadonlyArray<Op>, pinned: Pinning)
       })
     }
     const statement = sql.unsafe(op.sql, op.params as ReadonlyArray<any>)
-    const raw = op.sql.includes(";") ? Effect.as(statement.raw, "several") : statement
+    const raw: Effect.Effect<unknown, unknown> = op.sql.includes(";") ? Effect.as(statement.raw, "several") : statement
     return Effect.match(op.pin === undefined ? raw : pinned(raw, op.pin), {
       onSuccess: (rows) =>
         void log.push([op.sql, Array.isArray(rows) ? [...rows].sort((x, y) => Number(x.id) - Number(y.id)) : rows]),

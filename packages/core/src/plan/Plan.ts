@@ -169,6 +169,8 @@ export type PinnedPlan = {
   readonly changesSession: boolean
   /** It changes a setting, if only until its transaction ends, in a way that other sessions cannot repeat. */
   readonly changesSettings: boolean
+  /** It does what cannot be prepared for two-phase commit: sends a notification, exports a snapshot. */
+  readonly cannotPrepare?: boolean | undefined
   /** It changes settings until its transaction ends, and other sessions of the transaction can do the same. */
   readonly setting?: SettingChange | undefined
   readonly access: Access

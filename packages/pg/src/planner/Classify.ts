@@ -47,6 +47,7 @@ export const classify = (parsed: Parsed, view: SchemaView): Classified => {
       changesSession: effects.some((effect) => effect.session),
       changesSettings: setting === "other",
       setting: setting === "other" ? undefined : setting,
+      cannotPrepare: effects.some(({ cannotPrepare }) => cannotPrepare === true),
       access: effects.some((effect) => effect.access === "write") ? "write" : "read",
       writes: Footprint.written(
         view,
@@ -145,7 +146,7 @@ const transactionKind = (tree: Node): ["transaction" | "twoPhase", string] => {
 /** A query that runs, with everything it holds. */
 const queryEffect = (context: Context, tree: Node): Verdict.Effect => {
   const contents = Contents.of(tree)
-  const { changesSession, refusal, settings } = SessionState.ofQuery(tree, contents.calls)
+  const { cannotPrepare, changesSession, refusal, settings } = SessionState.ofQuery(tree, contents.calls)
   const writes = Writes.all(context.view, contents, context.hasParams)
   const isRead = contents.writes.length === 0 && contents.into.length === 0 && !contents.locksRows
   const temporary = contents.into.filter(({ rel }) => Target.isTemporary(rel))
@@ -155,6 +156,7 @@ const queryEffect = (context: Context, tree: Node): Verdict.Effect => {
   return {
     schema: contents.into.length > temporary.length,
     settings,
+    cannotPrepare: cannotPrepare === true,
     session: changesSession || temporary.some(({ onCommit }) => onCommit !== "ONCOMMIT_DROP"),
     access: isRead ? "read" : "write",
     writes,
@@ -194,6 +196,8 @@ const isAnalyzing = (options: ReadonlyArray<Node> | undefined): boolean => {
 /** Whatever is no query, by what it leaves behind. */
 const utilityEffect = (view: SchemaView, tree: Node, tag: Ast.Tag): Verdict.Effect => {
   if (reading.has(tag)) return passing
+  if (tag === "NotifyStmt") return { ...writing, cannotPrepare: true }
+  if (tag === "ListenStmt" || tag === "UnlistenStmt") return { ...changingSession, cannotPrepare: true }
   if (maintaining.has(tag)) return writing
   if (sessionOnly.has(tag)) return changingSession
   if (definitions.has(tag)) return objectEffect(view, tree)
@@ -235,7 +239,6 @@ const reading: ReadonlySet<Ast.Tag> = new Set<Ast.Tag>(["VariableShowStmt", "Fet
 const maintaining: ReadonlySet<Ast.Tag> = new Set<Ast.Tag>([
   "CallStmt",
   "LockStmt",
-  "NotifyStmt",
   "VacuumStmt",
   "ClusterStmt",
   "ReindexStmt",
@@ -267,13 +270,7 @@ const maintaining: ReadonlySet<Ast.Tag> = new Set<Ast.Tag>([
   "DropUserMappingStmt"
 ])
 
-const sessionOnly: ReadonlySet<Ast.Tag> = new Set<Ast.Tag>([
-  "DiscardStmt",
-  "ListenStmt",
-  "UnlistenStmt",
-  "LoadStmt",
-  "DeallocateStmt"
-])
+const sessionOnly: ReadonlySet<Ast.Tag> = new Set<Ast.Tag>(["DiscardStmt", "LoadStmt", "DeallocateStmt"])
 
 const definitions: ReadonlySet<Ast.Tag> = new Set<Ast.Tag>([
   "CreateStmt",

@@ -4,6 +4,7 @@ import type { PinnedPlan, PinnedWrite } from "@shardlayer/core/plan/Plan"
 
 export const print = ({
   access,
+  cannotPrepare,
   changesSchema,
   changesSession,
   changesSettings,
@@ -16,6 +17,7 @@ export const print = ({
     ...(changesSchema ? ["schema"] : []),
     ...(changesSession ? ["session"] : []),
     ...(changesSettings && !changesSession ? ["settings"] : []),
+    ...(cannotPrepare === true ? ["not prepared"] : []),
     ...(setting === undefined
       ? []
       : [

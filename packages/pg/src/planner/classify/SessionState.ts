@@ -28,6 +28,7 @@ export type Settings =
 export interface Change {
   readonly changesSession: boolean
   readonly settings: Settings
+  readonly cannotPrepare?: boolean
   readonly refusal: Draft | undefined
 }
 
@@ -99,6 +100,9 @@ const sessionFunctions = new Set([
   "dblink_disconnect"
 ])
 
+/** PREPARE TRANSACTION fails after them. */
+const unprepared = new Set(["pg_notify", "pg_export_snapshot"])
+
 /** @since 0.1.0 @category functions */
 export const ofQuery = (tree: Node, calls: ReadonlyArray<FuncCall>): Change => {
   const isConstant = setsConstants(tree)
@@ -106,6 +110,7 @@ export const ofQuery = (tree: Node, calls: ReadonlyArray<FuncCall>): Change => {
   return {
     changesSession: changes.some(({ changesSession }) => changesSession),
     settings: together(changes.map(({ settings }) => settings)),
+    cannotPrepare: calls.some((call) => unprepared.has(nameOf(call))),
     refusal: changes.find(({ refusal }) => refusal !== undefined)?.refusal
   }
 }

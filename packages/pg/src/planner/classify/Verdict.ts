@@ -20,6 +20,8 @@ export interface Effect {
   readonly schema: boolean
   readonly session: boolean
   readonly settings: Settings
+  /** PostgreSQL will not prepare a transaction that has done it. */
+  readonly cannotPrepare?: boolean
   readonly access: Access
   readonly writes: Findings
   readonly refusal: Draft | undefined

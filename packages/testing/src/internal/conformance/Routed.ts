@@ -129,6 +129,7 @@ const fromError = (error: ShardError): Answer => {
     case "CommitIncomplete":
     case "CommitUnknown":
     case "ParticipantLost":
+    case "PrepareRefused":
     case "ResolveFailed":
     case "ShardInUse":
     case "ShardLocked":
