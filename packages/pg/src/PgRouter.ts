@@ -161,6 +161,7 @@ const make = (config: Config): Effect.Effect<Context.Context<Made>, ShardError, 
       Effect.provideService(Dialect.Dialect, dialect(config, install)),
       Effect.provideService(CommitLog, config.commitLog ?? PgCommitLog.make)
     )
+    yield* Effect.forkScoped(warnOfUnprepared(manager))
     const client = pgClient(router.client, config, meta)
     return Context.make(ShardRouter.ShardRouter, { ...router, client }).pipe(
       Context.add(ShardManager.ShardManager, manager),
@@ -169,6 +170,30 @@ const make = (config: Config): Effect.Effect<Context.Context<Made>, ShardError, 
       Context.add(PgClient.PgClient, client)
     )
   })
+
+/**
+ * Beside the start, which waits for no shard and fails for none: who cannot be asked says so when it is needed. One shard
+ * alone prepares nothing.
+ */
+const warnOfUnprepared = (manager: ShardManager.ShardManagerService): Effect.Effect<void> => {
+  const { shards } = manager.topology()
+  if (shards.length < 2) return Effect.void
+  const isUnprepared = (id: ShardId.ShardId) =>
+    Effect.flatMap(manager.driver(id), (driver) => driver.inspect(preparedMaxSql, [])).pipe(
+      Effect.map(([row]) => row?.[0] === "0"),
+      Effect.timeout("30 seconds"),
+      Effect.orElseSucceed(() => false)
+    )
+  return Effect.flatMap(Effect.filter(shards, isUnprepared, { concurrency: "unbounded" }), (found) =>
+    found.length === 0
+      ? Effect.void
+      : Effect.logWarning(
+          `max_prepared_transactions is 0 on the server of ${found.join(", ")}: transactions that write there and on another shard will fail (PreparedTransactionsDisabled). Set it to at least max_connections in postgresql.conf, and restart the server`
+        )
+  )
+}
+
+const preparedMaxSql = "SELECT pg_catalog.current_setting('max_prepared_transactions')"
 
 type Meta = Effect.Effect<SqlClient, ShardError>
 
