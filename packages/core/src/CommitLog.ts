@@ -27,8 +27,6 @@ export interface Entered {
   readonly xid: string | undefined
   /** It cannot be prepared: why. */
   readonly obstacle?: string | undefined
-  /** It may be so that it cannot be prepared: the servers do not show all that hinders them. */
-  readonly isDoubtful?: boolean | undefined
 }
 
 /** @since 0.1.0 @category models */

@@ -198,9 +198,8 @@ const chosen = (writers: ReadonlyArray<Writer>, surprises: ReadonlySet<ShardId>)
     )
   }
   const doubtful = [
-    writers.filter(({ isDoubtful }) => isDoubtful === true),
-    writers.filter(({ branch }) => surprises.has(branch.shard)),
-    writers.filter(({ branch }) => branch.prepares === "perhaps")
+    writers.filter(({ branch }) => branch.prepares === "perhaps"),
+    writers.filter(({ branch }) => surprises.has(branch.shard))
   ].find((some) => some.length > 0)
   const decider = first ?? latestOf(doubtful ?? [], surprises) ?? writers[writers.length - 1]
   if (decider === undefined) throw new Error("a commit without writers")
@@ -210,7 +209,7 @@ const chosen = (writers: ReadonlyArray<Writer>, surprises: ReadonlySet<ShardId>)
 /** Where two refuse in turn, each attempt asks the other one. */
 const latestOf = (some: ReadonlyArray<Writer>, surprises: ReadonlySet<ShardId>): Writer | undefined => {
   const latest = [...surprises].reverse().find((shard) => some.some(({ branch }) => branch.shard === shard))
-  return some.find(({ branch }) => branch.shard === latest) ?? some[0]
+  return some.find(({ branch }) => branch.shard === latest) ?? some[some.length - 1]
 }
 
 const cannotPrepare = ({ branch, obstacle }: Writer): boolean => obstacle !== undefined || branch.prepares === "no"

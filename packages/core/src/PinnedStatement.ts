@@ -163,7 +163,8 @@ class Pins implements PinnedStatements {
       Effect.catchAll(this.classified(sql), () => Effect.fail(refusal)),
       (plan) => {
         const { setting } = plan
-        if (plan.verdict._tag === "Refuse") return Effect.fail(plan.changesSession ? refusal : plan.verdict.refusal)
+        // Of a setting that may not change it says more than that settings belong to sessions.
+        if (plan.verdict._tag === "Refuse") return Effect.fail(plan.changesSettings ? plan.verdict.refusal : refusal)
         if (setting === undefined || setting.values !== undefined || plan.changesSession) return Effect.fail(refusal)
         const { shards } = this.stages.manager.topology()
         const shard = shards[this.turn++ % shards.length]

@@ -155,7 +155,14 @@ class Pipeline implements QueryPipeline {
   ): Effect.Effect<any, ShardError> {
     const refusal = this.refusalOf(place.policy, routing, sql, params)
     if (refusal !== undefined) return Effect.fail(refusal)
-    const answer = this.executor.run(routing.bound, termsOf(routing, place), operation, sql, params)
+    const run = this.executor.run(routing.bound, termsOf(routing, place), operation, sql, params)
+    const { bound } = routing
+    // Triggers may notify.
+    const isUnseen = bound._tag === "OneShard" && bound.access === "write" && writtenBy(routing) === "unknown"
+    const answer =
+      isUnseen && place.transaction !== undefined
+        ? Effect.zipRight(place.transaction.cannotPrepare(bound.shard, "perhaps"), run)
+        : run
     return this.stages.changes.after(writtenBy(routing), place.transaction, answer)
   }
 

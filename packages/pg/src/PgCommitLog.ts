@@ -148,12 +148,12 @@ WHERE pg_catalog.current_setting('transaction_timeout', true) <> '0';
 SET LOCAL lock_timeout = ${wait ? `'${gateTimeoutMillis}ms'` : "0"};
 LOCK TABLE shardlayer.gate IN ROW EXCLUSIVE MODE${wait ? "" : " NOWAIT"};
 SELECT cluster, pg_catalog.pg_current_xact_id${writes ? "" : "_if_assigned"}()::text AS xid,
-  pg_catalog.current_setting('transaction_isolation') AS isolation, ${obstacleSql} AS obstacle, ${doubtSql} AS doubtful
+  pg_catalog.current_setting('transaction_isolation') AS isolation, ${obstacleSql} AS obstacle
 FROM shardlayer.cluster`
 
 /**
- * What PREPARE TRANSACTION will not take, as far as a session can see it: its locks on temporary tables, its cursors. What
- * has no row in pg_class was dropped by the transaction, and may have been one of them.
+ * What PREPARE TRANSACTION will not take, as far as a session can see it: its locks on temporary tables, its cursors.
+ * Notifications that wait for COMMIT show nowhere.
  */
 const obstacleSql = `CASE
   WHEN EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable) THEN 'it has a cursor WITH HOLD'
@@ -162,24 +162,6 @@ const obstacleSql = `CASE
     WHERE pid = pg_catalog.pg_backend_pid() AND relnamespace = pg_catalog.pg_my_temp_schema()
   ) THEN 'it has used temporary tables'
 END`
-
-/**
- * A notification that waits for COMMIT shows nowhere; a trigger that sends one shows in the source of its function, beside
- * the lock of who wrote to its table.
- */
-const doubtSql = `(
-  EXISTS (
-    SELECT FROM pg_catalog.pg_locks
-    JOIN pg_catalog.pg_trigger ON tgrelid = relation AND NOT tgisinternal
-    JOIN pg_catalog.pg_proc AS p ON p.oid = tgfoid
-    WHERE pid = pg_catalog.pg_backend_pid() AND mode = 'RowExclusiveLock' AND prosrc ~* 'notify'
-  )
-  OR pg_catalog.pg_my_temp_schema() <> 0 AND EXISTS (
-    SELECT FROM pg_catalog.pg_locks
-    WHERE pid = pg_catalog.pg_backend_pid() AND mode = 'AccessExclusiveLock' AND locktype = 'relation'
-      AND NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = relation)
-  )
-)`
 
 /** Readers hold it for a moment: who waits longer meets one that hangs. */
 const gateTimeoutMillis = 10_000

@@ -17,15 +17,15 @@ import { Client } from "pg"
 import { balances, makeCluster, prepared } from "./atomic.js"
 import { eventually } from "./eventually.js"
 
-/** For one account alone, and so on one shard. */
-const trigger = (cluster: Cluster, id: number, body: string) =>
+/** For one row alone, and so on one shard. */
+const trigger = (cluster: Cluster, table: string, id: number, body: string) =>
   Effect.forEach(cluster.shards, (shard) =>
     cluster.query(
       shard.id,
       `create or replace function hidden(text) returns void language sql as $$ select pg_notify('heard', $1) $$;
       create or replace function tell() returns trigger language plpgsql as $$ begin ${body} return new; end $$;
-      drop trigger if exists tell on accounts;
-      create trigger tell after update on accounts for each row when (new.id = ${id}) execute function tell()`
+      drop trigger if exists tell on ${table};
+      create trigger tell after insert or update on ${table} for each row when (new.id = ${id}) execute function tell()`
     )
   )
 
@@ -48,7 +48,10 @@ const open = ({ shards }: Cluster) =>
               ]
             })
           },
-          tables: { accounts: Table.sharded({ key: "id", keyspace: "k", acknowledge: ["tell"] }) }
+          tables: {
+            accounts: Table.sharded({ key: "id", keyspace: "k", acknowledge: ["tell"] }),
+            notes: Table.sharded({ key: "id", keyspace: "k", acknowledge: ["tell"] })
+          }
         }),
         install: true,
         shards: Object.fromEntries(shards.map(({ id, url }) => [id, PgShard.layer({ url, maxConnections: 4 })]))
@@ -59,6 +62,7 @@ const open = ({ shards }: Cluster) =>
 
 const make = Effect.gen(function* () {
   const cluster = yield* makeCluster()
+  for (const { id } of cluster.shards) yield* cluster.query(id, "create table notes (id int8 primary key)")
   const router = yield* open(cluster)
   return { cluster, router, sql: router.client }
 })
@@ -129,11 +133,11 @@ describe("what cannot be prepared", () => {
       const heard = yield* listening(cluster.shards[0]!.url)
       const bump = (id: number) => sql`update accounts set balance = balance + 1 where id = ${id}`
       const all = Effect.forEach([0, 100, 200], bump)
-      yield* trigger(cluster, 0, "perform pg_notify('heard', new.id::text);")
-      yield* sql.withTransaction(all)
+      yield* trigger(cluster, "notes", 0, "perform pg_notify('heard', new.id::text);")
+      yield* sql.withTransaction(Effect.zipRight(sql`insert into notes (id) values (0)`, all))
       expect(yield* deciders(cluster)).toEqual([1, 0, 0])
 
-      yield* trigger(cluster, 0, "perform hidden(new.id::text);")
+      yield* trigger(cluster, "accounts", 0, "perform hidden(new.id::text);")
       const error = yield* errorOf(sql.withTransaction(all))
       expect(error).toBeInstanceOf(PrepareRefused)
       expect(error.isRetryable).toBe(true)
@@ -149,7 +153,7 @@ describe("what cannot be prepared", () => {
 
       // Another router knows nothing of that, and tries again by itself where it may.
       const other = yield* open(cluster)
-      yield* trigger(cluster, 100, "perform hidden(new.id::text);")
+      yield* trigger(cluster, "accounts", 100, "perform hidden(new.id::text);")
       const both = Effect.forEach([100, 200], (id) => other.client`update accounts set balance = 1 where id = ${id}`)
       yield* other.transaction(both, { retry: Schedule.recurs(1) })
       expect(yield* balances(cluster)).toEqual({ 0: 102, 100: 1, 200: 1 })
