@@ -61,6 +61,9 @@ const lima = 3936456
 const nairobi = 184745
 const tokyo = 1850147
 
+/** Between the first and one that another shard holds. */
+export const transferred: ReadonlyArray<number> = [berlin, tokyo, paris, lima, nairobi]
+
 export const scenes: ReadonlyArray<Scene> = [
   {
     _tag: "Read",

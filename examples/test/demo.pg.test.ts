@@ -94,6 +94,10 @@ describe("npm run demo", () => {
         }
         expect(out).toMatch(/name = 'Springfield' LIMIT 1\)\n *\^\n {5}SL4022 .* has LIMIT without ORDER BY\n/)
         expect(out).toMatch(/RowBelongsElsewhere .* belongs to shard_\d/)
+        expect(out).toMatch(/SIGKILL between the decision and the second COMMIT/)
+        expect(out).toMatch(/in doubt on shard_\d, decided on shard_\d: /)
+        expect(out).toMatch(/each shard by itself: [\d,]+, half a transfer/)
+        expect(out).toContain("✓ never a wrong sum by default, the transfer is whole, nothing is in doubt")
         expect(out).toMatch(/\n17 answers compared, all equal; 4 statements refused/)
         // No terminal: plain lines.
         // eslint-disable-next-line no-control-regex
