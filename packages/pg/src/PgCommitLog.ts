@@ -37,8 +37,7 @@ export const make: CommitLogService = {
           ? Effect.succeed({
               cluster: row.cluster,
               xid: row.xid ?? undefined,
-              obstacle: row.obstacle ?? undefined,
-              isDoubtful: row.doubtful
+              obstacle: row.obstacle ?? undefined
             })
           : Effect.fail(
               new OperationRefused({
@@ -270,7 +269,10 @@ LEFT JOIN marks AS wm ON wm.pid = w.pid
 LEFT JOIN marks AS bm ON bm.pid = b.pid
 WHERE b.pid <> 0`
 
-const sessionOf = (pid: string, mark: string | null) => ({ pid: Number(pid), mark: mark === null ? undefined : BigInt(mark) })
+const sessionOf = (pid: string, mark: string | null) => ({
+  pid: Number(pid),
+  mark: mark === null ? undefined : BigInt(mark)
+})
 
 const hasGateSql = "SELECT (pg_catalog.to_regclass('shardlayer.gate') IS NOT NULL)::text AS has"
 
