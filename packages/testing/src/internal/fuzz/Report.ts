@@ -33,6 +33,8 @@ export interface WriteTally {
   wrong: number
   failed: number
   readonly refusals: Record<string, number>
+  /** By SQLSTATE. */
+  readonly failures: Record<string, number>
   /** Of the exact ones. */
   readonly forms: Record<string, number>
 }
@@ -142,6 +144,7 @@ export const addWrite = ({ writes }: Summary, shards: number, form: string, verd
     wrong: 0,
     failed: 0,
     refusals: {},
+    failures: {},
     forms: {}
   }
   const into = (writes[shards] ??= none)
@@ -152,7 +155,7 @@ export const addWrite = ({ writes }: Summary, shards: number, form: string, verd
       return increase(into.forms, form)
     case "FailedAlike":
       into.failedAlike++
-      break
+      return increase(into.failures, verdict.code)
     case "Refused":
       return increase(into.refusals, verdict.code)
     case "Undetermined":
@@ -228,6 +231,7 @@ export const total = (title: string, summary: Summary): string =>
     ...Object.entries(summary.writes).flatMap(([shards, of]) => [
       `  writes @${shards}: asked ${of.asked}, exact ${of.exact} (${percent(of.exact, of.asked)}), failed alike ${of.failedAlike}, wrong ${of.wrong}, failed ${of.failed}, undetermined ${of.undetermined}`,
       `      refusals:   ${histogram(of.refusals)}`,
+      `      failures:   ${histogram(of.failures)}`,
       `      forms:      ${histogram(of.forms)}`
     ]),
     "  clauses, in percent of all statements and of those answered:",

@@ -21,7 +21,7 @@ export interface Done {
 
 export type Verdict =
   | { readonly _tag: "Exact" }
-  | { readonly _tag: "FailedAlike" }
+  | { readonly _tag: "FailedAlike"; readonly code: string }
   | { readonly _tag: "Refused"; readonly code: string }
   | { readonly _tag: "Undetermined"; readonly reason: string }
   | { readonly _tag: "Wrong" | "Broken"; readonly reason: string }
@@ -85,7 +85,7 @@ const compared = ({ named }: Sides, write: Write, expected: Done, actual: Done):
       if (expected.answer._tag !== "Failed")
         return { _tag: "Wrong", reason: `it failed: ${answer.code} ${answer.message}` }
       return answer.code === expected.answer.code
-        ? { _tag: "FailedAlike" }
+        ? { _tag: "FailedAlike", code: answer.code }
         : { _tag: "Undetermined", reason: `it failed with ${answer.code}, not with ${expected.answer.code}` }
     case "Rows": {
       const order = write.isOrdered ? "seq" : "set"

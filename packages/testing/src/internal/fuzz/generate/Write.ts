@@ -67,12 +67,13 @@ class Writer {
         return made(`${this.insert(table)}${this.returning(table)}`, true)
       case "insert on conflict": {
         if (table.primaryKey.length === 0) return this.write(table, "insert")
+        const insert = this.insert(table)
         const updates = this.random.chance(0.6)
         const target = updates || this.random.chance(0.5) ? ` (${table.primaryKey.map(quoted).join(", ")})` : ""
         const action = updates
           ? `do update set ${this.assignments(table, "excluded")}${this.random.chance(0.3) ? ` where ${table.name}.${this.condition(table, "")}` : ""}`
           : "do nothing"
-        return made(`${this.insert(table)} on conflict${target} ${action}${this.returning(table)}`)
+        return made(`${insert} on conflict${target} ${action}${this.returning(table)}`)
       }
       case "insert select":
         return made(this.insertSelect(table))
@@ -105,7 +106,7 @@ class Writer {
     const { random } = this
     if (column.nullable && random.chance(0.15)) return "null"
     const values = isKey || random.chance(0.3) ? Kind.values(column.kind) : this.schema.values[column.kind]
-    const value = column.name === "id" ? String(random.between(1, 60)) : random.pick(values)
+    const value = column.name === "id" ? String(random.between(1, random.pick([60, 60, 9000]))) : random.pick(values)
     return this.literal(column, value)
   }
 
@@ -219,16 +220,15 @@ class Writer {
     const isKey = keys.includes(column.name)
     // Without an alias only what its own columns say.
     if (alias !== "" || random.chance(0.8)) {
-      return random.weighted([
-        [3, `${shown} = ${this.value({ ...column, nullable: false }, isKey)}`],
-        [
-          3,
-          `${shown} ${random.pick(["<", ">", "<=", ">=", "<>"])} ${this.value({ ...column, nullable: false }, isKey)}`
-        ],
-        [2, `${shown} in (${this.value(column, isKey)}, ${this.value(column, isKey)}, ${this.value(column, isKey)})`],
-        [1, `${shown} is null`],
-        [1, `${shown} is not null`]
-      ])
+      const value = (nullable: boolean) => this.value({ ...column, nullable: nullable && column.nullable }, isKey)
+      // Made only where it is chosen: a parameter that stands nowhere is a mistake.
+      return random.weighted<() => string>([
+        [3, () => `${shown} = ${value(false)}`],
+        [3, () => `${shown} ${random.pick(["<", ">", "<=", ">=", "<>"])} ${value(false)}`],
+        [2, () => `${shown} in (${value(true)}, ${value(true)}, ${value(true)})`],
+        [1, () => `${shown} is null`],
+        [1, () => `${shown} is not null`]
+      ])()
     }
     const sources = this.schema.tables.filter((other) => isBeside(table, other) && other !== table)
     if (sources.length === 0) return `${shown} is not null`
