@@ -99,6 +99,7 @@ const commit = (options: Committing, given: ReadonlyArray<Branch>): Effect.Effec
     const writers = all.filter(isWriter)
     return writers.length < 2
       ? plainly(
+          options,
           branches,
           writers.map(({ branch }) => branch)
         )
@@ -151,17 +152,34 @@ const entered = (
 }
 
 /** What wrote commits; then what only read ends, whose end tells nobody anything. */
-const plainly = (branches: ReadonlyArray<Branch>, writers: ReadonlyArray<Branch>): Effect.Effect<void, ShardError> =>
+const plainly = (
+  options: Options,
+  branches: ReadonlyArray<Branch>,
+  writers: ReadonlyArray<Branch>
+): Effect.Effect<void, ShardError> =>
   Effect.zipRight(
     Effect.forEach(writers, ({ session }) => session.commit, { discard: true }),
-    readersEnd(branches, writers)
+    readersEnd(options, branches, writers)
   )
 
-const readersEnd = (branches: ReadonlyArray<Branch>, writers: ReadonlyArray<Branch>): Effect.Effect<void> =>
+const readersEnd = (
+  { finishTimeoutMillis }: Options,
+  branches: ReadonlyArray<Branch>,
+  writers: ReadonlyArray<Branch>
+): Effect.Effect<void> =>
   Effect.forEach(
     branches.filter((branch) => !writers.includes(branch)),
-    ({ session }) => Effect.ignore(session.commit),
+    ({ session }) => Effect.ignore(shortly(session.commit, finishTimeoutMillis)),
     eachAtOnce
+  )
+
+/**
+ * Waits for a command no longer than this. The command goes on without its answer; whoever ends its session then
+ * destroys it.
+ */
+const shortly = <A, E>(command: Effect.Effect<A, E>, timeoutMillis: number): Effect.Effect<A, E | "late"> =>
+  Effect.interruptible(Effect.disconnect(command)).pipe(
+    Effect.timeoutFail({ duration: timeoutMillis, onTimeout: () => "late" as const })
   )
 
 const sameCluster = (writers: ReadonlyArray<Writer>): Effect.Effect<void, ShardError> => {
@@ -229,6 +247,7 @@ const inTwoPhases = (
     return Effect.flatMap(run.drive(TwoPhase.start(decider.branch.shard, others)), (ended) =>
       Effect.zipRight(
         readersEnd(
+          options,
           branches,
           writers.map(({ branch }) => branch)
         ),
@@ -351,7 +370,7 @@ class Run {
   }
 
   private finished(shard: ShardId, outcome: TwoPhase.Outcome): Effect.Effect<TwoPhase.Event> {
-    const { driver, log } = this.options
+    const { driver, finishTimeoutMillis, log } = this.options
     const { branch } = this.writerOn(shard)
     const id = this.idOf(shard)
     const apart = Effect.flatMap(driver(shard), (opened) => log.finish(opened, id, outcome))
@@ -359,9 +378,11 @@ class Run {
       finished === "done" || finished === "elsewhere"
         ? Effect.void
         : Effect.fail(new ParticipantLost({ shard, cause: finished }))
+    const again = Effect.flatMap(apart, settled)
+    const own = shortly(Effect.flatMap(log.finish(branch.session, id, outcome), settled), finishTimeoutMillis / 2)
     // Whose PREPARE was not answered has a session that is of no more use.
-    const first = this.maybePrepared.has(shard) ? apart : log.finish(branch.session, id, outcome)
-    return Effect.catchAll(Effect.flatMap(first, settled), () => this.patiently(Effect.flatMap(apart, settled))).pipe(
+    const first = this.maybePrepared.has(shard) ? again : own
+    return this.patiently(again, first).pipe(
       Effect.match({
         onSuccess: (): TwoPhase.Event => ({ _tag: "Done", shard }),
         onFailure: (): TwoPhase.Event => ({ _tag: "Lost", shard })
@@ -370,10 +391,15 @@ class Run {
   }
 
   /** Again and again, for as long as a program may be kept waiting. */
-  private patiently<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | ParticipantLost> {
+  private patiently<A, E>(
+    effect: Effect.Effect<A, E>,
+    first: Effect.Effect<A, unknown> = effect
+  ): Effect.Effect<A, E | ParticipantLost> {
     const { finishTimeoutMillis } = this.options
     return Effect.interruptible(
-      Effect.retry(effect, Schedule.exponential(20, 1.5).pipe(Schedule.union(Schedule.spaced(500))))
+      Effect.catchAll(first, () =>
+        Effect.retry(effect, Schedule.exponential(20, 1.5).pipe(Schedule.union(Schedule.spaced(500))))
+      )
     ).pipe(
       Effect.timeoutFail({
         duration: finishTimeoutMillis,

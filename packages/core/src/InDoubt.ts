@@ -13,7 +13,7 @@ import * as Either from "effect/Either"
 import type { Branch, CommitLogService, Horizon } from "./CommitLog.js"
 import * as GlobalId from "./protocol/GlobalId.js"
 import * as TwoPhase from "./protocol/TwoPhase.js"
-import { OperationRefused, type ShardError } from "./ShardError.js"
+import { OperationRefused, type ShardError, ShardUnavailable } from "./ShardError.js"
 import type { ShardManagerService } from "./ShardManager.js"
 import type { ShardId } from "./topology/ShardId.js"
 
@@ -89,6 +89,11 @@ interface Found {
   readonly branch: Branch
 }
 
+interface Looked {
+  readonly found: ReadonlyArray<Found>
+  readonly unreachable: Round["unreachable"]
+}
+
 /** @since 0.1.0 @category constructors */
 export const make = ({ log, manager }: Options): InDoubtService => {
   if (log === undefined) return nothingToRecover
@@ -102,7 +107,9 @@ export const make = ({ log, manager }: Options): InDoubtService => {
     // Where nobody can say, everybody looks.
     leads: Effect.suspend(() => {
       const [first] = manager.registered()
-      return first === undefined ? Effect.succeed(true) : Effect.flatMap(manager.driver(first), log.lead)
+      return first === undefined
+        ? Effect.succeed(true)
+        : answeredIn(first, Effect.flatMap(manager.driver(first), log.lead))
     }).pipe(Effect.orElseSucceed(() => true)),
     outcome: (transaction) => looker.outcome(transaction),
     resolve: (transaction, outcome, options) => looker.resolve(transaction, outcome, options)
@@ -119,18 +126,23 @@ class Looker {
   ) {}
 
   /** The prepared branches of all shards; of those that do not answer, why. */
-  get look(): Effect.Effect<{
-    readonly found: ReadonlyArray<Found>
-    readonly unreachable: Round["unreachable"]
-  }> {
+  get look(): Effect.Effect<Looked> {
+    return this.lookPast(new Map())
+  }
+
+  /** The same, without waiting once more for those that have just not answered. */
+  private lookPast(silent: ReadonlyMap<ShardId, ShardUnavailable>): Effect.Effect<Looked> {
     const { log, manager } = this
     const on = (shard: ShardId) =>
       Effect.gen(function* () {
+        const reason = silent.get(shard)
+        if (reason !== undefined) return yield* reason
         const driver = yield* manager.driver(shard)
         const cluster = yield* log.cluster(driver, shard)
         const branches = yield* log.prepared(driver, cluster)
         return branches.map((branch): Found => ({ shard, branch }))
       }).pipe(
+        (looking) => answeredIn(shard, looking),
         // Where nothing is installed, or nothing can be prepared, there is nothing of ours.
         Effect.catchTags({
           NotInstalled: () => Effect.succeed([]),
@@ -148,24 +160,27 @@ class Looker {
   round({ forget = true, grace = "2 seconds" }: RoundOptions = {}): Effect.Effect<Round> {
     return Effect.gen(this, function* () {
       // Asked first: what is decided below a horizon was prepared before it, and so is listed or has ended.
-      const horizons = forget ? yield* this.horizons : undefined
-      const { found, unreachable } = yield* this.look
+      const asked = forget ? yield* this.horizons : undefined
+      const { found, unreachable } = yield* this.lookPast(asked?.silent ?? new Map())
       const old = transactionsOf(found).filter((branches) =>
         branches.some(({ branch }) => branch.ageMillis >= Duration.toMillis(grace))
       )
-      const all = yield* Effect.forEach(old, (branches) => this.recovered(branches), atOnce)
+      const silent = new Set(unreachable.map(({ shard }) => shard))
+      const all = yield* Effect.forEach(old, (branches) => this.recovered(branches, silent), atOnce)
       // Others may have ended it meanwhile, and its decision may be forgotten since: then there is nothing to say.
       const left = all.some(({ ended }) => ended._tag === "Undecidable") ? (yield* this.look).found : found
       const names = new Set(left.map(({ branch }) => GlobalId.nameOf(branch.id)))
       const recovered = all.filter(({ ended, transaction }) => ended._tag !== "Undecidable" || names.has(transaction))
-      const isWhole = unreachable.length === 0 && horizons?.size === this.manager.registered().length
-      const forgotten = horizons !== undefined && isWhole ? yield* this.forget(horizons, found) : 0
+      const isWhole = unreachable.length === 0 && asked?.horizons.size === this.manager.registered().length
+      const forgotten = asked !== undefined && isWhole ? yield* this.forget(asked.horizons, found) : 0
       return { recovered, forgotten, unreachable }
     })
   }
 
-  private recovered(found: ReadonlyArray<Found>): Effect.Effect<Recovered> {
+  /** `silent`: shards that have just not answered, and so need not be waited for once more. */
+  private recovered(found: ReadonlyArray<Found>, silent: ReadonlySet<ShardId>): Effect.Effect<Recovered> {
     const { decider } = headOf(found).branch.id
+    if (silent.has(decider)) return Effect.succeed({ ...described(found), ended: { _tag: "InDoubt" } })
     const start = TwoPhase.recover(
       decider,
       found.map(({ shard }) => shard)
@@ -239,14 +254,24 @@ class Looker {
     })
   }
 
-  private get horizons(): Effect.Effect<ReadonlyMap<ShardId, Horizon>> {
+  private get horizons(): Effect.Effect<{
+    readonly horizons: ReadonlyMap<ShardId, Horizon>
+    readonly silent: ReadonlyMap<ShardId, ShardUnavailable>
+  }> {
     const { log, manager } = this
+    const silent = new Map<ShardId, ShardUnavailable>()
     const on = (shard: ShardId) =>
-      Effect.flatMap(manager.driver(shard), (driver) => log.horizon(driver)).pipe(
+      answeredIn(shard, Effect.flatMap(manager.driver(shard), log.horizon)).pipe(
         Effect.map((horizon) => [[shard, horizon]] as const),
-        Effect.orElseSucceed(() => [])
+        Effect.catchAll((error) => {
+          if (error._tag === "ShardUnavailable") silent.set(shard, error)
+          return Effect.succeed([])
+        })
       )
-    return Effect.map(Effect.forEach(manager.registered(), on, atOnce), (all) => new Map(all.flat()))
+    return Effect.map(Effect.forEach(manager.registered(), on, atOnce), (all) => ({
+      horizons: new Map(all.flat()),
+      silent
+    }))
   }
 
   /**
@@ -322,6 +347,18 @@ class Looker {
 }
 
 const atOnce = { concurrency: 8 } as const
+
+/**
+ * A shard that says nothing must not keep the others' transactions waiting, nor must the end of what it was asked: the
+ * next round looks again.
+ */
+const answeredIn = <A>(shard: ShardId, look: Effect.Effect<A, ShardError>): Effect.Effect<A, ShardError> =>
+  Effect.timeoutFail(Effect.disconnect(look), {
+    duration: lookTimeoutMillis,
+    onTimeout: () => new ShardUnavailable({ shard, reason: `no answer within ${lookTimeoutMillis} ms`, sent: true })
+  })
+
+const lookTimeoutMillis = 3_000
 
 const refused = (operation: string, reason: string): OperationRefused => new OperationRefused({ operation, reason })
 

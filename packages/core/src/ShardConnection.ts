@@ -141,9 +141,12 @@ export interface ShardSession extends ShardConnection {
   readonly rollback: Effect.Effect<void>
   /**
    * Statements of the commit protocol as one text, each with its result. Once sent it is waited for, within a bound:
-   * never cancelled, never interrupted.
+   * never interrupted. After the bound the session is destroyed, and what it still does goes on, unless it `cancels`.
    */
-  readonly command: (sql: string) => Effect.Effect<ReadonlyArray<RawResult>, ShardError>
+  readonly command: (
+    sql: string,
+    options?: { readonly cancels: boolean }
+  ) => Effect.Effect<ReadonlyArray<RawResult>, ShardError>
   /** Its transaction has failed: PostgreSQL ignores what comes until a rollback. */
   readonly isFailed: () => boolean
 }

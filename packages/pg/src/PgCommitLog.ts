@@ -28,8 +28,9 @@ import * as PgInstall from "./PgInstall.js"
 export const make: CommitLogService = {
   newTransaction: () => GlobalId.newName(GlobalId.transactionLength, randomFillSync),
   enter: (session, { wait, writes = false }) =>
+    // Nothing is prepared yet: what waits for a lock here, perhaps in a circle over several shards, may be cancelled.
     Effect.flatMap(
-      orNotInstalled(session.command(enterSql(wait, writes))),
+      orNotInstalled(session.command(enterSql(wait, writes), { cancels: true })),
       (results): Effect.Effect<Entered, ShardError> => {
         const row = results.at(-1)?.rows[0]
         if (row === undefined) return Effect.fail(new NotInstalled({ found: undefined, expected: PgInstall.version }))
@@ -135,13 +136,14 @@ const gid = (id: GlobalId.GlobalId): string => escapeLiteral(GlobalId.format(id)
 
 /**
  * The role of the session itself prepares and decides, so that recovery, which has the same login, may finish. From here
- * on nothing is to be cancelled by a limit that the program has set; `transaction_timeout` came with PostgreSQL 17.
+ * on nothing is to be cancelled by a limit that the program has set; `transaction_timeout` came with PostgreSQL 17. Only a
+ * router whose host is gone without a word is not waited for until TCP notices: the gate is closed to readers as long.
  */
 const enterSql = (wait: boolean, writes: boolean): string => `SET CONSTRAINTS ALL IMMEDIATE;
 SAVEPOINT ${gate};
 SET LOCAL ROLE NONE;
 SET LOCAL statement_timeout = 0;
-SET LOCAL idle_in_transaction_session_timeout = 0;
+SET LOCAL idle_in_transaction_session_timeout = '${vanishedMillis}ms';
 SELECT pg_catalog.set_config('transaction_timeout', '0', true)
 WHERE pg_catalog.current_setting('transaction_timeout', true) <> '0';
 SET LOCAL lock_timeout = ${wait ? `'${gateTimeoutMillis}ms'` : "0"};
@@ -149,6 +151,9 @@ LOCK TABLE shardlayer.gate IN ROW EXCLUSIVE MODE${wait ? "" : " NOWAIT"};
 SELECT cluster, pg_catalog.pg_current_xact_id${writes ? "" : "_if_assigned"}()::text AS xid,
   pg_catalog.current_setting('transaction_isolation') AS isolation, ${obstacleSql} AS obstacle
 FROM shardlayer.cluster`
+
+/** Longer than all others may take to enter and to prepare. */
+const vanishedMillis = 300_000
 
 /**
  * What PREPARE TRANSACTION will not take, as far as a session can see it: its locks on temporary tables, its cursors.

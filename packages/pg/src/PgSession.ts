@@ -81,7 +81,7 @@ const sessionOf = (lane: SessionLane, streamRows: number): ShardSession => ({
   control: (sql, onSent) => control(lane, sql, onSent),
   commit: commit(lane),
   rollback: lane.rollback,
-  command: (sql) => command(lane, sql),
+  command: (sql, options) => command(lane, sql, options?.cancels === true),
   isFailed: () => lane.backend.status === "E"
 })
 
@@ -90,18 +90,22 @@ const control = (lane: SessionLane, sql: string, onSent: (() => void) | undefine
     lane,
     () => {
       onSent?.()
-      lane.expireRunning(lane.pool.settings.acquireTimeoutMillis)
+      lane.expireRunning(lane.pool.settings.answerTimeoutMillis, "destroy")
       return new PgQuery(sql, undefined)
     },
     () => undefined,
     { uncancelled: true }
   )
 
-const command = (lane: SessionLane, sql: string): Effect.Effect<ReadonlyArray<RawResult>, ShardError> =>
+const command = (
+  lane: SessionLane,
+  sql: string,
+  cancels: boolean
+): Effect.Effect<ReadonlyArray<RawResult>, ShardError> =>
   PgConnection.run(
     lane,
     () => {
-      lane.expireRunning(lane.pool.settings.acquireTimeoutMillis)
+      lane.expireRunning(lane.pool.settings.answerTimeoutMillis, cancels ? "destroy" : "drop")
       return new PgQuery(sql, undefined)
     },
     PgConnection.resultsOf,
@@ -109,7 +113,14 @@ const command = (lane: SessionLane, sql: string): Effect.Effect<ReadonlyArray<Ra
   ).pipe(Effect.uninterruptible)
 
 const commit = (lane: SessionLane): Effect.Effect<void, ShardError> =>
-  PgConnection.run(lane, () => new PgQuery("COMMIT", undefined), tagOf).pipe(
+  PgConnection.run(
+    lane,
+    () => {
+      lane.expireRunning(lane.pool.settings.answerTimeoutMillis, "drop")
+      return new PgQuery("COMMIT", undefined)
+    },
+    tagOf
+  ).pipe(
     Effect.mapError((error) =>
       error._tag === "ShardUnavailable" && error.sent ? new CommitUnknown({ shard: lane.shard, cause: error }) : error
     ),
@@ -172,7 +183,7 @@ class SessionLane implements Lane {
       this.refuseRest(() => {
         if (this.backend.dead || this.backend.status === "I") return done()
         this.start({ query: () => new PgQuery("ROLLBACK", undefined), onEnd: done })
-        this.expireRunning(this.pool.settings.cancelTimeoutMillis)
+        this.expireRunning(this.pool.settings.cancelTimeoutMillis, "destroy")
       })
     })
   )
@@ -209,17 +220,28 @@ class SessionLane implements Lane {
   private refuseRest(done: () => void): void {
     const running = this.running
     const refused = this.queue.splice(0)
-    if (running !== undefined) refused.unshift(running)
-    if (running === undefined) done()
-    else this.leave(running, done, true)
+    // Nobody waits for its answer any more, and it must not be cancelled.
+    if (running?.expires === "drop") this.backend.drop("its answer was given up")
+    if (running === undefined || running.expires === "drop") done()
+    else {
+      refused.unshift(running)
+      this.leave(running, done, true)
+    }
     for (const ticket of refused) ticket.job.onEnd(new TransactionEnded({ shard: this.shard }))
   }
 
-  /** Bounds what runs now: a server that does not answer in time loses the connection, which rolls back as well. */
-  expireRunning(timeoutMillis: number): void {
-    const { running } = this
+  /**
+   * Bounds what runs now: a server that does not answer in time loses the connection, which rolls back as well. `drop`
+   * cancels nothing: a COMMIT that waits for its standbys would be told from them, and show without them.
+   */
+  expireRunning(timeoutMillis: number, how: "destroy" | "drop"): void {
+    const { backend, running } = this
     if (running === undefined) return
-    running.expiry = setTimeout(() => this.backend.destroy(), timeoutMillis)
+    running.expires = how
+    running.expiry = setTimeout(() => {
+      if (how === "drop") backend.drop(`no answer within ${timeoutMillis} ms`)
+      else backend.destroy()
+    }, timeoutMillis)
     running.expiry.unref()
   }
 
@@ -230,6 +252,7 @@ class SessionLane implements Lane {
 
 class SessionTicket implements Ticket {
   expiry: NodeJS.Timeout | undefined
+  expires: "destroy" | "drop" | undefined
 
   constructor(
     private readonly lane: SessionLane,

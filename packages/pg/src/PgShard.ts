@@ -12,8 +12,9 @@ import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Client from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Statement from "@effect/sql/Statement"
-import type { ShardDriver } from "@shardlayer/core/ShardConnection"
+import type { RawResult, ShardDriver } from "@shardlayer/core/ShardConnection"
 import { CurrentShardDriver, CurrentShardId } from "@shardlayer/core/ShardConnection"
+import { type ShardError, ShardUnavailable } from "@shardlayer/core/ShardError"
 import * as Config from "effect/Config"
 import type * as ConfigError from "effect/ConfigError"
 import * as Context from "effect/Context"
@@ -92,7 +93,7 @@ export const make = (
       ...PgConnection.make(lane, settings),
       reserve: PgSession.reserve(pool),
       describe: (sql) => PgConnection.describe(planning, sql),
-      settle: (sql) => PgConnection.run(settling, () => new PgQuery(sql, undefined), PgConnection.resultsOf),
+      settle: (sql) => answeredIn(settings, settleOn(settling, sql)),
       inspect: PgConnection.make(planning, settings).executeValues,
       presenter: makePresenter(settings.client.types)
     }
@@ -112,6 +113,19 @@ export const make = (
 
 /** Planning asks for the catalog, which whoever changes the schema may hold for long. */
 const planningLockMillis = 500
+
+const settleOn = (lane: PgConnection.Lane, sql: string): Effect.Effect<ReadonlyArray<RawResult>, ShardError> =>
+  PgConnection.run(lane, () => new PgQuery(sql, undefined), PgConnection.resultsOf)
+
+/** A network that says nothing must not keep those who wait behind it. */
+const answeredIn = <A>(
+  { answerTimeoutMillis, shard }: Settings,
+  effect: Effect.Effect<A, ShardError>
+): Effect.Effect<A, ShardError> =>
+  Effect.timeoutFail(effect, {
+    duration: answerTimeoutMillis,
+    onTimeout: () => new ShardUnavailable({ shard, reason: `no answer within ${answerTimeoutMillis} ms`, sent: true })
+  })
 
 const openPool = (settings: Settings): Effect.Effect<PgPool, never, Scope.Scope> =>
   Effect.acquireRelease(

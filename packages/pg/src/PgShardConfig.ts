@@ -26,6 +26,11 @@ export interface PgShardConfig extends PgClientConfig {
   readonly acquireTimeout?: Duration.DurationInput | undefined
   /** How long an interrupted statement waits for the server to let go of it, before its connection is destroyed; 1 second. */
   readonly cancelTimeout?: Duration.DurationInput | undefined
+  /**
+   * How long the answer to a command that begins, commits or settles a transaction is waited for, before its connection is
+   * given up; 30 seconds. What is deferred to the commit runs in it.
+   */
+  readonly answerTimeout?: Duration.DurationInput | undefined
   /** `statement_timeout` of every session; the server's default when absent. */
   readonly statementTimeout?: Duration.DurationInput | undefined
   /** `search_path` of every session: schema names, or the setting's own text; `public` by default. */
@@ -56,6 +61,7 @@ export interface Settings {
   readonly connectionsMin: number
   readonly acquireTimeoutMillis: number
   readonly cancelTimeoutMillis: number
+  readonly answerTimeoutMillis: number
   readonly idleTimeoutMillis: number
   /** 0: connections do not age. */
   readonly lifetimeMillis: number
@@ -94,6 +100,7 @@ export const settings = (config: PgShardConfig, lockTimeoutMillis?: number): Set
     connectionsMin: Math.max(0, config.minConnections ?? 0),
     acquireTimeoutMillis: millis(config.acquireTimeout, 30_000),
     cancelTimeoutMillis: millis(config.cancelTimeout, 1_000),
+    answerTimeoutMillis: millis(config.answerTimeout, 30_000),
     idleTimeoutMillis: millis(config.idleTimeout, 10_000),
     lifetimeMillis: millis(config.connectionTTL, 0),
     preparedMax: Math.max(0, config.preparedStatements ?? 256),

@@ -136,7 +136,12 @@ export class PgBackend {
     }
     // PostgreSQL notices a closed socket only when it next writes to it: without a cancel it would go on for nothing.
     if (this.started && this.leaving?.abort === undefined) this.abortLater(this.cancel(() => {}))
-    this.lose(new Error("Connection destroyed"))
+    this.drop("Connection destroyed")
+  }
+
+  /** Gives up on an answer. What runs is not cancelled: it goes on to its end, which nobody is told. */
+  drop(reason: string): void {
+    this.lose(new Error(reason))
     this.wire.stream.destroy()
   }
 
