@@ -29,7 +29,7 @@ let entries = 0
 
 beforeAll(() =>
   Effect.gen(function* () {
-    const world = yield* World.makeSharedWorld
+    const world = yield* World.makeSharedWorld()
     shared = { world, survivor: yield* World.openRouter(world, { proxied: false, install: true }) }
   }).pipe(Scope.extend(scope), Effect.runPromise)
 )

@@ -34,24 +34,22 @@ export class Trigger {
   private armed: { readonly at: Point; readonly strike: Strike } | undefined
   private readonly seen = new Map<Step, number>()
   struck = false
-  /** A command may be given up while its fault is still on its way. */
-  private striking: Deferred.Deferred<void> | undefined
+  /** Made when armed, done when the fault is there. A command may be given up while its fault is still on its way. */
+  private hit = Deferred.unsafeMake<void>(FiberId.none)
 
   arm(at: Point, strike: Strike): void {
     this.armed = { at, strike }
     this.seen.clear()
     this.struck = false
+    this.hit = Deferred.unsafeMake<void>(FiberId.none)
   }
 
   disarm(): void {
     this.armed = undefined
-    this.striking = undefined
   }
 
-  /** The fault is there, if it was not missed. */
-  readonly done: Effect.Effect<void> = Effect.suspend(() =>
-    this.striking === undefined ? Effect.void : Deferred.await(this.striking)
-  )
+  /** The fault is there. */
+  readonly whenHit: Effect.Effect<void> = Effect.suspend(() => Deferred.await(this.hit))
 
   around<A, E>(step: Step, command: Effect.Effect<A, E>): Effect.Effect<A, E | ShardError> {
     return Effect.suspend(() => {
@@ -61,8 +59,7 @@ export class Trigger {
       if (armed === undefined || armed.at.step !== step || armed.at.nth !== nth) return command
       const strike = Effect.suspend(() => {
         this.struck = true
-        const done = (this.striking = Deferred.unsafeMake<void>(FiberId.none))
-        return Effect.uninterruptible(Effect.ensuring(armed.strike, Deferred.succeed(done, undefined)))
+        return Effect.uninterruptible(Effect.ensuring(armed.strike, Deferred.succeed(this.hit, undefined)))
       })
       return armed.at.when === "before"
         ? Effect.zipRight(strike, command)

@@ -71,7 +71,7 @@ export class Subject {
       const fiber = yield* Effect.forkDaemon(use(router))
       const dead = Deferred.await(this.dead)
       const answer = yield* Effect.raceFirst(fiber, Effect.as(dead, undefined))
-      yield* Effect.raceFirst(this.trigger.done, dead)
+      if (this.trigger.struck) yield* Effect.raceFirst(this.trigger.whenHit, dead)
       this.trigger.disarm()
       if (yield* Deferred.isDone(this.dead)) yield* this.die
       return answer

@@ -17,12 +17,14 @@ import * as PgShard from "@shardlayer/pg/PgShard"
 import type { PgShardConfig } from "@shardlayer/pg/PgShardConfig"
 import * as PgCluster from "@shardlayer/testing/PgCluster"
 import * as PgProxy from "@shardlayer/testing/PgProxy"
+import { SqlClient } from "@effect/sql/SqlClient"
 import { SqlError } from "@effect/sql/SqlError"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import type * as Redacted from "effect/Redacted"
 import * as Cause from "effect/Cause"
 
 export const shards = ["shard_1", "shard_2", "shard_3"] as const
@@ -114,6 +116,7 @@ export interface World {
   /** A connection to each shard, past the network. */
   readonly watchers: ReadonlyArray<ShardConnection.ShardDriver>
   readonly network: Readonly<Record<Shard, PgProxy.PgProxy>>
+  readonly urls: Readonly<Record<"direct" | "proxied", Readonly<Record<Shard, Redacted.Redacted>>>>
 }
 
 /** They are started some hundred times: what they do on their own is left out. */
@@ -125,9 +128,25 @@ export const makeWorld = Effect.gen(function* () {
 })
 
 /** The same on databases of one server, which nobody can kill. */
-export const makeSharedWorld = Effect.flatMap(PgCluster.make({ shards: 3, mode: "databases" }), (cluster) =>
-  worldOf(cluster)
-)
+export const makeSharedWorld = (options: Pick<PgCluster.Options, "oracle"> = {}) =>
+  Effect.flatMap(PgCluster.make({ shards: 3, mode: "databases", ...options }), (cluster) => worldOf(cluster))
+
+/** One database with the rows of all shards. */
+export const openOracle = Effect.fnUntraced(function* ({ cluster }: World) {
+  const { id, url } = yield* cluster.node("oracle")
+  yield* cluster.query(id, schema(0))
+  const all = [JSON.stringify(initial.accounts)]
+  yield* cluster.query(id, "truncate accounts")
+  yield* cluster.query(id, "insert into accounts select * from json_populate_recordset(null::accounts, $1)", all)
+  const context = yield* Layer.build(PgShard.layer({ url, maxConnections: 4 }))
+  return {
+    client: Context.get(context, SqlClient),
+    contents: Effect.map(cluster.query<{ view: Contents }>(id, viewSql), ([row]) => {
+      const { accounts, journal } = row?.view ?? initial
+      return { accounts, journal }
+    })
+  }
+})
 
 const worldOf = Effect.fnUntraced(function* (cluster: PgCluster.PgCluster.Service) {
   for (const [index, { id }] of cluster.shards.entries()) yield* cluster.query(id, schema(index))
@@ -137,10 +156,16 @@ const worldOf = Effect.fnUntraced(function* (cluster: PgCluster.PgCluster.Servic
       Context.get(context, ShardConnection.CurrentShardDriver)
     )
   )
+  const byShard = <A>(values: ReadonlyArray<A>) =>
+    Object.fromEntries(shards.map((shard, index) => [shard, values[index]!])) as Record<Shard, A>
   const world: World = {
     cluster,
     watchers,
-    network: Object.fromEntries(shards.map((shard, index) => [shard, proxies[index]!])) as World["network"]
+    network: byShard(proxies),
+    urls: {
+      direct: byShard(cluster.shards.map(({ url }) => url)),
+      proxied: byShard(proxies.map(({ node }) => node.url))
+    }
   }
   return world
 })
@@ -156,7 +181,7 @@ export interface RouterOptions {
   readonly layer?: (layer: ReturnType<typeof PgShard.layer>) => ReturnType<typeof PgShard.layer>
 }
 
-export const openRouter = ({ cluster, network }: World, options: RouterOptions) =>
+export const openRouter = ({ urls }: Pick<World, "urls">, options: RouterOptions) =>
   Effect.map(
     Layer.build(
       PgRouter.layer({
@@ -165,14 +190,14 @@ export const openRouter = ({ cluster, network }: World, options: RouterOptions) 
         commitLog: options.commitLog,
         finishTimeoutMillis: options.finishTimeoutMillis,
         shards: Object.fromEntries(
-          cluster.shards.map(({ id, url }) => {
+          shards.map((shard) => {
             const layer = PgShard.layer({
-              url: options.proxied ? network[id as Shard].node.url : url,
+              url: urls[options.proxied ? "proxied" : "direct"][shard],
               maxConnections: 4,
               acquireTimeout: "3 seconds",
               ...options.config
             })
-            return [id, options.layer?.(layer) ?? layer]
+            return [shard, options.layer?.(layer) ?? layer]
           })
         )
       })
@@ -257,6 +282,13 @@ const viewSql = `select json_build_object(
       and database = (select oid from pg_database where datname = current_database())),
   'prepared', (select count(*)::int from pg_prepared_xacts where database = current_database())
 ) as view`
+
+/** Whether the transaction is there, whole; undefined where that is neither what was there before nor what it makes of it. */
+export const isThere = ({ contents }: View, before: Contents, entry: number): boolean | undefined => {
+  const found = JSON.stringify(contents)
+  if (found === JSON.stringify(after(before, entry))) return true
+  return found === JSON.stringify(before) ? false : undefined
+}
 
 const settleWithinMillis = 10_000
 
