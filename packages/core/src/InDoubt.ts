@@ -217,7 +217,10 @@ class Looker {
       case "RefuseDecision": {
         const ask = command._tag === "ReadDecision" ? this.log.read : this.log.refuse
         const decision = Effect.flatMap(this.manager.driver(shard), (driver) => ask(driver, headOf(found).branch.id))
-        return Effect.match(decision, { onFailure: lost, onSuccess: (it) => ({ _tag: "Decision", decision: it }) })
+        return Effect.match(answeredIn(shard, decision, settleTimeoutMillis), {
+          onFailure: lost,
+          onSuccess: (it) => ({ _tag: "Decision", decision: it })
+        })
       }
       case "CommitPrepared":
       case "RollbackPrepared": {
@@ -234,7 +237,7 @@ class Looker {
   private finish({ branch, shard }: Found, outcome: TwoPhase.Outcome): Effect.Effect<void, ShardError | "busy"> {
     const { log, manager } = this
     const finished = Effect.flatMap(manager.driver(shard), (driver) => log.finish(driver, branch.id, outcome))
-    return Effect.flatMap(finished, (how) => {
+    return Effect.flatMap(answeredIn(shard, finished, settleTimeoutMillis), (how) => {
       switch (how) {
         case "done":
         case "elsewhere":
@@ -352,13 +355,20 @@ const atOnce = { concurrency: 8 } as const
  * A shard that says nothing must not keep the others' transactions waiting, nor must the end of what it was asked: the
  * next round looks again.
  */
-const answeredIn = <A>(shard: ShardId, look: Effect.Effect<A, ShardError>): Effect.Effect<A, ShardError> =>
-  Effect.timeoutFail(Effect.disconnect(look), {
-    duration: lookTimeoutMillis,
-    onTimeout: () => new ShardUnavailable({ shard, reason: `no answer within ${lookTimeoutMillis} ms`, sent: true })
+const answeredIn = <A>(
+  shard: ShardId,
+  question: Effect.Effect<A, ShardError>,
+  timeoutMillis = lookTimeoutMillis
+): Effect.Effect<A, ShardError> =>
+  Effect.timeoutFail(Effect.disconnect(question), {
+    duration: timeoutMillis,
+    onTimeout: () => new ShardUnavailable({ shard, reason: `no answer within ${timeoutMillis} ms`, sent: true })
   })
 
 const lookTimeoutMillis = 3_000
+
+/** A refusal may have to wait for the decider that it comes before. */
+const settleTimeoutMillis = 8_000
 
 const refused = (operation: string, reason: string): OperationRefused => new OperationRefused({ operation, reason })
 

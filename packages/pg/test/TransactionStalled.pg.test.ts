@@ -275,6 +275,26 @@ describe("a network that stalls", () => {
     })
   )
 
+  it.scopedLive("for good, with the host of the router: servers end what was not prepared themselves, some time", () =>
+    Effect.gen(function* () {
+      const { world } = yield* setup
+      const log = PgCommitLog.make
+      const limits: Array<unknown> = []
+      const commitLog: CommitLogService = {
+        ...log,
+        enter: (session, options) =>
+          Effect.tap(log.enter(session, options), () =>
+            Effect.map(session.command("show idle_in_transaction_session_timeout"), ([result]) => {
+              limits.push(result?.rows[0]?.idle_in_transaction_session_timeout)
+            })
+          )
+      }
+      const router = yield* World.openRouter(world, { proxied: false, commitLog })
+      yield* router.transaction(World.writeAll(router, ++entries))
+      expect(limits).toEqual(["5min", "5min", "5min"])
+    })
+  )
+
   it.scopedLive("a recovery that meets it names the shard, and ends what it can", () =>
     Effect.gen(function* () {
       const { contents, entry, goOn, trigger, world } = yield* setup
