@@ -131,7 +131,7 @@ class Looker {
   }
 
   /** The same, without waiting once more for those that have just not answered. */
-  private lookPast(silent: ReadonlyMap<ShardId, ShardUnavailable>): Effect.Effect<Looked> {
+  private lookPast(silent: ReadonlyMap<ShardId, ShardError>): Effect.Effect<Looked> {
     const { log, manager } = this
     const on = (shard: ShardId) =>
       Effect.gen(function* () {
@@ -259,15 +259,15 @@ class Looker {
 
   private get horizons(): Effect.Effect<{
     readonly horizons: ReadonlyMap<ShardId, Horizon>
-    readonly silent: ReadonlyMap<ShardId, ShardUnavailable>
+    readonly silent: ReadonlyMap<ShardId, ShardError>
   }> {
     const { log, manager } = this
-    const silent = new Map<ShardId, ShardUnavailable>()
+    const silent = new Map<ShardId, ShardError>()
     const on = (shard: ShardId) =>
       answeredIn(shard, Effect.flatMap(manager.driver(shard), log.horizon)).pipe(
         Effect.map((horizon) => [[shard, horizon]] as const),
         Effect.catchAll((error) => {
-          if (error._tag === "ShardUnavailable") silent.set(shard, error)
+          if (error._tag === "ShardUnavailable" || error._tag === "AcquireTimeout") silent.set(shard, error)
           return Effect.succeed([])
         })
       )
