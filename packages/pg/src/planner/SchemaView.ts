@@ -13,7 +13,7 @@ import type { Topology } from "@shardlayer/core/topology/Topology"
 import * as Either from "effect/Either"
 import type { Node } from "libpg-query"
 import * as Collations from "./Collations.js"
-import type { Collation, Stability } from "./analysis/Model.js"
+import type { Collation, Named, Stability } from "./analysis/Model.js"
 import * as Catalog from "./Catalog.js"
 import * as Coordinator from "./Coordinator.js"
 import * as Functions from "./Functions.js"
@@ -52,23 +52,6 @@ export class Stopped {
 export const refuse = (refusal: Draft, unknownName = false): never => {
   throw new Stopped({ _tag: "Refused", refusal, unknownName })
 }
-
-/**
- * - `Single`: a single table, an unlisted one, or a system catalog; `relation` is absent where columns are not known.
- *
- * @since 0.1.0
- * @category models
- */
-export type Named =
-  | { readonly _tag: "Sharded"; readonly table: Table.Sharded; readonly relation: Catalog.Relation }
-  | { readonly _tag: "Reference"; readonly table: Table.Reference; readonly relation: Catalog.Relation }
-  | {
-      readonly _tag: "Single"
-      readonly name: string
-      readonly shard: ShardId
-      readonly listed: boolean
-      readonly relation: Catalog.Relation | undefined
-    }
 
 /**
  * A view stands for its query. What counts are the tables under it; whether the topology lists the view does not.

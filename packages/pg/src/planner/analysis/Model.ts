@@ -13,7 +13,6 @@ import type { ShardId } from "@shardlayer/core/topology/ShardId"
 import type * as KeyType from "@shardlayer/core/topology/KeyType"
 import type * as Catalog from "../Catalog.js"
 import type * as Table from "@shardlayer/core/topology/Table"
-import type { Named } from "../SchemaView.js"
 
 /** Positions in the lists of an `Analyzed`. */
 export type ColumnId = number
@@ -213,6 +212,23 @@ export interface Analyzed {
   /** Parameters whose types decide whether a fact counts. */
   readonly paramsNeeded: ReadonlySet<number>
 }
+
+/**
+ * - `Single`: a single table, an unlisted one, or a system catalog; `relation` is absent where columns are not known.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Named =
+  | { readonly _tag: "Sharded"; readonly table: Table.Sharded; readonly relation: Catalog.Relation }
+  | { readonly _tag: "Reference"; readonly table: Table.Reference; readonly relation: Catalog.Relation }
+  | {
+      readonly _tag: "Single"
+      readonly name: string
+      readonly shard: ShardId
+      readonly listed: boolean
+      readonly relation: Catalog.Relation | undefined
+    }
 
 /** @since 0.1.0 @category models */
 export interface Target {

@@ -6,10 +6,9 @@
 import type { Alias, Node, RangeVar, SelectStmt } from "libpg-query"
 import type { Operand } from "@shardlayer/core/plan/Constraint"
 import type { Family } from "@shardlayer/core/topology/KeyType"
-import type { Named } from "../SchemaView.js"
 import type { Builder, Place } from "./Builder.js"
 import type { Term } from "./Equality.js"
-import type { BlockId, ColumnId, ColumnInfo, RelationId } from "./Model.js"
+import type { BlockId, ColumnId, ColumnInfo, Named, RelationId } from "./Model.js"
 import type { Ctes, Scope, Source } from "./Scope.js"
 
 /**

@@ -11,7 +11,8 @@ import type { ShardId } from "@shardlayer/core/topology/ShardId"
 import type * as Table from "@shardlayer/core/topology/Table"
 import type * as Catalog from "../Catalog.js"
 import { draft } from "../Refusal.js"
-import { type Named, refuse, type SchemaView } from "../SchemaView.js"
+import { refuse, type SchemaView } from "../SchemaView.js"
+import type { Named } from "./Model.js"
 
 /**
  * `columns`: those given by an INSERT, or assigned by an UPDATE. `defaulted`: those an UPDATE sets to their DEFAULT.
