@@ -14,7 +14,8 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
-import { escapeIdentifier } from "pg"
+import { escapeIdentifier, escapeLiteral } from "pg"
+import type { Answer } from "./Answer.js"
 import type { CaseSet, Layout } from "./Cases.js"
 import * as Placement from "./Placement.js"
 import * as Session from "./Session.js"
@@ -37,6 +38,8 @@ export interface Cluster {
     tables: ReadonlyArray<string> | undefined,
     compare: "rows" | "counts"
   ) => Effect.Effect<ReadonlyArray<string>>
+  /** What the oracle answers when its rows are stored in another order, one for each seed. Between transactions only. */
+  readonly shuffled: (sql: string, seed: number) => Effect.Effect<Answer>
   /** The defaults of a table's columns, as text. */
   readonly defaults: (tables: ReadonlyArray<string>) => Effect.Effect<string>
   /** `pg_type` names of types that one of the databases defines itself. */
@@ -98,6 +101,7 @@ export const make = (options: Options): Effect.Effect<Cluster, never, Scope.Scop
       ),
       drift: (tables, compare) =>
         Effect.suspend(() => drift(sides.topology, sides.oracle, sides.shards, { tables, compare })),
+      shuffled: (sql, seed) => Effect.suspend(() => shuffled(sides.oracle, sql, seed)),
       defaults: (tables) => Effect.suspend(() => defaults(sides.oracle, tables)),
       typeName: (oid) => Effect.suspend(() => typeName(oid, [sides.oracle, ...sides.shards.values()]))
     }
@@ -245,6 +249,27 @@ const drift = (
         found.push(`table ${table} holds ${counts} rows, the oracle ${whole?.count}: they are not the same rows`)
     }
     return found
+  })
+
+const shuffled = (oracle: Session.Session, sql: string, seed: number): Effect.Effect<Answer> =>
+  Effect.gen(function* () {
+    yield* oracle.run("begin; set local session_replication_role = replica")
+    for (const name of yield* plainTables(oracle)) {
+      const table = escapeIdentifier(name)
+      const columns = yield* oracle.run(
+        `select string_agg(quote_ident(attname), ', ' order by attnum) from pg_attribute
+         where attrelid = ${escapeLiteral(table)}::regclass and attnum > 0 and not attisdropped and attgenerated = ''`
+      )
+      const list = columns[0]?.[0]
+      if (list === undefined || list === null) continue
+      yield* oracle.run(
+        `create temp table case_shuffled as select * from only ${table} order by md5(ctid::text || ${seed}); delete from only ${table};
+         insert into ${table} (${list}) overriding system value select ${list} from case_shuffled; drop table case_shuffled`
+      )
+    }
+    const answer = yield* oracle.ask(sql)
+    yield* oracle.run("rollback")
+    return answer
   })
 
 const defaults = (session: Session.Session, tables: ReadonlyArray<string>): Effect.Effect<string> =>
