@@ -38,7 +38,9 @@ export const run = (
   request: Request,
   operation: Operation
 ): Effect.Effect<any, ShardError> =>
-  Effect.flatMap(moment(level, policy, request), (now) => performed(level, policy, request, operation, now)).pipe(
+  // All take part before one does something: whoever may not says so first.
+  Effect.zipRight(Effect.forEach(request.shards, level.join, { discard: true }), moment(level, policy, request)).pipe(
+    Effect.flatMap((now) => performed(level, policy, request, operation, now)),
     Effect.onError(() => level.doom)
   )
 

@@ -23,11 +23,12 @@ const ids = ["shard_1", "shard_2", "shard_3"]
 
 const topology = Topology.make({
   shards: ids,
-  keyspaces: { k: Keyspace.hash({ key: ["int8"] }) },
+  keyspaces: { k: Keyspace.hash({ key: ["int8"] }), c: Keyspace.hash({ key: ["text"] }) },
   tables: {
     users: Table.sharded({ key: "id", keyspace: "k" }),
     orders: Table.sharded({ key: "user_id", keyspace: "k" }),
     stamped: Table.sharded({ key: "id", keyspace: "k" }),
+    cities: Table.sharded({ key: "country", keyspace: "c" }),
     countries: Table.reference(),
     notes: Table.reference(),
     settings: Table.single("shard_2")
@@ -46,10 +47,13 @@ create table stamped (
   id int8 primary key, made timestamptz not null default now(), day date default current_date,
   token uuid default gen_random_uuid(), twice int8 generated always as (id * 2) stored
 );
+create table cities (
+  country text references countries on update cascade on delete cascade, name text, primary key (country, name)
+);
 create table settings (name text primary key);
 `
 
-const tables = ["countries", "users", "orders"]
+const tables = ["countries", "users", "orders", "cities"]
 
 const make = makeWith(undefined)
 
@@ -191,6 +195,11 @@ describe("writes of several shards", () => {
         yield* same(world, "truncate users, orders")
         yield* same(world, "truncate countries")
         yield* fill(world)
+        yield* same(world, "update countries set name = lower(name), area = area + 1 returning *")
+        yield* same(world, "insert into cities select code, name from countries where false")
+        yield* same(world, "insert into cities values ('de', 'Bonn'), ('fr', 'Nice'), ('xx', 'X'), ('de', 'Ulm')")
+        yield* same(world, "delete from countries where code = 'xx'")
+        yield* same(world, "delete from countries where code = 'fr' returning name")
         yield* same(world, "truncate countries cascade")
       }),
     60_000
@@ -280,6 +289,8 @@ describe("writes of several shards", () => {
       expect(yield* codeOf("insert into notes (id) values (1)")).toBe("SL6002")
       expect(yield* codeOf("update countries set name = random()::text")).toBe("SL6002")
       expect(yield* codeOf("update countries set area = (select count(*) from users)")).toBe("SL6002")
+      // A cascade would give rows another key.
+      expect(yield* codeOf("update countries set code = 'ab' where code = 'aa'")).toBe("SL6011")
       expect(yield* codeOf("update users set name = (select max(item) from orders)")).toBe("SL6001")
       expect(yield* codeOf("update users set id = 5 where age > 3")).toBe("SL6001")
       expect(yield* codeOf("insert into users (id) select id from generate_series(1, 5) as id")).toBe("SL3004")

@@ -223,8 +223,10 @@ const checkReferencing = (
     if (!isTouchedBy || isAcknowledged) continue
     const action = operation.kind === "delete" ? key.onDelete : key.onUpdate
     const clears = action === "n" || action === "d"
+    // What a cascade makes of a key that follows a sharded row's own is that row's new one.
+    const changesKey = clears || (action === "c" && operation.kind === "update" && place._tag !== "Sharded")
     const movesRow =
-      clears && other._tag === "Sharded" && other.table.columns.some((column) => key.columns.includes(column))
+      changesKey && other._tag === "Sharded" && other.table.columns.some((column) => key.columns.includes(column))
     if (!isLocal(other, key.columns, place, key.references) || movesRow) {
       refuse(draft("SL6011", { constraint: key.name, other: other.id, table: place.id }, context.location))
     }
