@@ -107,8 +107,14 @@ const performed = (
 const countOf = (answer: ReadonlyArray<unknown> | RawResult): number =>
   "rows" in answer ? (answer.rowCount ?? 0) : answer.length
 
-const statementOf = (
-  { params, rows, sql, write: { action } }: Request,
+/**
+ * What the shard of this place runs. `now`: the moment of the statement, where it is needed.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const statementOf = (
+  { params, rows, sql, write: { action } }: Omit<Request, "tables">,
   place: number,
   now: string | null
 ): { readonly sql: string; readonly params: ReadonlyArray<unknown> } => {

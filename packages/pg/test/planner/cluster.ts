@@ -4,8 +4,9 @@ import type { Plan } from "@shardlayer/core/plan/Plan"
 import * as Policy from "@shardlayer/core/Policy"
 import type { QueryPlannerService } from "@shardlayer/core/QueryPlanner"
 import * as ScatterMerge from "@shardlayer/core/ScatterMerge"
+import * as ScatterWrite from "@shardlayer/core/ScatterWrite"
 import type { ShardDriver } from "@shardlayer/core/ShardConnection"
-import { OperationRefused, type ShardError } from "@shardlayer/core/ShardError"
+import type { ShardError } from "@shardlayer/core/ShardError"
 import type { ShardId } from "@shardlayer/core/topology/ShardId"
 import * as Resolver from "@shardlayer/core/topology/Resolver"
 import * as KeyValue from "@shardlayer/core/topology/KeyValue"
@@ -151,9 +152,22 @@ export const run = (world: World, sql: string, params: Params): Effect.Effect<Ou
       return { _tag: "Ran" as const, answer: answerOf(rows), shards: shards.length, plan: planned.right }
     }
     if (bound.right._tag === "Written") {
-      // What takes a transaction over several shards is tested with a router.
-      const error = new OperationRefused({ operation: "this world", reason: "it writes several shards" })
-      return { _tag: "Refused" as const, error }
+      const { shards, write } = bound.right
+      const request = { ...bound.right, sql, params }
+      const { now } = write
+      const moment = now === undefined ? undefined : yield* Effect.promise(() => world.shard(shards[0] ?? "").run(now))
+      const time = moment?._tag === "Rows" ? (moment.rows[0]?.[0] ?? null) : null
+      // In the sessions of the sides, which may be in a transaction.
+      const answers = yield* Effect.promise(() =>
+        Promise.all(
+          shards.map((id, place) => {
+            const own = ScatterWrite.statementOf(request, place, time)
+            return world.shard(id).run(own.sql, own.params)
+          })
+        )
+      )
+      const answer = together(write.action._tag === "Copies" ? answers.slice(0, 1) : answers)
+      return { _tag: "Ran" as const, answer, shards: shards.length, plan: planned.right }
     }
     const ids = shardsOf(world, bound.right)
     const answers = yield* Effect.promise(() => Promise.all(ids.map((id) => world.shard(id).run(sql, params))))
