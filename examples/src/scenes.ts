@@ -202,9 +202,10 @@ export const scenes: ReadonlyArray<Scene> = [
   },
   {
     _tag: "Refused",
-    title: "A write to several shards: atomic or not at all, and today not at all",
+    title: "A write of several shards is atomic; one that needs the rows of others is refused",
     error: "UnsupportedQuery",
-    statement: (sql) => sql`UPDATE places SET population = population + 1 WHERE country = ${"IS"}`
+    statement: (sql) => sql`
+      UPDATE places SET population = 0 WHERE population < (SELECT avg(population) FROM places)`
   },
   {
     _tag: "Refused",
