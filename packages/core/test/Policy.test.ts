@@ -13,6 +13,7 @@ describe("Policy", () => {
       scatter: "allow",
       combine: "allow",
       gather: "allow",
+      wideWrites: "allow",
       concurrency: 2,
       shardTimeout: Duration.seconds(1),
       reads: "perShard",
