@@ -92,6 +92,8 @@ export const ofShards = (subject: Subject, target: Target, reference: number): E
     if (write?.keys._tag !== "Rows" || analyzed.leaves.length > 0 || insert.withClause !== undefined) {
       return refused("its rows are computed from rows of several shards")
     }
+    const loose = analyzed.blocks.flatMap(({ traits }) => traits).find(isOrderDependent)
+    if (loose !== undefined) return refused(`${loose.clause} in its values may take another row on each shard`)
     const keys = write.keys.rows.map(Constraint.stored)
     return Either.flatMap(ofRows(subject, target, insert, rows, keys, reference), (found) =>
       found === undefined ? refused("its rows cannot be taken apart") : Either.right(found)
