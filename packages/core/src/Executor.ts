@@ -12,6 +12,7 @@ import * as Array from "effect/Array"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as RawResults from "./internal/rawResults.js"
 import type { Operation } from "./LightStatement.js"
 import type { BoundPlan } from "./plan/Bind.js"
 import type { Merge } from "./plan/Merge.js"
@@ -512,8 +513,8 @@ const crossShard = (transaction: Level, needed: ReadonlyArray<ShardId>): CrossSh
 const concatenated = (operation: Operation, parts: ReadonlyArray<any>): unknown => {
   if (operation !== "executeRaw") return parts.flat()
   const results: ReadonlyArray<RawResult> = parts
-  return Object.assign(Object.create(Object.getPrototypeOf(results[0])), results[0], {
-    rows: results.flatMap((result) => result.rows),
-    rowCount: results.reduce((sum, result) => sum + (result.rowCount ?? 0), 0)
-  })
+  return RawResults.together(
+    results,
+    results.flatMap((result) => result.rows)
+  )
 }

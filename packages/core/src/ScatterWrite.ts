@@ -9,6 +9,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as RawResults from "./internal/rawResults.js"
 import type { Operation } from "./LightStatement.js"
 import type { Level } from "./LocalTransaction.js"
 import type { ParamSource } from "./plan/Merge.js"
@@ -161,14 +162,7 @@ const together = (
   const parts: ReadonlyArray<ReadonlyArray<unknown>> = raw === undefined ? answers : raw.map(({ rows }) => rows)
   const rows =
     returning && action._tag === "Rows" && action.answers ? inOrder(parts, places) : parts.flatMap((part) => part)
-  const [first] = raw ?? []
-  if (raw === undefined || first === undefined) return rows
-  return Object.assign(Object.create(Object.getPrototypeOf(first)), first, {
-    rows,
-    rowCount: raw.some(({ rowCount }) => rowCount !== null)
-      ? raw.reduce((sum, { rowCount }) => sum + (rowCount ?? 0), 0)
-      : null
-  })
+  return raw === undefined ? rows : RawResults.together(raw, rows)
 }
 
 /** A trigger may have kept a row out: then nobody can say which. */

@@ -189,11 +189,7 @@ class Writer {
   private assigned(column: Column, excluded: string | undefined): string {
     const { random } = this
     if (excluded !== undefined && random.chance(0.5)) return `excluded.${quoted(column.name)}`
-    const own = excluded === undefined ? quoted(column.name) : undefined
-    if (column.nullable && random.chance(0.1)) return "default"
-    // A name of its own columns may be that of the other table's as well, where there is one.
-    if (own !== undefined && column.name.startsWith("W ") && random.chance(0.5)) return this.value(column, false)
-    return this.value(column, false)
+    return column.nullable && random.chance(0.1) ? "default" : this.value(column, false)
   }
 
   private where(table: Table): string {
