@@ -48,6 +48,7 @@ export const run = (
       manager: noting(manager, { notes, planned, analyzing }),
       limits,
       views: undefined,
+      ownersOf: { types: () => [], shards: () => Effect.dieMessage("only reads are analyzed") },
       transacting: () => Effect.dieMessage("only reads are analyzed")
     })
     const terms = { transaction: undefined, policy }

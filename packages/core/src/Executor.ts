@@ -21,10 +21,12 @@ import * as Partial from "./Partial.js"
 import type { Policy } from "./Policy.js"
 import type * as ReadView from "./ReadView.js"
 import type * as Parts from "./scatter/Parts.js"
+import * as Feed from "./scatter/Feed.js"
 import * as ScatterMerge from "./ScatterMerge.js"
+import * as ScatterMove from "./ScatterMove.js"
 import * as ScatterWrite from "./ScatterWrite.js"
 import * as ShardCall from "./ShardCall.js"
-import type { RawResult, ShardConnection } from "./ShardConnection.js"
+import { type RawResult, type ShardConnection, type TextResult, unbounded } from "./ShardConnection.js"
 import { CrossShardTransaction, type ShardError } from "./ShardError.js"
 import type { ShardManagerService } from "./ShardManager.js"
 import type { ShardId } from "./topology/ShardId.js"
@@ -91,12 +93,18 @@ export interface Options {
   readonly limits: Parts.Limits
   /** Undefined where nothing is ever committed over several shards. */
   readonly views: ReadView.ReadViews | undefined
+  /** The shards of keys, one each. */
+  readonly ownersOf: Feed.OwnersOf
   /** Runs in a transaction of its own. */
   readonly transacting: <A>(use: (level: Level) => Effect.Effect<A, ShardError>) => Effect.Effect<A, ShardError>
 }
 
 /** @since 0.1.0 @category constructors */
 export const make = (options: Options): Executor => new ShardExecutor(options)
+
+type Form = ShardCall.Form
+
+type Written = Extract<BoundPlan, { readonly _tag: "Written" }>
 
 /** What is known of a statement beside its text. */
 type Known = Terms & Pick<ShardCall.Call, "access">
@@ -106,39 +114,112 @@ class ShardExecutor implements Executor {
 
   constructor(private readonly options: Options) {}
 
-  readonly run: Executor["run"] = (bound, terms, operation, sql, params) => {
+  readonly run: Executor["run"] = (bound, terms, operation, sql, params) =>
+    bound._tag === "Written"
+      ? this.runWrite(bound, terms, operation, sql, params)
+      : this.runRead(bound, terms, operation, sql, params)
+
+  /** Or what one shard does by itself. */
+  private runRead(
+    bound: Exclude<BoundPlan, Written>,
+    terms: Terms,
+    form: Form,
+    sql: string,
+    params: ReadonlyArray<unknown>
+  ): Effect.Effect<any, ShardError> {
     const { transaction } = terms
     switch (bound._tag) {
       case "OneShard": {
-        const inside = this.runOne(bound.shard, known(terms, bound.access), operation, sql, params)
+        const inside = this.runOne(bound.shard, known(terms, bound.access), form, sql, params)
         if (transaction === undefined || bound.access !== "read") return inside
         return Effect.suspend(() =>
           isElsewhere(transaction, bound.shard) && transaction.settings() === "none"
             ? this.beside(terms, [bound.shard], (own) =>
-                this.runOne(bound.shard, partOf(own, bound.shard), operation, sql, params)
+                this.runOne(bound.shard, partOf(own, bound.shard), form, sql, params)
               )
             : inside
         )
       }
       case "AnyShard":
-        return this.runAnywhere(known(terms, bound.access), operation, sql, params)
+        return this.runAnywhere(known(terms, bound.access), form, sql, params)
       case "Concatenated":
-        return this.beside(terms, bound.shards, (own) =>
-          this.runConcatenated(bound.shards, own, operation, sql, params)
-        )
+        return this.beside(terms, bound.shards, (own) => this.runConcatenated(bound.shards, own, form, sql, params))
       case "Merged":
         return this.beside(timelessly(terms, bound.merge), bound.shards, (own) =>
           Effect.suspend(() =>
-            ScatterMerge.run(this.merging(own), this.requestOf(bound, transaction, sql, params), operation)
+            ScatterMerge.run(this.merging(own), this.requestOf(bound, transaction, sql, params), form)
           )
         )
-      case "Written": {
-        const writing = (level: Level) => ScatterWrite.run(level, terms.policy, { ...bound, sql, params }, operation)
-        return transaction === undefined
-          ? this.options.transacting(writing)
-          : Effect.zipRight(transaction.stillOpen, writing(transaction))
+    }
+  }
+
+  private runWrite(
+    bound: Written,
+    terms: Terms,
+    operation: Operation,
+    sql: string,
+    params: ReadonlyArray<unknown>
+  ): Effect.Effect<any, ShardError> {
+    const { limits, ownersOf } = this.options
+    const { policy } = terms
+    const { action } = bound.write
+    const request: ScatterWrite.Request = { ...bound, sql, params }
+    switch (action._tag) {
+      case "Each":
+      case "Copies":
+      case "Rows":
+        return this.inTransaction(terms, (level) => ScatterWrite.run(level, policy, request, operation))
+      case "Move":
+        return this.inTransaction(terms, (level) =>
+          ScatterMove.run(level, policy, { ...request, action, limits, ownersOf }, operation)
+        )
+      case "Feed": {
+        const { source } = bound
+        if (source === undefined || source._tag === "Written") throw new Error("rows are read by a read")
+        return Effect.flatMap(this.momentOf(bound, terms), (now) => {
+          const given = this.runRead(
+            source,
+            { ...terms, isTimeless: true },
+            { _tag: "Texts", bound: limits },
+            action.read.sql,
+            ScatterWrite.paramsOf(action.read, { params, now, rows: [] })
+          )
+          return Effect.flatMap(given as Effect.Effect<TextResult, ShardError>, (texts) =>
+            Effect.flatMap(Feed.placed({ ...request, action, limits, ownersOf }, texts), (placed) =>
+              this.inTransaction(terms, (level) =>
+                ScatterWrite.run(level, policy, { ...request, ...placed, now }, operation)
+              )
+            )
+          )
+        })
       }
     }
+  }
+
+  private inTransaction<A>(
+    { transaction }: Terms,
+    use: (level: Level) => Effect.Effect<A, ShardError>
+  ): Effect.Effect<A, ShardError> {
+    return transaction === undefined
+      ? this.options.transacting(use)
+      : Effect.zipRight(transaction.stillOpen, use(transaction))
+  }
+
+  /** Of a statement that reads before its transaction begins, unless that has begun. */
+  private momentOf({ shards, write }: Written, terms: Terms): Effect.Effect<string | null, ShardError> {
+    const { now } = write
+    if (now === undefined) return Effect.succeed(null)
+    const { policy, transaction } = terms
+    const shard = transaction?.shard() ?? firstOf(shards)
+    const inside = transaction === undefined ? terms : { ...terms, policy: { ...policy, retry: undefined } }
+    const texts: Effect.Effect<TextResult, ShardError> = this.runOne(
+      shard,
+      known(inside, "read"),
+      { _tag: "Texts", bound: unbounded },
+      now,
+      []
+    )
+    return Effect.map(texts, ({ rows }) => rows[0]?.[0] ?? null)
   }
 
   readonly stream: Executor["stream"] = (bound, terms, sql, params) => {
@@ -172,8 +253,8 @@ class ShardExecutor implements Executor {
     }
   }
 
-  readonly runOn: Executor["runOn"] = (shard, terms, operation, sql, params) =>
-    this.runOne(shard, known(terms, "unknown"), operation, sql, params)
+  readonly runOn: Executor["runOn"] = (shard, terms, form, sql, params) =>
+    this.runOne(shard, known(terms, "unknown"), form, sql, params)
 
   readonly streamOn: Executor["streamOn"] = (shard, terms, sql, params) =>
     this.streamOne(shard, known(terms, "unknown"), sql, params)
@@ -297,14 +378,14 @@ class ShardExecutor implements Executor {
   private runOne(
     shard: ShardId,
     { access, policy, transaction, view }: Known,
-    operation: Operation,
+    form: Form,
     sql: string,
     params: ReadonlyArray<unknown>
   ): Effect.Effect<any, ShardError> {
     const connection = view?.session(shard) ?? this.connectionTo(shard, transaction)
     const answer = Effect.isEffect(connection)
-      ? Effect.flatMap(connection, (opened) => ShardCall.runAs(opened, operation, sql, params))
-      : ShardCall.runAs(connection, operation, sql, params)
+      ? Effect.flatMap(connection, (opened) => ShardCall.runIn(opened, form, sql, params))
+      : ShardCall.runIn(connection, form, sql, params)
     const call: ShardCall.Call = { shard, policy, access }
     return transaction === undefined ? ShardCall.run(call, answer) : ShardCall.limited(call, answer)
   }
@@ -346,16 +427,16 @@ class ShardExecutor implements Executor {
   private runAny(
     [shard, next, ...others]: ReadonlyArray<ShardId>,
     terms: Known,
-    operation: Operation,
+    form: Form,
     sql: string,
     params: ReadonlyArray<unknown>
   ): Effect.Effect<any, ShardError> {
     if (shard === undefined) throw new Error("no shard is left to ask")
     const once: Known = { ...terms, policy: { ...terms.policy, retry: undefined } }
-    const answer = this.runOne(shard, once, operation, sql, params)
+    const answer = this.runOne(shard, once, form, sql, params)
     if (next === undefined) return answer
     return Effect.catchTag(answer, "ShardUnavailable", (error) =>
-      error.sent ? Effect.fail(error) : this.runAny([next, ...others], terms, operation, sql, params)
+      error.sent ? Effect.fail(error) : this.runAny([next, ...others], terms, form, sql, params)
     )
   }
 
@@ -365,24 +446,24 @@ class ShardExecutor implements Executor {
    */
   private runAnywhere(
     terms: Known,
-    operation: Operation,
+    form: Form,
     sql: string,
     params: ReadonlyArray<unknown>
   ): Effect.Effect<any, ShardError> {
     const { transaction } = terms
     const beside: Known = { ...terms, transaction: undefined }
-    const anywhere = Effect.suspend(() => this.runAny(this.inTurn(), beside, operation, sql, params))
+    const anywhere = Effect.suspend(() => this.runAny(this.inTurn(), beside, form, sql, params))
     if (transaction === undefined) return ShardCall.repeated(terms, anywhere)
     return Effect.suspend(() => {
       const shard = transaction.shard()
       if (shard === undefined && transaction.settings() !== "none") {
-        return transaction.aside(this.inTurn()[0], (connection) => ShardCall.runAs(connection, operation, sql, params))
+        return transaction.aside(this.inTurn()[0], (connection) => ShardCall.runIn(connection, form, sql, params))
       }
       return shard === undefined
         ? Effect.tapError(Effect.zipRight(transaction.stillOpen, ShardCall.repeated(terms, anywhere)), (error) =>
             dooms(transaction, error)
           )
-        : this.runOne(shard, terms, operation, sql, params)
+        : this.runOne(shard, terms, form, sql, params)
     })
   }
 
@@ -426,14 +507,14 @@ class ShardExecutor implements Executor {
   private runConcatenated(
     shards: ReadonlyArray<ShardId>,
     terms: Terms,
-    operation: Operation,
+    form: Form,
     sql: string,
     params: ReadonlyArray<unknown>
   ): Effect.Effect<any, ShardError> {
-    const parts = Effect.forEach(shards, (shard) => this.runOne(shard, partOf(terms, shard), operation, sql, params), {
+    const parts = Effect.forEach(shards, (shard) => this.runOne(shard, partOf(terms, shard), form, sql, params), {
       concurrency: terms.policy.concurrency
     })
-    return Effect.map(parts, (answers) => concatenated(operation, answers))
+    return Effect.map(parts, (answers) => concatenated(form, answers))
   }
 
   /** Shards that cannot be reached are listed; any other failure interrupts the siblings as ever. */
@@ -510,8 +591,9 @@ const dooms = (transaction: Level, { _tag }: ShardError): Effect.Effect<void> =>
 const crossShard = (transaction: Level, needed: ReadonlyArray<ShardId>): CrossShardTransaction =>
   new CrossShardTransaction({ began: transaction.shard(), needed })
 
-const concatenated = (operation: Operation, parts: ReadonlyArray<any>): unknown => {
-  if (operation !== "executeRaw") return parts.flat()
+const concatenated = (form: Form, parts: ReadonlyArray<any>): unknown => {
+  if (typeof form !== "string") return Feed.together(parts)
+  if (form !== "executeRaw") return parts.flat()
   const results: ReadonlyArray<RawResult> = parts
   return RawResults.together(
     results,

@@ -17,13 +17,12 @@ import type { Row } from "@effect/sql/SqlConnection"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Fiber from "effect/Fiber"
-import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Analyze from "./Analyze.js"
 import * as CachedRead from "./CachedRead.js"
 import * as Executor from "./Executor.js"
-import { ownerOf, type Stages, transacting, unassigned } from "./internal/stages.js"
+import { answersTo, ownerOf, ownersOf, type Stages, transacting } from "./internal/stages.js"
 import type { Operation } from "./LightStatement.js"
 import * as PinnedStatement from "./PinnedStatement.js"
 import * as Bind from "./plan/Bind.js"
@@ -122,7 +121,13 @@ class Pipeline implements QueryPipeline {
   ) {
     const { manager, options, views } = stages
     this.plans = PlanCache.make({ entriesMax: options.plansMax, textMax: options.planTextMax })
-    this.executor = Executor.make({ manager, limits: options.mergeLimits, views, transacting: transacting(stages) })
+    this.executor = Executor.make({
+      manager,
+      limits: options.mergeLimits,
+      views,
+      ownersOf: ownersOf(stages),
+      transacting: transacting(stages)
+    })
     this.pinned = PinnedStatement.make(stages)
     this.seen = manager.topology()
   }
@@ -356,7 +361,7 @@ class Pipeline implements QueryPipeline {
     sql: string,
     params: ReadonlyArray<unknown>
   ): ScatterRefused | undefined {
-    if (bound._tag !== "Concatenated" && bound._tag !== "Merged" && bound._tag !== "Written") return undefined
+    if (!isScattered(bound)) return undefined
     const rule = rulesOn(bound).find((each) => policy[each] === "refuse")
     if (rule === undefined || plan === undefined) return undefined
     const { reaches } = this.reached({ bound, plan }, params)
@@ -410,12 +415,25 @@ const notPinned = (only: Bind.OnlyKey | undefined): ShardNotPinned =>
 const termsOf = ({ plan }: Routing, place: Place): Executor.Terms =>
   place.transaction === undefined ? place : { ...place, isTimeless: plan?.footprint.timed === false }
 
+type Scattered = Exclude<Bind.BoundPlan, { readonly _tag: "AnyShard" | "OneShard" }>
+
+const isScattered = (bound: Bind.BoundPlan): bound is Scattered =>
+  bound._tag !== "AnyShard" && bound._tag !== "OneShard"
+
 /** What a policy must allow for it. */
-const rulesOn = (bound: Bind.BoundPlan): ReadonlyArray<ScatterRefused["rule"]> => {
+const rulesOn = (bound: Scattered): ReadonlyArray<ScatterRefused["rule"]> => {
   // Copies are one table: nobody could limit the statement to one shard.
   if (bound._tag === "Written") {
-    const { action, wide } = bound.write
-    return [...(action._tag === "Copies" ? [] : (["scatter"] as const)), ...(wide ? (["wideWrites"] as const) : [])]
+    const { source, write } = bound
+    const { action } = write
+    if (action._tag === "Feed") {
+      const reading = source !== undefined && isScattered(source) ? rulesOn(source) : []
+      return action.to._tag === "Owners" && reading.length === 0 ? ["scatter"] : reading
+    }
+    return [
+      ...(action._tag === "Copies" ? [] : (["scatter"] as const)),
+      ...(write.wide ? (["wideWrites"] as const) : [])
+    ]
   }
   if (bound._tag !== "Merged" || bound.merge.finish._tag !== "Combine") return ["scatter"]
   return bound.merge.finish.gathered.length === 0 ? ["scatter", "combine"] : ["scatter", "combine", "gather"]
@@ -462,19 +480,6 @@ const onKeysShard = (
     bound: { _tag: "OneShard", shard, access: bound.access }
   }))
 }
-
-const answersTo = (stages: Stages, asks: Bind.Ask["asks"]): Effect.Effect<Bind.Answers, ShardError> =>
-  Effect.flatMap(stages.resolver.resolve(asks), (found) => {
-    const known = new Map<string, ShardId>()
-    for (const [index, ask] of asks.entries()) {
-      const shard = found[index]
-      if (shard === undefined || Option.isNone(shard)) return Effect.fail(unassigned(ask))
-      known.set(Bind.identityOfAsk(ask), shard.value)
-    }
-    return Effect.succeed<Bind.Answers>(
-      (ask) => known.get(Bind.identityOfAsk(ask)) ?? stages.resolver.resolveCached(ask)
-    )
-  })
 
 const toEffect = <A>(value: A | Effect.Effect<A, ShardError>): Effect.Effect<A, ShardError> =>
   Effect.isEffect(value) ? (value as Effect.Effect<A, ShardError>) : Effect.succeed(value)

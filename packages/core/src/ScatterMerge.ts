@@ -1,7 +1,7 @@
 /**
  * Runs a merge: the plan's own statement on each shard, their rows as texts, one answer.
  *
- * Enters: a `Merge`, the shards it is bound to, the program's parameters. Leaves: rows in the form the operation asks
+ * Enters: a `Merge`, the shards it is bound to, the program's parameters. Leaves: rows in the form that is asked
  * for, or a stream of them. Holds: what is kept in memory is bounded by `rowsMax`; a stream in order reads the shards
  * page by page, as fast as its rows are taken; the first failure interrupts the other shards. Each step on a shard is
  * under the policy: limited by itself, and repeated by itself, for a merge only reads.
@@ -13,7 +13,6 @@ import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as DeepPage from "./DeepPage.js"
-import type { Operation } from "./LightStatement.js"
 import * as RowOrder from "./merge/RowOrder.js"
 import type * as PartialRows from "./Partial.js"
 import type { DeepStatements, Fragment, Merge, TextRow } from "./plan/Merge.js"
@@ -31,14 +30,14 @@ import type { ShardId } from "./topology/ShardId.js"
 export const run = (
   options: Parts.Options,
   request: Parts.Request,
-  operation: Operation
+  form: ShardCall.Form
 ): Effect.Effect<any, ShardError> =>
   Effect.flatMap(Parts.bound(options, request, Parts.moment(options, request)), (page) => {
     const deep = deepOf(options, request.merge, page.amounts)
     return deep === undefined
-      ? Effect.flatMap(texts(options, request, page), (given) => answered(options, request, page, given, operation))
+      ? Effect.flatMap(texts(options, request, page), (given) => answered(options, request, page, given, form))
       : Effect.flatMap(deepTexts(options, request, page, deep), ({ amounts, given }) =>
-          answered(options, request, { ...page, amounts }, given, operation)
+          answered(options, request, { ...page, amounts }, given, form)
         )
   })
 
@@ -113,13 +112,13 @@ const deepTexts = (
 export const runPartial = (
   options: Parts.Options,
   request: Parts.Request,
-  operation: Operation
+  form: ShardCall.Form
 ): Effect.Effect<PartialRows.PartialRows<any>, ShardError> =>
   Effect.flatMap(Parts.bound(options, request, Parts.anyMoment(options, request)), (page) =>
     Effect.flatMap(Parts.textsOrMissing(options, request, page), ({ given, missing }) =>
       given.length === 0
         ? Effect.succeed({ rows: [], missing })
-        : Effect.map(answered(options, reachable(request, given), page, given, operation), (rows) => ({
+        : Effect.map(answered(options, reachable(request, given), page, given, form), (rows) => ({
             rows,
             missing
           }))
@@ -142,14 +141,14 @@ const answered = (
   request: Parts.Request,
   page: Parts.Bound,
   given: ReadonlyArray<Parts.Given>,
-  operation: Operation
+  form: ShardCall.Form
 ): Effect.Effect<any, ShardError> => {
   const { merge } = request
   const { finish } = merge
   if (finish._tag === "Combine") {
     return Effect.zipRight(
       options.view?.end ?? Effect.void,
-      Combine.combined(options, request, finish, page, given, operation)
+      Combine.combined(options, request, finish, page, given, form)
     )
   }
   const [source] = given
@@ -165,7 +164,7 @@ const answered = (
         )
   return Effect.flatMap(rows, (all) =>
     Effect.map(options.driver(source.shard), (driver) =>
-      present(driver, fieldsOf(merge, source.result), operation, projected(merge, all))
+      present(driver, fieldsOf(merge, source.result), form, projected(merge, all))
     )
   )
 }
@@ -235,14 +234,22 @@ const fieldsOf = (merge: Merge, result: TextResult | undefined): ReadonlyArray<F
     type: type === 0 ? (result?.fields[shard]?.dataTypeID ?? 0) : type
   }))
 
+const textsOf = (fields: ReadonlyArray<Field>, rows: ReadonlyArray<TextRow>): TextResult => ({
+  fields: fields.map(({ name, type }) => ({ name, dataTypeID: type })),
+  rows,
+  truncated: undefined,
+  bytes: rows.reduce((sum, row) => row.reduce((length, text) => length + (text?.length ?? 0), sum), 0)
+})
+
 const present = (
   driver: ShardDriver,
   fields: ReadonlyArray<Field>,
-  operation: Operation,
+  form: ShardCall.Form,
   rows: ReadonlyArray<TextRow>
 ): unknown => {
   const presenter = driver.presenter(fields)
-  switch (operation) {
+  if (typeof form !== "string") return textsOf(fields, rows)
+  switch (form) {
     case "execute":
     case "executeWithoutTransform":
     case "executeUnprepared":

@@ -12,7 +12,7 @@ import * as Effect from "effect/Effect"
 import * as RawResults from "./internal/rawResults.js"
 import type { Operation } from "./LightStatement.js"
 import type { Level } from "./LocalTransaction.js"
-import type { ParamSource } from "./plan/Merge.js"
+import type { Fragment, TextRow } from "./plan/Merge.js"
 import * as Write from "./plan/Write.js"
 import type { Policy } from "./Policy.js"
 import * as ShardCall from "./ShardCall.js"
@@ -25,8 +25,12 @@ export interface Request {
   readonly write: Write.Write
   /** At least two. */
   readonly shards: ReadonlyArray<ShardId>
-  /** For `Rows`: the rows of each shard by their place in the statement, in the order of `shards`. */
+  /** For `Rows` and `Feed`: the rows of each shard by their place in the statement, in the order of `shards`. */
   readonly rows: ReadonlyArray<ReadonlyArray<number>>
+  /** For `Feed`: all rows, as they were read. */
+  readonly given?: ReadonlyArray<TextRow>
+  /** The moment of the statement, where it is known by now. */
+  readonly now?: string | null
   readonly tables: ReadonlyArray<string>
   readonly sql: string
   readonly params: ReadonlyArray<unknown>
@@ -45,12 +49,18 @@ export const run = (
     Effect.onError(() => level.doom)
   )
 
-/** The transaction's own, where it has begun. */
-const moment = (
+/**
+ * The transaction's own, where it has begun.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const moment = (
   level: Level,
   policy: Policy,
-  { shards, write: { now } }: Request
+  { now: known, shards, write: { now } }: Pick<Request, "now" | "shards" | "write">
 ): Effect.Effect<string | null, ShardError> => {
+  if (known !== undefined) return Effect.succeed(known)
   if (now === undefined) return Effect.succeed(null)
   const shard = level.shard() ?? firstOf(shards)
   return Effect.map(
@@ -75,7 +85,7 @@ const performed = (
     )
   }
   const { concurrency } = policy
-  if (write.action._tag === "Copies") {
+  if (isCopied(write.action)) {
     const as = write.returning ? operation : "executeRaw"
     const [first, ...others] = shards
     return Effect.flatMap(on(firstOf(shards), 0, as), (answer) =>
@@ -105,6 +115,9 @@ const performed = (
   )
 }
 
+const isCopied = (action: Write.Action): boolean =>
+  action._tag === "Copies" || (action._tag === "Feed" && action.to._tag === "Copies")
+
 const countOf = (answer: ReadonlyArray<unknown> | RawResult): number =>
   "rows" in answer ? (answer.rowCount ?? 0) : answer.length
 
@@ -115,14 +128,29 @@ const countOf = (answer: ReadonlyArray<unknown> | RawResult): number =>
  * @category functions
  */
 export const statementOf = (
-  { params, rows, sql, write: { action } }: Omit<Request, "tables">,
+  { given, params, rows, sql, write: { action } }: Omit<Request, "tables">,
   place: number,
   now: string | null
 ): { readonly sql: string; readonly params: ReadonlyArray<unknown> } => {
-  const fragment = action._tag === "Rows" ? Write.joined(piecesOf(action, rows[place] ?? [])) : action.statement
-  return fragment === undefined
-    ? { sql, params }
-    : { sql: fragment.sql, params: fragment.params.map((source) => valueOf(source, params, now)) }
+  const own = rows[place] ?? []
+  const fragment = fragmentOf(action, own)
+  if (fragment === undefined) return { sql, params }
+  const taken = given === undefined ? [] : own.map((row) => given[row] ?? [])
+  return { sql: fragment.sql, params: paramsOf(fragment, { params, now, rows: taken }) }
+}
+
+const fragmentOf = (action: Write.Action, own: ReadonlyArray<number>): Fragment | undefined => {
+  switch (action._tag) {
+    case "Each":
+    case "Copies":
+      return action.statement
+    case "Rows":
+      return Write.joined(piecesOf(action, own))
+    case "Feed":
+      return action.insert
+    case "Move":
+      throw new Error("a move is no statement a shard")
+  }
 }
 
 const comma: Write.Piece = { texts: [", "], params: [] }
@@ -141,16 +169,33 @@ const piecesOf = (
   return [...pieces, tail]
 }
 
-const valueOf = (source: ParamSource, params: ReadonlyArray<unknown>, now: string | null): unknown => {
-  switch (source._tag) {
-    case "Given":
-      return params[source.index - 1]
-    case "Now":
-      return now
-    default:
-      throw new Error(`a write has a parameter ${source._tag}`)
-  }
+/**
+ * What the parameters of a fragment are given.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Values {
+  readonly params: ReadonlyArray<unknown>
+  readonly now: string | null
+  /** Of which `Column` takes one column as an array. */
+  readonly rows: ReadonlyArray<TextRow>
 }
+
+/** @since 0.1.0 @category functions */
+export const paramsOf = (fragment: Fragment, { now, params, rows }: Values): ReadonlyArray<unknown> =>
+  fragment.params.map((source) => {
+    switch (source._tag) {
+      case "Given":
+        return params[source.index - 1]
+      case "Now":
+        return now
+      case "Column":
+        return rows.map((row) => row[source.column] ?? null)
+      default:
+        throw new Error(`a write has a parameter ${source._tag}`)
+    }
+  })
 
 /** One answer of several. */
 const together = (
@@ -160,10 +205,12 @@ const together = (
 ): unknown => {
   const raw: ReadonlyArray<RawResult> | undefined = operation === "executeRaw" ? answers : undefined
   const parts: ReadonlyArray<ReadonlyArray<unknown>> = raw === undefined ? answers : raw.map(({ rows }) => rows)
-  const rows =
-    returning && action._tag === "Rows" && action.answers ? inOrder(parts, places) : parts.flatMap((part) => part)
+  const rows = returning && hasOrder(action) ? inOrder(parts, places) : parts.flatMap((part) => part)
   return raw === undefined ? rows : RawResults.together(raw, rows)
 }
+
+const hasOrder = (action: Write.Action): boolean =>
+  action._tag === "Rows" || action._tag === "Feed" ? action.answers : false
 
 /** A trigger may have kept a row out: then nobody can say which. */
 const inOrder = (

@@ -17,7 +17,7 @@ import * as Deadline from "./internal/deadline.js"
 import type { Operation } from "./LightStatement.js"
 import type { Access } from "./plan/Plan.js"
 import type { Policy } from "./Policy.js"
-import type { ShardConnection } from "./ShardConnection.js"
+import type { ShardConnection, TextBound } from "./ShardConnection.js"
 import { type AcquireTimeout, type ShardError, ShardTimeout, type ShardUnavailable } from "./ShardError.js"
 import type { ShardId } from "./topology/ShardId.js"
 
@@ -134,6 +134,39 @@ export const repeatedStream = <A>(
 
 const timedOut = ({ access, shard }: Call, duration: Duration.Duration): ShardTimeout =>
   new ShardTimeout({ shard, timeoutMillis: Duration.toMillis(duration), mayWrite: access !== "read" })
+
+/**
+ * Values as they came: what the router reads for itself.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Texts {
+  readonly _tag: "Texts"
+  readonly bound: TextBound
+}
+
+/**
+ * The form of an answer.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Form = Operation | Texts
+
+/**
+ * The same for the router itself, too.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const runIn = (
+  connection: Pick<ShardConnection, "execute" | "executeValues" | "executeRaw" | "executeText">,
+  form: Form,
+  sql: string,
+  params: ReadonlyArray<unknown>
+): Effect.Effect<any, ShardError> =>
+  typeof form === "string" ? runAs(connection, form, sql, params) : connection.executeText(sql, params, form.bound)
 
 /**
  * One statement on one connection, in the form that the operation asks for.

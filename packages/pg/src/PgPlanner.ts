@@ -23,9 +23,8 @@ import * as CatalogCheck from "./planner/CatalogCheck.js"
 import * as CatalogReader from "./planner/CatalogReader.js"
 import * as Classify from "./planner/Classify.js"
 import type { Coordinator } from "./planner/Coordinator.js"
-import * as KeyTypes from "./planner/KeyTypes.js"
 import * as Parser from "./planner/Parser.js"
-import { type Planned, planStatement } from "./planner/PlanStatement.js"
+import { type Planned, planStatement, paramTypes } from "./planner/PlanStatement.js"
 import { toError } from "./planner/Refusal.js"
 import * as SchemaView from "./planner/SchemaView.js"
 import type { Described } from "./planner/Types.js"
@@ -454,13 +453,5 @@ const describedOn = (loaded: Loaded, shard: ShardId, description: Description): 
   return {
     params: description.params.map((oid) => Types.ofOid(oid, types)),
     columns: description.columns.map(({ name, type }) => ({ name, type: Types.ofOid(type, types) }))
-  }
-}
-
-const paramTypes = ({ params }: Described): ParamTypes => {
-  const base = (index: number): number => params[index - 1]?.base ?? 0
-  return {
-    scalar: (index) => KeyTypes.familyOfOid(base(index)),
-    array: (index) => KeyTypes.familyOf(KeyTypes.elementOfOid(base(index)))
   }
 }

@@ -7,9 +7,10 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { KeyResolverService } from "../KeyResolver.js"
 import * as LocalTransaction from "../LocalTransaction.js"
-import type * as Bind from "../plan/Bind.js"
+import * as Bind from "../plan/Bind.js"
 import type { Policy } from "../Policy.js"
 import type { ReadViews } from "../ReadView.js"
+import type { OwnersOf } from "../scatter/Feed.js"
 import type { QueryPlannerService } from "../QueryPlanner.js"
 import { isShardError, KeyUnassigned, type ShardError } from "../ShardError.js"
 import type { Limits } from "../scatter/Parts.js"
@@ -85,6 +86,48 @@ export const ownerOf = (stages: Stages, name: string, key: Bind.OnlyKey["key"]):
       }
     }
   })
+
+export const answersTo = (stages: Stages, asks: Bind.Ask["asks"]): Effect.Effect<Bind.Answers, ShardError> =>
+  Effect.flatMap(stages.resolver.resolve(asks), (found) => {
+    const known = new Map<string, ShardId>()
+    for (const [index, ask] of asks.entries()) {
+      const shard = found[index]
+      if (shard === undefined || Option.isNone(shard)) return Effect.fail(unassigned(ask))
+      known.set(Bind.identityOfAsk(ask), shard.value)
+    }
+    return Effect.succeed<Bind.Answers>(
+      (ask) => known.get(Bind.identityOfAsk(ask)) ?? stages.resolver.resolveCached(ask)
+    )
+  })
+
+/** The shards of many keys: directories are asked once for all of them. */
+export const ownersOf = (stages: Stages): OwnersOf => ({
+  types: (name) => stages.manager.topology().keyspaces[name]?.key ?? [],
+  shards: (name, keys) =>
+    Effect.suspend(() => {
+      const topology = stages.manager.topology()
+      const keyspace = topology.keyspaces[name]
+      if (keyspace === undefined) throw new Error(`a plan names keyspace ${name}, which the topology lacks`)
+      const found = keys.map((key) => Resolver.owner(topology, keyspace, key))
+      const none = found.findIndex((owner) => owner._tag === "None")
+      const missing = found[none]
+      if (missing?._tag === "None") {
+        return Effect.fail(new KeyUnassigned({ keyspace: name, key: keys[none] ?? [], reason: missing.reason }))
+      }
+      const asks = new Map(
+        found.flatMap((owner) => (owner._tag === "Ask" ? [[Bind.identityOfAsk(owner), owner] as const] : []))
+      )
+      const answers =
+        asks.size === 0 ? Effect.succeed<Bind.Answers>(() => undefined) : answersTo(stages, [...asks.values()])
+      return Effect.map(answers, (answer) =>
+        found.map((owner) => {
+          const shard = owner._tag === "Shard" ? owner.shard : owner._tag === "Ask" ? answer(owner) : undefined
+          if (shard === undefined) throw new Error("a key that was asked for has no answer")
+          return shard
+        })
+      )
+    })
+})
 
 export const unassigned = (ask: Bind.Ask["asks"][number]): KeyUnassigned =>
   new KeyUnassigned({

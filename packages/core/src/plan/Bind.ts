@@ -25,7 +25,8 @@ import type { Write } from "./Write.js"
  * - `OneShard`: the statement as it is, there.
  * - `Concatenated`: the statement as it is on each, rows one after another.
  * - `Merged`: the plan's own statement on each, their rows merged.
- * - `Written`: all are written or none; `rows`: which rows of an INSERT each gets, by their place in it.
+ * - `Written`: all are written or none; `rows`: which rows of an INSERT each gets, by their place in it. `source`: where
+ *   its rows are read first.
  *
  * @since 0.1.0
  * @category models
@@ -40,6 +41,7 @@ export type BoundPlan =
       readonly shards: ReadonlyArray<ShardId>
       readonly write: Write
       readonly rows: ReadonlyArray<ReadonlyArray<number>>
+      readonly source: BoundPlan | undefined
       readonly tables: ReadonlyArray<string>
     }
 
@@ -98,11 +100,41 @@ export const bind = (
         : Either.left(notPinned(plan.tables.join(", "), only, "a single table does not belong to a key"))
     case "Everywhere":
       return only === undefined
-        ? Either.right({ _tag: "Written", shards: topology.shards, write: plan.write, rows: [], tables: plan.tables })
+        ? Either.right(writtenOn(topology.shards, plan, undefined))
+        : Either.left(notPinned(plan.tables.join(", "), only, "all shards would be written"))
+    case "Fed":
+      return only === undefined
+        ? bindFed(topology.shards, plan, plan.source, params, topology, answers)
         : Either.left(notPinned(plan.tables.join(", "), only, "all shards would be written"))
     case "Routed":
       return bindRouted(plan, params, topology, answers, only)
   }
+}
+
+type Written = Extract<BoundPlan, { readonly _tag: "Written" }>
+
+const writtenOn = (
+  shards: ReadonlyArray<ShardId>,
+  { tables, write }: { readonly write: Write; readonly tables: ReadonlyArray<string> },
+  source: BoundPlan | undefined,
+  rows: Written["rows"] = []
+): Written => ({ _tag: "Written", shards, write, rows, source, tables })
+
+/** The rows are read by a statement of its own, with parameters of its own. The time of the statement is no key. */
+const bindFed = (
+  shards: ReadonlyArray<ShardId>,
+  plan: { readonly write: Write; readonly tables: ReadonlyArray<string> },
+  source: Plan,
+  params: ReadonlyArray<unknown>,
+  topology: Topology,
+  answers: Answers
+): Either.Either<BoundPlan | Ask, BindError> => {
+  const { action } = plan.write
+  if (action._tag !== "Feed") throw new Error("a write is fed that takes no rows")
+  const own = action.read.params.map((from) => (from._tag === "Given" ? params[from.index - 1] : undefined))
+  return Either.map(bind(source, own, topology, answers), (bound) =>
+    bound._tag === "Ask" ? bound : writtenOn(shards, plan, bound)
+  )
 }
 
 const anyShardRead: BoundPlan = { _tag: "AnyShard", access: "read" }
@@ -136,13 +168,18 @@ const bindRouted = (
     case "Merge":
       return Either.right({ _tag: "Merged", shards: several, merge: scatter.merge })
     case "Write":
-      return Either.right({
-        _tag: "Written",
-        shards: several,
-        write: scatter.write,
-        rows: rowsOn(several, plan, scatter.write, params, topology, answers),
-        tables: plan.tables
-      })
+      return Either.right(
+        writtenOn(
+          several,
+          { write: scatter.write, tables: plan.tables },
+          undefined,
+          rowsOn(several, plan, scatter.write, params, topology, answers)
+        )
+      )
+    case "Feed":
+      return only === undefined
+        ? bindFed(several, { write: scatter.write, tables: plan.tables }, scatter.source, params, topology, answers)
+        : Either.left(notPinned(plan.tables.join(", "), only, "rows would be put into other shards"))
     case "OneKey":
       throw new Error("a statement of one key came to several shards")
     case "Refuse":

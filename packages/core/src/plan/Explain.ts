@@ -177,13 +177,28 @@ const runsOf = (sql: string, bound: BoundPlan, coordinator: ShardId | undefined)
  */
 export const formatWrite = ({ action, now }: Write): ReadonlyArray<string> => [
   ...(now === undefined ? [] : [`first:   ${now}`]),
-  ...(action._tag === "Rows"
-    ? [`shards:  ${formatFragment(joined([action.head, ...action.rows.slice(0, 1), action.tail]))}`]
-    : action.statement === undefined
-      ? []
-      : [`shards:  ${formatFragment(action.statement)}`]),
+  ...stepsOf(action),
   `then:    ${action._tag.toLowerCase()}, all or none`
 ]
+
+const stepsOf = (action: Write["action"]): ReadonlyArray<string> => {
+  switch (action._tag) {
+    case "Rows":
+      return [`shards:  ${formatFragment(joined([action.head, ...action.rows.slice(0, 1), action.tail]))}`]
+    case "Each":
+    case "Copies":
+      return action.statement === undefined ? [] : [`shards:  ${formatFragment(action.statement)}`]
+    case "Feed":
+      return [`read:    ${formatFragment(action.read)}`, `put:     ${formatFragment(action.insert)}`]
+    case "Move":
+      return [
+        `shards:  ${formatFragment(action.read)}`,
+        `stay:    ${formatFragment(action.keep)}`,
+        `move:    ${formatFragment(action.insert)}`,
+        `leave:   ${formatFragment(action.remove)}`
+      ]
+  }
+}
 
 const runsOfWrite = (sql: string, { rows, shards, write }: Extract<BoundPlan, { readonly _tag: "Written" }>): Runs => {
   const { action, now } = write
@@ -204,6 +219,23 @@ const runsOfWrite = (sql: string, { rows, shards, write }: Extract<BoundPlan, { 
         then: [`rows: ${shards.map((shard, index) => `${rows[index]?.length ?? 0} on ${shard}`).join(", ")}`, then]
       }
     }
+    case "Feed":
+      return {
+        first: now,
+        each: formatFragment(action.read),
+        then: [`its rows where they belong: ${formatFragment(action.insert)}`, then]
+      }
+    case "Move":
+      return {
+        first: now,
+        each: formatFragment(action.read),
+        then: [
+          `rows that stay: ${formatFragment(action.keep)}`,
+          `rows that move: ${formatFragment(action.insert)}`,
+          `where they were: ${formatFragment(action.remove)}`,
+          then
+        ]
+      }
   }
 }
 

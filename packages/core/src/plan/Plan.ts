@@ -68,6 +68,7 @@ export interface Footprint {
  * - `Concatenate`: the same text on each shard; the answer is the rows of all, in no order.
  * - `Merge`: a statement made for the shards on each of them, and their rows made one answer.
  * - `Write`: the shards are written, all or none.
+ * - `Feed`: rows are read first, by a plan of their own, and then put where they belong, all or none.
  * - `OneKey`: all references are limited to one and the same key, so there is never more than one shard.
  * - `Refuse`: the statement is exact on one shard only; on more it is refused, for this reason.
  *
@@ -79,6 +80,7 @@ export type Scatter =
   | { readonly _tag: "OneKey" }
   | { readonly _tag: "Merge"; readonly merge: Merge }
   | { readonly _tag: "Write"; readonly write: Write }
+  | { readonly _tag: "Feed"; readonly write: Write; readonly source: Plan }
   | { readonly _tag: "Refuse"; readonly refusal: UnsupportedQuery }
 
 /**
@@ -87,6 +89,7 @@ export type Scatter =
  *   single tables beside them: the statement must run there.
  * - `Fixed`: only single (and reference) tables: the shard they live on.
  * - `Everywhere`: a write of all shards, whatever the parameters.
+ * - `Fed`: the same with rows that are read first, by the plan `source`.
  *
  * @since 0.1.0
  * @category models
@@ -104,6 +107,14 @@ export type Plan =
       readonly _tag: "Everywhere"
       readonly access: "write"
       readonly write: Write
+      readonly tables: ReadonlyArray<string>
+      readonly footprint: Footprint
+    }
+  | {
+      readonly _tag: "Fed"
+      readonly access: "write"
+      readonly write: Write
+      readonly source: Plan
       readonly tables: ReadonlyArray<string>
       readonly footprint: Footprint
     }

@@ -5,6 +5,7 @@
  *
  * @since 0.1.0
  */
+import type { ShardId } from "../topology/ShardId.js"
 import type { Constraint } from "./Constraint.js"
 import type { Fragment, ParamSource } from "./Merge.js"
 
@@ -20,10 +21,51 @@ export interface Piece {
 }
 
 /**
+ * A column of the rows that has a part of their key, as it will be stored. `charactersMax`: but for the blanks that
+ * `varchar(n)` cuts off behind so many characters.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RowKeyPart {
+  readonly column: number
+  readonly charactersMax?: number | undefined
+}
+
+/**
+ * The shards that own rows by their key, part by part; null where all have NULL.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Owners {
+  readonly _tag: "Owners"
+  readonly table: string
+  readonly keyspace: string
+  /** The key's columns in this table, for messages. */
+  readonly columns: ReadonlyArray<string>
+  readonly key: ReadonlyArray<RowKeyPart | null>
+}
+
+/**
+ * Where rows go that are known once they are read: to their owners, each to all copies of a reference table, or to the
+ * one shard of a single table.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Destination = Owners | { readonly _tag: "Copies" } | { readonly _tag: "Shard"; readonly shard: ShardId }
+
+/**
  * - `Each`: the same on each shard, which finds its own rows; their answers one after another.
  * - `Copies`: the same on every shard, to a reference table: all must answer alike, and one of them is the answer.
  * - `Rows`: an INSERT whose rows are given one by one, each to its shard: `head`, the shard's rows with commas between,
  *   `tail`. `answers`: each row gives one row of RETURNING, so they are put in the order of the statement.
+ * - `Feed`: an INSERT of rows that are read first, as texts, by a distributed read of `read`; `insert` puts those of a
+ *   shard there, given as arrays (`Column`).
+ * - `Move`: an UPDATE that may give rows another shard. `read` locks the rows of a shard and gives for each its place
+ *   (`ctid`) and what it will be, the key among it. Those that stay are changed by `keep`, of which `Column` 0 are the
+ *   places; the others are put where they belong by `insert`, then taken away by `remove`.
  *
  * @since 0.1.0
  * @category models
@@ -40,6 +82,21 @@ export type Action =
       readonly keys: ReadonlyArray<Constraint>
       readonly reference: number
       readonly answers: boolean
+    }
+  | {
+      readonly _tag: "Feed"
+      readonly read: Fragment
+      readonly insert: Fragment
+      readonly to: Destination
+      readonly answers: boolean
+    }
+  | {
+      readonly _tag: "Move"
+      readonly read: Fragment
+      readonly keep: Fragment
+      readonly insert: Fragment
+      readonly remove: Fragment
+      readonly to: Owners
     }
 
 /** @since 0.1.0 @category models */

@@ -1,13 +1,12 @@
 /**
  * One PostgreSQL finishes over the shards' rows: as arrays, or staged in temporary tables.
  *
- * Enters: the rows of all shards. Leaves: its answer, in the form the operation asks for. Holds: more rows or bytes than
+ * Enters: the rows of all shards. Leaves: its answer, in the form that is asked for. Holds: more rows or bytes than
  * the limits are refused before they are sent, and more comparisons than they stand for before these are made.
  *
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import type { Operation } from "../LightStatement.js"
 import type { Finish, Fragment, TextRow } from "../plan/Merge.js"
 import * as ShardCall from "../ShardCall.js"
 import type { TextBound } from "../ShardConnection.js"
@@ -22,7 +21,7 @@ export const combined = (
   finish: Extract<Finish, { readonly _tag: "Combine" }>,
   page: Bound,
   given: ReadonlyArray<Given>,
-  operation: Operation
+  form: ShardCall.Form
 ): Effect.Effect<any, ShardError> => {
   const rows = given.flatMap(({ result }) => result.rows)
   const { limits } = options
@@ -38,7 +37,7 @@ export const combined = (
   return ask(options, options.coordinator ?? request.coordinator, (driver) => {
     const inline = Effect.suspend(() => {
       const { params, sql } = bind(statement)
-      return isCostly ? Effect.fail(costly) : ShardCall.runAs(driver, operation, sql, params)
+      return isCostly ? Effect.fail(costly) : ShardCall.runIn(driver, form, sql, params)
     })
     if (staged === undefined || (!isCostly && rows.length < limits.stagedMin)) return inline
     const over = bind(staged.statement)
@@ -53,7 +52,7 @@ export const combined = (
       use: (session) =>
         Effect.zipRight(
           isCostly ? Staging.checkCost(session, over, costly) : Effect.void,
-          ShardCall.runAs(session, operation, over.sql, over.params)
+          ShardCall.runIn(session, form, over.sql, over.params)
         )
     })
     return Staging.orInline(answer, inline)

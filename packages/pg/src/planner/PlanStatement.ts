@@ -9,21 +9,26 @@
 import type { Node, SelectStmt } from "libpg-query"
 import * as Either from "effect/Either"
 import * as Constraint from "@shardlayer/core/plan/Constraint"
+import type { Fragment } from "@shardlayer/core/plan/Merge"
 import type { Access, Plan, ShardedReference } from "@shardlayer/core/plan/Plan"
+import { UnsupportedQuery } from "@shardlayer/core/ShardError"
 import type { ShardId } from "@shardlayer/core/topology/ShardId"
 import * as Ast from "./Ast.js"
 import { analyze, stoppable, type Study } from "./analysis/Analyze.js"
 import type { ParamTypes } from "./analysis/Builder.js"
 import { closure, constraintOf } from "./analysis/Closure.js"
-import type { Analyzed, Write } from "./analysis/Model.js"
+import type { Analyzed, Target, Write } from "./analysis/Model.js"
 import * as WriteRules from "./analysis/WriteRules.js"
 import * as Footprint from "./Footprint.js"
+import * as KeyTypes from "./KeyTypes.js"
 import type { Parsed, Parser } from "./Parser.js"
 import { draft, type Draft, toError } from "./Refusal.js"
 import { refuse, type SchemaView, type Stop, Stopped } from "./SchemaView.js"
 import * as StatementKind from "./StatementKind.js"
 import { align, dependsOnOrder, unshared } from "./strategies/Alignment.js"
 import * as Concatenate from "./strategies/Concatenate.js"
+import * as FedInsert from "./strategies/FedInsert.js"
+import * as MovingUpdate from "./strategies/MovingUpdate.js"
 import * as ScatterWrite from "./strategies/ScatterWrite.js"
 import type { Context } from "./strategies/Context.js"
 import { compose } from "./strategies/Compose.js"
@@ -118,8 +123,14 @@ const planOf = (subject: Subject): Plan => {
   const footprint = Footprint.ofAnalyzed(subject.view, subject.study.tree, analyzed)
   const [copied] = analyzed.targets.filter(({ named }) => named._tag === "Reference")
   if (copied !== undefined) {
-    const write = Either.getOrElse(ScatterWrite.ofCopies(subject, copied), (refusal) => refuse(refusal))
-    return { _tag: "Everywhere", access: "write", write, tables, footprint }
+    const write = ScatterWrite.ofCopies(subject, copied)
+    if (Either.isRight(write)) return { _tag: "Everywhere", access: "write", write: write.right, tables, footprint }
+    const insert = Ast.as("InsertStmt", subject.study.tree)
+    if (insert?.selectStmt === undefined) return refuse(write.left)
+    const fed = FedInsert.fed(subject, copied, insert)
+    if (Either.isLeft(fed)) return refuse(fed.left)
+    const source = sourceOf(subject, fed.right.read)
+    return { _tag: "Fed", access: "write", write: fed.right.write, source, tables, footprint }
   }
   if (analyzed.leaves.length === 0 && analyzed.writes.length === 0) {
     const [shard] = singles
@@ -182,7 +193,9 @@ const branchConstraint = (
   branch: Extract<Write["keys"], { readonly _tag: "Query" }>["branches"][number],
   types: Write["table"]["types"]
 ): Constraint.Constraint => {
-  const operands = branch.key.filter((part) => typeof part !== "number")
+  // Computed where nobody looks ahead.
+  if (branch.key.includes(undefined)) return Constraint.unknown
+  const operands = branch.key.filter((part) => typeof part === "object")
   if (operands.length === branch.key.length) return Constraint.stored(operands)
   const columns = branch.key.filter((part) => typeof part === "number")
   const closed = closure(analyzed, { block: branch.block })
@@ -236,19 +249,81 @@ const scatterOf = (subject: Subject, access: Access, references: ReadonlyArray<S
 
 /** Of the references the last is the one that rows are put into, where they are. */
 const writeOf = (subject: Subject, references: ReadonlyArray<ShardedReference>): Scattered => {
-  const { sql, study } = subject
+  const { study } = subject
   const { singles } = study.analyzed
   if (singles.length === 0 && isOneKey(references)) return { scatter: { _tag: "OneKey" }, notes: [] }
   const [target] = study.analyzed.targets
-  const write =
-    target === undefined
-      ? Either.left(writeRefusal(study.analyzed))
-      : ScatterWrite.ofShards(subject, target, references.length - 1)
+  if (target === undefined) return refusedWrite(subject, writeRefusal(study.analyzed))
+  const write = ScatterWrite.ofShards(subject, target, references.length - 1)
   if (Either.isRight(write)) return { scatter: { _tag: "Write", write: write.right }, notes: [] }
-  const { code, reason } = write.left
+  const notes = [`not on each shard by itself: ${write.left.reason}`]
+  const inSteps = stoppable(() => stepsOf(subject, target))
+  if (Either.isLeft(inSteps)) {
+    const stop = inSteps.left
+    if (stop._tag !== "Refused" || stop.unknownName) throw new Stopped(stop)
+    return refusedWrite(subject, stop.refusal)
+  }
+  return inSteps.right === undefined ? refusedWrite(subject, write.left) : { scatter: inSteps.right, notes }
+}
+
+/** Rows that come from other shards than they go to. */
+const stepsOf = (subject: Subject, target: Target): Scattered["scatter"] | undefined => {
+  const { analyzed, tree } = subject.study
+  const opened = Ast.open(tree)
+  if (opened._tag === "InsertStmt" && opened.node.selectStmt !== undefined) {
+    const { read, write } = Either.getOrElse(FedInsert.fed(subject, target, opened.node), (refusal) => refuse(refusal))
+    return { _tag: "Feed", write, source: sourceOf(subject, read) }
+  }
+  if (opened._tag === "UpdateStmt" && analyzed.writes.length > 0) {
+    const moved = MovingUpdate.moving(subject, subject.view, target, opened.node)
+    return { _tag: "Write", write: Either.getOrElse(moved, (refusal) => refuse(refusal)) }
+  }
+  return undefined
+}
+
+const refusedWrite = ({ sql }: Subject, refusal: Draft): Scattered => ({
+  scatter: { _tag: "Refuse", refusal: toError(refusal, sql) },
+  notes: [`on several shards: ${refusal.code}, ${refusal.reason}`]
+})
+
+/** The plan of the rows that a statement reads first. What is wrong with them is said of the statement itself. */
+const sourceOf = (subject: Subject, read: Fragment): Plan => {
+  const { parser, sql, view } = subject
+  const parsed = parser.parse(read.sql)
+  const tree = Either.isRight(parsed) ? parsed.right.statements[0]?.tree : undefined
+  if (tree === undefined) throw new Error(`a query of the planner's own making is none: ${read.sql}`)
+  const planned = stoppable(() => {
+    const params = paramTypes(subject.describe(read.sql))
+    const study = Either.getOrElse(analyze(tree, view, params), (stop): never => {
+      throw new Stopped(stop)
+    })
+    return planOf({ ...subject, params, sql: read.sql, study })
+  })
+  if (Either.isRight(planned)) return withText(planned.right, sql)
+  const stop = planned.left
+  if (stop._tag !== "Refused") throw new Stopped(stop)
+  throw new Stopped({ ...stop, refusal: { ...stop.refusal, location: undefined } })
+}
+
+const withText = (plan: Plan, sql: string): Plan =>
+  plan._tag === "Routed" && plan.scatter._tag === "Refuse"
+    ? {
+        ...plan,
+        scatter: { _tag: "Refuse", refusal: new UnsupportedQuery({ ...plan.scatter.refusal, sql, offset: undefined }) }
+      }
+    : plan
+
+/**
+ * The families of parameters whose types a shard has told.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const paramTypes = ({ params }: Described): ParamTypes => {
+  const base = (index: number): number => params[index - 1]?.base ?? 0
   return {
-    scatter: { _tag: "Refuse", refusal: toError(write.left, sql) },
-    notes: [`on several shards: ${code}, ${reason}`]
+    scalar: (index) => KeyTypes.familyOfOid(base(index)),
+    array: (index) => KeyTypes.familyOf(KeyTypes.elementOfOid(base(index)))
   }
 }
 

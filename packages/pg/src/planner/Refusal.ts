@@ -225,23 +225,11 @@ export const entries = {
     hint: "Give the key in the statement",
     example: "insert into tickets (title) values ('x')"
   },
-  SL3002: {
-    title: "INSERT with a computed key",
-    reason: "the value for {table}'s key column {column} is not a constant or parameter of the key's type",
-    hint: "Compute the key in the program and pass it as a parameter",
-    example: "insert into users (id, name) values (1 + 1, 'x')"
-  },
   SL3003: {
-    title: "UPDATE of a key to a computed value",
-    reason: "the new value for {table}'s key column {column} is not a constant, a parameter or the column itself",
-    hint: "Pass the new key as a parameter; the row must stay on its shard",
-    example: "update orders set user_id = user_id + 1 where user_id = 1"
-  },
-  SL3004: {
-    title: "INSERT … SELECT with an unknown key",
-    reason: "the key of the rows inserted into {table} is not limited to known values ({column})",
-    hint: "Limit the selected key column with equality to constants or parameters",
-    example: "insert into orders (user_id, id) select u.id + 1, 1 from users u where u.id = 1"
+    title: "ON CONFLICT that changes the key",
+    reason: "the row in conflict would get another value for {table}'s key column {column}",
+    hint: "Assign the key from the row itself or from excluded, or leave it out",
+    example: "insert into orders (user_id, id) values (1, 2) on conflict (user_id, id) do update set user_id = 3"
   },
   SL4010: {
     title: "Row locks on several shards",

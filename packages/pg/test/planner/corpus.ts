@@ -96,6 +96,8 @@ const print = (plan: Plan): string => {
       return `${plan.access} on ${plan.shard}`
     case "Everywhere":
       return ["write on all shards", ...Explain.formatWrite(plan.write).map((line) => `  ${line}`)].join("\n")
+    case "Fed":
+      return ["write on all shards", ...Explain.formatWrite(plan.write), ...print(plan.source).split("\n")].join("\n  ")
     case "Routed": {
       const { scatter } = plan
       const many =
@@ -109,6 +111,9 @@ const print = (plan: Plan): string => {
           (reference) => `  ${reference.alias}: ${Explain.formatConstraint(reference.columns, reference.constraint)}`
         ),
         ...(scatter._tag === "Write" ? Explain.formatWrite(scatter.write).map((line) => `  ${line}`) : []),
+        ...(scatter._tag === "Feed"
+          ? [...Explain.formatWrite(scatter.write), ...print(scatter.source).split("\n")].map((line) => `  ${line}`)
+          : []),
         ...(scatter._tag === "Merge" ? Explain.formatMerge(scatter.merge).map((line) => `  ${line}`) : [])
       ].join("\n")
     }

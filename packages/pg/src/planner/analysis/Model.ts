@@ -255,6 +255,12 @@ export type WrittenKeys =
   | { readonly _tag: "Rows"; readonly rows: ReadonlyArray<ReadonlyArray<Operand>> }
   | {
       readonly _tag: "Query"
-      /** The blocks that the rows come from: one, or the branches of a set operation. */
-      readonly branches: ReadonlyArray<{ readonly block: BlockId; readonly key: ReadonlyArray<ColumnId | Operand> }>
+      /**
+       * The blocks that the rows come from: one, or the branches of a set operation. A part of the key that is computed
+       * is undefined.
+       */
+      readonly branches: ReadonlyArray<{
+        readonly block: BlockId
+        readonly key: ReadonlyArray<ColumnId | Operand | undefined>
+      }>
     }

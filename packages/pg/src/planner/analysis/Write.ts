@@ -26,7 +26,7 @@ import type { Place } from "./Builder.js"
 import * as Cte from "./Cte.js"
 import * as Equality from "./Equality.js"
 import * as From from "./From.js"
-import type { ColumnId, Named } from "./Model.js"
+import type { ColumnId, Named, WrittenKeys } from "./Model.js"
 import * as OutputName from "./OutputName.js"
 import type { Scope, Source, Visible } from "./Scope.js"
 import * as Select from "./Select.js"
@@ -182,14 +182,20 @@ const insertRows = (
       const node = row[names.indexOf(name)]
       const column = columnOf(relation, name)
       if (node === undefined || "SetToDefault" in node) return defaultKey(table, column, location)
-      const term = Equality.termOf(walk.builder, scope, node)
-      return (
-        StoredKey.ofTerm(walk.builder, table, column, term, true) ??
-        refuse(draft("SL3002", { table: table.id, column: name }, Ast.locationOf(node)))
-      )
+      return StoredKey.ofTerm(walk.builder, table, column, Equality.termOf(walk.builder, scope, node), true)
     })
   )
-  walk.builder.addWrite({ table, alias: table.name, location, keys: { _tag: "Rows", rows: keys } })
+  const known = keys.flatMap((key) => (key.every((part) => part !== undefined) ? [key] : []))
+  const computed: WrittenKeys = {
+    _tag: "Query",
+    branches: [{ block: place.block, key: table.columns.map(() => undefined) }]
+  }
+  walk.builder.addWrite({
+    table,
+    alias: table.name,
+    location,
+    keys: known.length === keys.length ? { _tag: "Rows", rows: known } : computed
+  })
 }
 
 const columnOf = (relation: Catalog.Relation, name: string): Catalog.Column => {
@@ -216,13 +222,12 @@ const insertQuery = (
   const { relation, table } = named
   const branches = shape.branches.map((branch) => ({
     block: branch.block,
-    key: table.columns.map((name): ColumnId | Operand => {
+    key: table.columns.map((name): ColumnId | Operand | undefined => {
       const column = columnOf(relation, name)
       const output = shape.open ? undefined : branch.outputs[names.indexOf(name)]
-      if (output === undefined && !names.includes(name)) return defaultKey(table, column, location)
-      return (
-        selectedKey(walk, table, column, output) ?? refuse(draft("SL3004", { table: table.id, column: name }, location))
-      )
+      return output === undefined && !names.includes(name)
+        ? defaultKey(table, column, location)
+        : selectedKey(walk, table, column, output)
     })
   }))
   walk.builder.addWrite({ table, alias: table.name, location, keys: { _tag: "Query", branches } })
@@ -377,7 +382,7 @@ const update = (context: FromContext, statement: UpdateStmt, place: Place): Shap
   return returning(context, statement.returningClause, { after, old: source, new: after }, others, place)
 }
 
-/** An UPDATE that assigns to the key: the row's new key must be known, so that it is sure to stay on its shard. */
+/** An UPDATE that assigns to the key: only where the row's new key is known can it be sure to stay on its shard. */
 const movedKey = (
   walk: Walk,
   table: Table.Sharded,
@@ -388,16 +393,13 @@ const movedKey = (
   location: number | undefined
 ): void => {
   const own = new Map(relation.columns.map((column, index) => [column.name, source.columns[index]?.column]))
-  const key = table.columns.map((name): ColumnId | Operand => {
+  const key = table.columns.map((name): ColumnId | Operand | undefined => {
     const before = own.get(name)
     const assignment = assigned.find((candidate) => candidate.name === name)
     if (before === undefined) throw new Error(`key column ${name} is missing in a table that passed the catalog check`)
     if (assignment === undefined) return before
     if (assignment.term._tag === "Column" && assignment.term.column === before) return before
-    return (
-      StoredKey.ofTerm(walk.builder, table, columnOf(relation, name), assignment.term, true) ??
-      refuse(draft("SL3003", { table: table.id, column: name }, Ast.locationOf(assignment.value) ?? location))
-    )
+    return StoredKey.ofTerm(walk.builder, table, columnOf(relation, name), assignment.term, true)
   })
   if (key.every((part) => typeof part === "number")) return
   walk.builder.addWrite({

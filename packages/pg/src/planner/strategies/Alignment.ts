@@ -33,10 +33,7 @@ export const align = (analyzed: Analyzed): Either.Either<ReadonlyArray<Driver>, 
 export const alignedWrite = (analyzed: Analyzed): string | undefined => {
   const { writes } = analyzed
   const [write] = writes
-  if (write === undefined) {
-    const drivers = Either.flatMap(orLeft(subqueries(analyzed)), () => alignment(analyzed, top))
-    return Either.isLeft(drivers) ? drivers.left : undefined
-  }
+  if (write === undefined) return alignedRows(analyzed)
   if (write.keys._tag === "Rows") return "its rows are computed once"
   const [branch, other] = write.keys.branches
   if (branch === undefined || other !== undefined || writes.length > 1) return "its rows come from a set operation"
@@ -56,6 +53,17 @@ export const alignedWrite = (analyzed: Analyzed): string | undefined => {
       })
   )
   return isKept ? undefined : "the rows of its query may belong to other shards than those they come from"
+}
+
+/**
+ * Why the rows that an UPDATE or a DELETE works on are not those that each shard finds by itself.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const alignedRows = (analyzed: Analyzed): string | undefined => {
+  const drivers = Either.flatMap(orLeft(subqueries(analyzed)), () => alignment(analyzed, top))
+  return Either.isLeft(drivers) ? drivers.left : undefined
 }
 
 const orLeft = (obstacle: string | undefined): Either.Either<void, string> =>

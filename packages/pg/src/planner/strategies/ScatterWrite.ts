@@ -104,13 +104,13 @@ export const ofShards = (subject: Subject, target: Target, reference: number): E
   return timed(subject, target, (statement) => ({ _tag: "Each", statement }))
 }
 
-const tableOf = ({ named }: Target): string => (named._tag === "Single" ? named.name : named.table.id)
+export const tableOf = ({ named }: Target): string => (named._tag === "Single" ? named.name : named.table.id)
 
 /** Another value for each row, on one PostgreSQL too: nobody can tell where it was made. */
 const isOwnOfRows = (analyzed: Analyzed, { name }: Analyzed["functions"][number]): boolean =>
   analyzed.blocks.length === 1 && Functions.isVolatile(name)
 
-const valuesOf = ({ selectStmt }: InsertStmt): ReadonlyArray<Node> | undefined => {
+export const valuesOf = ({ selectStmt }: InsertStmt): ReadonlyArray<Node> | undefined => {
   const lists = Ast.as("SelectStmt", selectStmt)?.valuesLists ?? []
   return lists.length === 0 ? undefined : lists
 }
@@ -154,7 +154,7 @@ const isRepeated = (tree: Node): boolean => {
   return false
 }
 
-const answersEach = ({ onConflictClause }: InsertStmt): boolean =>
+export const answersEach = ({ onConflictClause }: InsertStmt): boolean =>
   onConflictClause === undefined ||
   (onConflictClause.action === "ONCONFLICT_UPDATE" && onConflictClause.whereClause === undefined)
 
@@ -173,7 +173,7 @@ const written = ({ study: { tree } }: Subject, action: Action, statement: Fragme
   now: statement?.params.some(({ _tag }) => _tag === "Now") === true ? "SELECT pg_catalog.now()" : undefined
 })
 
-const returns = (tree: Node): boolean => {
+export const returns = (tree: Node): boolean => {
   const opened = Ast.open(tree)
   switch (opened._tag) {
     case "InsertStmt":
@@ -216,19 +216,30 @@ const statementOf = (
       )
     )
   }
+  return Either.right(fragmentOf({ describe, parser, sql }, given, Fragments.ownParams()))
+}
+
+/**
+ * Of a tree that is made of the statement, with the time of the statement in it.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const fragmentOf = (
+  { describe, parser, sql }: Pick<Subject, "describe" | "parser" | "sql">,
+  tree: Node,
+  own: Fragments.OwnParams
+): Fragment => {
   const { params } = describe(sql)
-  const own = Fragments.ownParams()
-  return Either.right(
-    Fragments.fragment(parser, StatementTime.fixed(given, own), own, (index) => {
-      const type = params[index - 1]
-      if (type === undefined) throw new Error(`a statement has no parameter $${index} although its tree does`)
-      return type
-    })
-  )
+  return Fragments.fragment(parser, StatementTime.fixed(tree, own), own, (index) => {
+    const type = params[index - 1]
+    if (type === undefined) throw new Error(`a statement has no parameter $${index} although its tree does`)
+    return type
+  })
 }
 
 /** Columns that take their default in some row. */
-const defaultsOf = (tree: Node, relation: Catalog.Relation | undefined): ReadonlyArray<Catalog.Column> => {
+export const defaultsOf = (tree: Node, relation: Catalog.Relation | undefined): ReadonlyArray<Catalog.Column> => {
   const columns = (relation?.columns ?? []).filter(
     ({ default: text, generated, sequence }) => generated === "" && (text !== null || sequence)
   )
@@ -269,7 +280,7 @@ const defaulted = (targets: ReadonlyArray<Node> | undefined): ReadonlySet<string
     })
   )
 
-const namesOf = (insert: InsertStmt, relation: Catalog.Relation | undefined): ReadonlyArray<string> => {
+export const namesOf = (insert: InsertStmt, relation: Catalog.Relation | undefined): ReadonlyArray<string> => {
   const given = (insert.cols ?? []).flatMap((node) => Ast.as("ResTarget", node) ?? [])
   if (given.length > 0)
     return given.map(({ indirection, name }) => ((indirection ?? []).length > 0 ? "" : (name ?? "")))
@@ -282,9 +293,9 @@ const namesOf = (insert: InsertStmt, relation: Catalog.Relation | undefined): Re
 const callsIn = (text: string): ReadonlyArray<string> =>
   [...text.matchAll(/([a-z_][a-z0-9_]*)\(/g)].flatMap(([, name]) => name ?? [])
 
-const isVolatileDefault = (text: string): boolean => callsIn(text).some(Functions.isVolatile)
+export const isVolatileDefault = (text: string): boolean => callsIn(text).some(Functions.isVolatile)
 
-const isTimed = (text: string): boolean =>
+export const isTimed = (text: string): boolean =>
   callsIn(text).some(StatementTime.isStatementTime) ||
   /\b(CURRENT_(DATE|TIME|TIMESTAMP)|LOCALTIME(STAMP)?)\b/.test(text)
 
@@ -295,7 +306,7 @@ const expressionOf = ({ default: text }: Catalog.Column): Node | undefined => {
 }
 
 /** The same statement with these defaults written out; undefined where they cannot be. */
-const withDefaults = (
+export const withDefaults = (
   tree: Node,
   relation: Catalog.Relation | undefined,
   columns: ReadonlyArray<Catalog.Column>
@@ -372,7 +383,7 @@ const insertWith = (
   }
 }
 
-const column = (name: string): Node => ({ ResTarget: { name } satisfies ResTarget })
+export const column = (name: string): Node => ({ ResTarget: { name } satisfies ResTarget })
 
 /** A value that is the same for all rows can stand behind any list of one level. */
 const selectWith = (select: SelectStmt, missing: ReadonlyArray<readonly [string, Node]>): SelectStmt | undefined =>

@@ -1,0 +1,202 @@
+/**
+ * An UPDATE that may give rows another key: those whose new shard is another one are put there and taken away here.
+ *
+ * Enters: an UPDATE that is analyzed. Leaves: the `Write`, or why not. Holds: a row that moves is stored as an UPDATE
+ * would have stored it, generated columns computed anew; nothing beside the table sees a row come or go that one
+ * PostgreSQL would only have changed.
+ *
+ * @since 0.1.0
+ */
+import type { Node, RangeVar, UpdateStmt } from "libpg-query"
+import type { Fragment } from "@shardlayer/core/plan/Merge"
+import type { Write } from "@shardlayer/core/plan/Write"
+import * as Either from "effect/Either"
+import * as Ast from "../Ast.js"
+import type { Named, Target } from "../analysis/Model.js"
+import * as Functions from "../Functions.js"
+import { draft, type Draft } from "../Refusal.js"
+import * as Fragments from "../rewrite/Fragments.js"
+import * as Tree from "../rewrite/Tree.js"
+import * as Relation from "../rules/Relation.js"
+import type { SchemaView } from "../SchemaView.js"
+import type { TypeRef } from "../Types.js"
+import { alignedRows, unshared } from "./Alignment.js"
+import * as FedInsert from "./FedInsert.js"
+import * as ScatterWrite from "./ScatterWrite.js"
+
+/** @since 0.1.0 @category functions */
+export const moving = (
+  subject: ScatterWrite.Subject,
+  view: SchemaView,
+  target: Target,
+  update: UpdateStmt
+): Either.Either<Write, Draft> => {
+  const { location, named } = target
+  const { analyzed } = subject.study
+  const refused = (why: string) => Either.left(draft("SL6001", { table: ScatterWrite.tableOf(target), why }, location))
+  if (named._tag !== "Sharded") return refused("it writes a table that lives on one shard")
+  const problem = unshared(analyzed)
+  if (problem !== undefined) return Either.left(problem)
+  const obstacle = obstacleOf(subject, view, named, update) ?? alignedRows(analyzed)
+  if (obstacle !== undefined) return refused(`it gives rows another key, and ${obstacle}`)
+  const timed = ScatterWrite.defaultsOf({ UpdateStmt: update }, named.relation).filter((column) =>
+    ScatterWrite.isTimed(column.default ?? "")
+  )
+  const given =
+    timed.length === 0
+      ? update
+      : Ast.as("UpdateStmt", ScatterWrite.withDefaults({ UpdateStmt: update }, named.relation, timed))
+  const assigned = given === undefined ? undefined : assignments(given)
+  if (given === undefined || assigned === undefined) return refused("it gives rows another key, and parts of columns")
+  const row = rowOf(subject, named, given, assigned)
+  const key = FedInsert.keyOf(named.table, named.relation, ["", ...row.names])
+  if (typeof key === "string") return refused(key)
+  return Either.right(written(subject, named, given, row, key.parts))
+}
+
+type Sharded = Extract<Named, { readonly _tag: "Sharded" }>
+
+/** What one PostgreSQL would do otherwise than taking a row away and putting another one there. */
+const obstacleOf = (
+  { study: { analyzed } }: ScatterWrite.Subject,
+  view: SchemaView,
+  { relation }: Sharded,
+  update: UpdateStmt
+): string | undefined => {
+  const [reference] = view.referencing(relation.schema, relation.name)
+  const [trigger] = relation.triggers
+  const call = analyzed.functions.find(({ name }) => Functions.isVolatile(name))
+  if (analyzed.targets.length > 1) return "there is a second write in the same statement"
+  if ((update.fromClause ?? []).length > 0) return "it takes values from other tables (FROM)"
+  if (relation.kind !== "r" || relation.hasChildren || relation.isPartition || relation.hasParent)
+    return "its table has partitions"
+  if (reference !== undefined) return `foreign key ${reference.key.name} would have to follow them`
+  if (trigger !== undefined) return `trigger ${trigger.name} would see other writes`
+  if (call !== undefined) return `function ${call.name} would be called twice`
+  if (mentionsOld(update)) return "RETURNING shows what they were"
+  return undefined
+}
+
+const mentionsOld = ({ returningClause }: UpdateStmt): boolean => {
+  let found = (returningClause?.options ?? []).length > 0
+  Tree.visit(returningClause?.exprs ?? [], (node) => {
+    const [first, second] = Ast.as("ColumnRef", node)?.fields ?? []
+    const name = first === undefined ? undefined : Ast.names([first])[0]
+    if (second !== undefined && (name === "old" || name === "new")) found = true
+  })
+  return found
+}
+
+/** The new value of each column that gets one; undefined for what is no whole column. */
+const assignments = ({ targetList }: UpdateStmt): ReadonlyMap<string, Node> | undefined => {
+  const values = new Map<string, Node>()
+  for (const node of targetList ?? []) {
+    const target = Ast.as("ResTarget", node)
+    const part = Ast.as("MultiAssignRef", target?.val)
+    const value = part === undefined ? target?.val : Ast.as("RowExpr", part.source)?.args?.[(part.colno ?? 1) - 1]
+    if (value === undefined || (target?.indirection ?? []).length > 0) return undefined
+    values.set(target?.name ?? "", value)
+  }
+  return values
+}
+
+interface Row {
+  /** The columns that are given: not those that are generated, nor those that take their default. */
+  readonly names: ReadonlyArray<string>
+  readonly values: ReadonlyArray<Node>
+}
+
+const rowOf = (
+  subject: ScatterWrite.Subject,
+  { relation, table }: Sharded,
+  update: UpdateStmt,
+  assigned: ReadonlyMap<string, Node>
+): Row => {
+  const types = FedInsert.columnTypes(subject, relation)
+  const alias = aliasOf(update.relation)
+  const columns = relation.columns.flatMap((column) => {
+    const value = assigned.get(column.name)
+    if (column.generated !== "" || (value !== undefined && "SetToDefault" in value)) return []
+    if (value === undefined) return [{ name: column.name, value: Tree.column(alias, column.name) }]
+    // The key is stored in its column's type, whatever type it has where it is computed.
+    const isCast = FedInsert.isUntyped(value) || table.columns.includes(column.name)
+    const type: TypeRef | undefined = types.get(column.name)
+    return [{ name: column.name, value: isCast && type !== undefined ? Tree.cast(value, type.names) : value }]
+  })
+  return { names: columns.map(({ name }) => name), values: columns.map(({ value }) => value) }
+}
+
+const aliasOf = (range: RangeVar | undefined): string => range?.alias?.aliasname ?? range?.relname ?? ""
+
+const written = (
+  subject: ScatterWrite.Subject,
+  { table }: Sharded,
+  update: UpdateStmt,
+  row: Row,
+  key: FedInsert.Key["parts"]
+): Write => {
+  const { relation, returningClause, whereClause } = update
+  if (relation === undefined) throw new Error("an UPDATE without its table")
+  const fragmentOf = (tree: (own: Fragments.OwnParams) => Node): Fragment => {
+    const own = Fragments.ownParams()
+    return ScatterWrite.fragmentOf(subject, tree(own), own)
+  }
+  const read = fragmentOf(() => locking(update, relation, row))
+  const shipped = subject
+    .describe(read.sql)
+    .columns.map(({ type }, index): Relation.Shipped => ({ name: `c${index}`, type, collation: FedInsert.byDefault }))
+  const keep = fragmentOf((own) => ({ UpdateStmt: { ...update, whereClause: atPlaces(relation, own) } }))
+  const remove = fragmentOf((own) => ({ DeleteStmt: { relation, whereClause: atPlaces(relation, own) } }))
+  const insert = fragmentOf((own) => ({
+    InsertStmt: {
+      relation,
+      cols: row.names.map(ScatterWrite.column),
+      override: "OVERRIDING_SYSTEM_VALUE",
+      selectStmt: Tree.select({
+        targetList: shipped.slice(1).map(({ name }) => Tree.target(Relation.reference(name))),
+        fromClause: [Relation.relation(shipped, undefined, own)]
+      }),
+      ...(returningClause === undefined ? {} : { returningClause })
+    }
+  }))
+  const isTimed = [read, keep, insert].some((fragment) => fragment.params.some(({ _tag }) => _tag === "Now"))
+  const to = { _tag: "Owners", table: table.id, keyspace: table.keyspace, columns: table.columns, key } as const
+  return {
+    action: { _tag: "Move", read, keep, insert, remove, to },
+    returning: returningClause !== undefined,
+    wide: whereClause === undefined,
+    now: isTimed ? "SELECT pg_catalog.now()" : undefined
+  }
+}
+
+/** The rows, each behind its place, as they will be; nobody else changes them from then on. */
+const locking = ({ whereClause, withClause }: UpdateStmt, relation: RangeVar, { values }: Row): Node =>
+  Tree.select({
+    targetList: [
+      Tree.target(Tree.cast(placeIn(relation), ["pg_catalog", "text"]), "c0"),
+      ...values.map((value, index) => Tree.target(value, `c${index + 1}`))
+    ],
+    fromClause: [{ RangeVar: relation }],
+    ...(whereClause === undefined ? {} : { whereClause }),
+    ...(withClause === undefined ? {} : { withClause }),
+    lockingClause: [
+      {
+        LockingClause: {
+          lockedRels: [{ RangeVar: { relname: aliasOf(relation), inh: true, relpersistence: "p" } }],
+          strength: "LCS_FORUPDATE",
+          waitPolicy: "LockWaitBlock"
+        }
+      }
+    ]
+  })
+
+const placeIn = (relation: RangeVar): Node => Tree.column(aliasOf(relation), "ctid")
+
+const atPlaces = (relation: RangeVar, own: Fragments.OwnParams): Node => ({
+  A_Expr: {
+    kind: "AEXPR_OP_ANY",
+    name: [Tree.string("=")],
+    lexpr: placeIn(relation),
+    rexpr: own.node({ _tag: "Column", column: 0, scan: undefined }, ["pg_catalog", "_tid"])
+  }
+})
