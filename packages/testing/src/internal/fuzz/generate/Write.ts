@@ -160,6 +160,10 @@ class Writer {
     )
     const values = columns.map((column) => {
       const place = keys.indexOf(column.name)
+      // A key that is another one's, and one that is computed, now and then.
+      const loose = place >= 0 && random.chance(0.25) ? source.columns.filter(({ kind }) => kind === column.kind) : []
+      if (loose.length > 0)
+        return `b.${quoted(random.pick(loose).name)}${isInteger(column) && random.chance(0.5) ? " / 2" : ""}`
       const other = source.columns.find(({ name }) => name === (place >= 0 ? others[place] : column.name))
       if (other !== undefined && other.kind === column.kind && column.name !== "id") return `b.${quoted(other.name)}`
       if (column.name === "id" && other !== undefined) return `b.${quoted(other.name)} + ${random.pick([0, 100, 1000])}`
@@ -179,10 +183,14 @@ class Writer {
     const same = random.chance(0.15)
       ? keys.map((key) => `${quoted(key)} = ${excluded === undefined ? "" : "excluded."}${quoted(key)}`)
       : []
-    const moved = random.chance(0.05) ? table.columns.filter(({ name }) => keys.includes(name)) : []
+    const moved = random.chance(0.12) ? table.columns.filter(({ name }) => keys.includes(name)) : []
+    const key = (column: Column): string =>
+      isInteger(column) && excluded === undefined && random.chance(0.5)
+        ? `${quoted(column.name)} ${random.pick(["+ 1", "+ 100", "/ 2"])}`
+        : this.value(column, true)
     return [
       ...chosen.map((column) => `${quoted(column.name)} = ${this.assigned(column, excluded)}`),
-      ...(moved.length > 0 ? moved.map((column) => `${quoted(column.name)} = ${this.value(column, true)}`) : same)
+      ...(moved.length > 0 ? moved.map((column) => `${quoted(column.name)} = ${key(column)}`) : same)
     ].join(", ")
   }
 
@@ -259,6 +267,8 @@ class Writer {
     return ` returning ${columns.map(({ name }) => `${alias}${quoted(name)}`).join(", ")}`
   }
 }
+
+const isInteger = ({ kind }: Column): boolean => kind === "int4" || kind === "int8"
 
 const keyOf = ({ placement }: Table): ReadonlyArray<string> => (placement._tag === "Sharded" ? placement.key : [])
 
