@@ -93,12 +93,6 @@ export const entries = {
     hint: pin,
     example: "vacuum users"
   },
-  SL1021: {
-    title: "MERGE",
-    reason: "MERGE is not analyzed yet",
-    hint: "Use INSERT … ON CONFLICT, or UPDATE and INSERT in one transaction",
-    example: "merge into users u using users v on u.id = v.id when matched then delete"
-  },
   SL1022: {
     title: "CALL and DO",
     reason: "{statement} runs code that the router cannot look into",

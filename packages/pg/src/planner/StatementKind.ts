@@ -25,7 +25,6 @@ export type Kind =
   | "explain"
   | "maintenance"
   | "truncate"
-  | "merge"
   | "call"
   | "createAs"
   | "twoPhase"
@@ -53,7 +52,7 @@ export const of = (tree: Node): StatementKind => {
     case "DeleteStmt":
       return { kind: "query", words: "DELETE" }
     case "MergeStmt":
-      return { kind: "merge", words: "MERGE" }
+      return { kind: "query", words: "MERGE" }
     case "TransactionStmt":
       return transaction(opened.node.kind ?? "")
     case "VariableSetStmt":
@@ -159,7 +158,6 @@ const codes: { readonly [K in Exclude<Kind, "query" | "truncate">]: Code } = {
   copy: "SL1017",
   explain: "SL1018",
   maintenance: "SL1019",
-  merge: "SL1021",
   call: "SL1022",
   createAs: "SL1023",
   twoPhase: "SL1024",

@@ -42,7 +42,6 @@ const refused: Record<string, ReadonlyArray<readonly [code: string, text: string
     ["SL1018", "explain select * from users"],
     ["SL1019", "vacuum users"],
     ["SL1019", "analyze"],
-    ["SL1021", "merge into users u using users v on u.id = v.id when matched then delete"],
     ["SL1022", "do $$ begin null; end $$"],
     ["SL1022", "call clean()"],
     ["SL1023", "select * into copied from users"],

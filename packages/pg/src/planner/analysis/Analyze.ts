@@ -14,6 +14,7 @@ import { draft } from "../Refusal.js"
 import { type SchemaView, type Stop, Stopped } from "../SchemaView.js"
 import * as Builder from "./Builder.js"
 import * as Expression from "./Expression.js"
+import * as MergeStatement from "./MergeStatement.js"
 import type { Analyzed } from "./Model.js"
 import * as Select from "./Select.js"
 import type { Level, Range, Walk } from "./Walk.js"
@@ -104,7 +105,10 @@ const makeWalk = (builder: Builder.Builder, views: ReadonlyArray<string> = []): 
     expression: (node, scope, place) => Expression.expression(walk, node, scope, place),
     condition: (node, scope, place) => Expression.condition(walk, node, scope, place),
     query: (node, outer, ctes, position) => Select.query(walk, node, outer, ctes, position),
-    write: (node, outer, ctes, position) => Write.write(walk, node, outer, ctes, position)
+    write: (node, outer, ctes, position) =>
+      "MergeStmt" in node
+        ? MergeStatement.merge(walk, node.MergeStmt, outer, ctes, position)
+        : Write.write(walk, node, outer, ctes, position)
   }
   return walk
 }

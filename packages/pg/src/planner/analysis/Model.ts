@@ -234,6 +234,21 @@ export type Named =
 export interface Target {
   readonly named: Named
   readonly location: number | undefined
+  /** The write's own. */
+  readonly block: BlockId
+  readonly merge: Merging | undefined
+}
+
+/**
+ * A MERGE joins its source and its target, and keeps rows of either side that have no match if a clause is for them:
+ * then the other side is within a guard.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Merging {
+  readonly source: GuardId | undefined
+  readonly target: GuardId | undefined
 }
 
 /**

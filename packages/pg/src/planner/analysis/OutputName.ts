@@ -32,6 +32,8 @@ const ofExpression = (node: Node | undefined): string | undefined => {
       return ofExpression(opened.node.arg)
     case "GroupingFunc":
       return "grouping"
+    case "MergeSupportFunc":
+      return "merge_action"
     case "CoalesceExpr":
       return "coalesce"
     case "MinMaxExpr":

@@ -55,16 +55,15 @@ export const write = (
       return update(contextOf(walk, opened.node, outer, before, place), opened.node, place)
     case "DeleteStmt":
       return remove(contextOf(walk, opened.node, outer, before, place), opened.node, place)
-    case "MergeStmt":
-      return refuse(draft("SL1021", {}, Ast.locationOf(node)))
     default:
       return refuse(draft("SL1101", { construct: opened._tag }, Ast.locationOf(node)))
   }
 }
 
-const contextOf = (
+/** @since 0.1.0 @category constructors */
+export const contextOf = (
   walk: Walk,
-  statement: InsertStmt | UpdateStmt | DeleteStmt,
+  statement: Pick<InsertStmt, "withClause">,
   outer: Scope | undefined,
   before: Scope["ctes"],
   place: Place
@@ -79,7 +78,12 @@ const targetOf = (
   const { relation } = statement
   if (relation === undefined) throw new Error("a write without its table")
   const target = From.table(context.walk, relation, place, isRead)
-  context.walk.builder.addTarget({ named: target.named, location: Ast.location(relation) })
+  context.walk.builder.addTarget({
+    named: target.named,
+    location: Ast.location(relation),
+    block: place.block,
+    merge: undefined
+  })
   return target
 }
 
@@ -150,10 +154,11 @@ const givenNames = (
   return new Set(names.filter((name, index) => !ignored.has(name) && isGiven(index)))
 }
 
-const checkOverriding = (
+/** @since 0.1.0 @category functions */
+export const checkOverriding = (
   table: Table.Sharded,
   relation: Catalog.Relation,
-  statement: InsertStmt,
+  statement: Pick<InsertStmt, "override">,
   location: number | undefined
 ): void => {
   if (statement.override !== "OVERRIDING_USER_VALUE") return
@@ -198,13 +203,15 @@ const insertRows = (
   })
 }
 
-const columnOf = (relation: Catalog.Relation, name: string): Catalog.Column => {
+/** @since 0.1.0 @category functions */
+export const columnOf = (relation: Catalog.Relation, name: string): Catalog.Column => {
   const column = relation.columns.find((candidate) => candidate.name === name)
   if (column === undefined) throw new Error(`key column ${name} is missing in a table that passed the catalog check`)
   return column
 }
 
-const defaultKey = (table: Table.Sharded, column: Catalog.Column, location: number | undefined): Operand =>
+/** @since 0.1.0 @category functions */
+export const defaultKey = (table: Table.Sharded, column: Catalog.Column, location: number | undefined): Operand =>
   StoredKey.ofDefault(column) ?? refuse(draft("SL3001", { table: table.id, column: column.name }, location))
 
 const insertQuery = (
@@ -308,10 +315,12 @@ const checkArbiter = (
   if (!isKept) refuse(draft("SL6008", { table: table.id }, Ast.location(infer) ?? location))
 }
 
-const assignedNames = (targets: ReadonlyArray<Node> | undefined): ReadonlySet<string> =>
+/** @since 0.1.0 @category functions */
+export const assignedNames = (targets: ReadonlyArray<Node> | undefined): ReadonlySet<string> =>
   new Set((targets ?? []).map((node) => Ast.as("ResTarget", node)?.name ?? ""))
 
-const updateOf = (targets: ReadonlyArray<Node> | undefined): WriteRules.Operation => {
+/** @since 0.1.0 @category functions */
+export const updateOf = (targets: ReadonlyArray<Node> | undefined): WriteRules.Operation => {
   const assigned = (targets ?? []).flatMap((node) => Ast.as("ResTarget", node) ?? [])
   const isDefault = (target: ResTarget) => {
     const value = assignedNode(target)
@@ -330,7 +339,8 @@ const assignedNode = (target: ResTarget): Node | undefined => {
   return part === undefined ? target.val : Ast.as("RowExpr", part.source)?.args?.[(part.colno ?? 1) - 1]
 }
 
-interface Assignment {
+/** @since 0.1.0 @category models */
+export interface Assignment {
   readonly name: string
   readonly term: Equality.Term
   readonly value: Node | undefined
@@ -338,8 +348,13 @@ interface Assignment {
 
 const other: Equality.Term = { _tag: "Other" }
 
-/** Walks the assignments, each source once. */
-const assignments = (
+/**
+ * Walks the assignments, each source once.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const assignments = (
   walk: Walk,
   targets: ReadonlyArray<Node> | undefined,
   scope: Scope,
@@ -420,15 +435,26 @@ const remove = (context: FromContext, statement: DeleteStmt, place: Place): Shap
   return returning(context, statement.returningClause, rows, others, place)
 }
 
-/** The target's row as RETURNING sees it: under the table's name, and under `old` and `new`. */
-interface Rows {
+/**
+ * The target's row as RETURNING sees it: under the table's name, and under `old` and `new`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Rows {
   readonly after: Source
   readonly old: Source
   readonly new: Source
 }
 
-/** A row of which nothing is known: `old` of an INSERT may be the row in conflict, `new` of a DELETE is NULL. */
-const unknownRow = (walk: Walk, source: Source, place: Place): Source => replaced(walk, source, () => true, place)
+/**
+ * A row of which nothing is known: `old` of an INSERT may be the row in conflict, `new` of a DELETE is NULL.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const unknownRow = (walk: Walk, source: Source, place: Place): Source =>
+  replaced(walk, source, () => true, place)
 
 /** After an UPDATE, what WHERE said holds for the columns that nothing assigned to. */
 const rowAfter = (walk: Walk, named: Named, source: Source, assigned: ReadonlySet<string>, place: Place): Source => {
@@ -449,8 +475,13 @@ const replaced = (walk: Walk, source: Source, isReplaced: (index: number) => boo
   return { ...source, columns }
 }
 
-/** RETURNING: an output is linked to its column, for what the write itself knows of it. */
-const returning = (
+/**
+ * RETURNING: an output is linked to its column, for what the write itself knows of it.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const returning = (
   context: FromContext,
   clause: ReturningClause | undefined,
   rows: Rows,

@@ -128,8 +128,11 @@ const values = (analyzed: Analyzed): Draft | undefined => {
 /**
  * A subquery over copies alone is computed once on one PostgreSQL, but once a shard here: if rows may come in any order,
  * it must not depend on it. (Correlated ones are computed anew for each row anyway.)
+ *
+ * @since 0.1.0
+ * @category functions
  */
-const subqueries = (analyzed: Analyzed): string | undefined => {
+export const subqueries = (analyzed: Analyzed): string | undefined => {
   const sharded = new Set(analyzed.leaves.flatMap((leaf) => blocksAround(analyzed, leaf.block)))
   for (const [block, info] of analyzed.blocks.entries()) {
     if (block === top || sharded.has(block) || info.correlated) continue
@@ -181,8 +184,13 @@ export interface Driver {
   readonly key: ReadonlyArray<ColumnId>
 }
 
-/** Of the rows of this block. */
-const alignment = (analyzed: Analyzed, level: BlockId): Either.Either<ReadonlyArray<Driver>, string> => {
+/**
+ * Of the rows of this block.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const alignment = (analyzed: Analyzed, level: BlockId): Either.Either<ReadonlyArray<Driver>, string> => {
   const drivers = analyzed.leaves.flatMap((leaf) => driverOf(analyzed, leaf, level) ?? [])
   const row = closure(analyzed, { block: level })
   // Real at every level on the way out: a NULL-extended row inside a derived table would come out on each shard.

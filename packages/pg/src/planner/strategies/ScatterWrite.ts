@@ -7,7 +7,7 @@
  *
  * @since 0.1.0
  */
-import type { InsertStmt, Node, ResTarget, SelectStmt, UpdateStmt } from "libpg-query"
+import type { InsertStmt, MergeStmt, MergeWhenClause, Node, ResTarget, SelectStmt, UpdateStmt } from "libpg-query"
 import * as Either from "effect/Either"
 import * as Constraint from "@shardlayer/core/plan/Constraint"
 import type { Fragment } from "@shardlayer/core/plan/Merge"
@@ -25,6 +25,7 @@ import * as Tree from "../rewrite/Tree.js"
 import * as ValuesText from "../rewrite/ValuesText.js"
 import * as StatementTime from "../rules/StatementTime.js"
 import type { Described } from "../Types.js"
+import { alignedMerge } from "./AlignedMerge.js"
 import { alignedWrite, isOrderDependent, unshared } from "./Alignment.js"
 
 /** @since 0.1.0 @category models */
@@ -99,12 +100,12 @@ export const ofShards = (subject: Subject, target: Target, reference: number): E
       found === undefined ? refused("its rows cannot be taken apart") : Either.right(found)
     )
   }
-  const obstacle = alignedWrite(analyzed)
+  const obstacle = target.merge === undefined ? alignedWrite(analyzed) : alignedMerge(analyzed, target, target.merge)
   if (obstacle !== undefined) return refused(obstacle)
   return timed(subject, target, (statement) => ({ _tag: "Each", statement }))
 }
 
-export const tableOf = ({ named }: Target): string => (named._tag === "Single" ? named.name : named.table.id)
+export const tableOf = ({ named }: Pick<Target, "named">): string => (named._tag === "Single" ? named.name : named.table.id)
 
 /** Another value for each row, on one PostgreSQL too: nobody can tell where it was made. */
 const isOwnOfRows = (analyzed: Analyzed, { name }: Analyzed["functions"][number]): boolean =>
@@ -179,6 +180,7 @@ export const returns = (tree: Node): boolean => {
     case "InsertStmt":
     case "UpdateStmt":
     case "DeleteStmt":
+    case "MergeStmt":
       return opened.node.returningClause !== undefined
     default:
       return false
@@ -191,6 +193,11 @@ const isWide = (tree: Node): boolean => {
     case "UpdateStmt":
     case "DeleteStmt":
       return opened.node.whereClause === undefined
+    case "MergeStmt":
+      return clausesOf(opened.node).some(
+        ({ commandType, condition, matchKind }) =>
+          matchKind === "MERGE_WHEN_NOT_MATCHED_BY_SOURCE" && commandType !== "CMD_NOTHING" && condition === undefined
+      )
     default:
       return false
   }
@@ -209,11 +216,7 @@ const statementOf = (
   if (given === undefined) {
     const columns = defaults.map(({ name }) => name).join(", ")
     return Either.left(
-      draft(
-        "SL6001",
-        { table: tableOf({ named, location }), why: `the default of ${columns} asks for the time` },
-        location
-      )
+      draft("SL6001", { table: tableOf({ named }), why: `the default of ${columns} asks for the time` }, location)
     )
   }
   return Either.right(fragmentOf({ describe, parser, sql }, given, Fragments.ownParams()))
@@ -265,9 +268,31 @@ export const defaultsOf = (tree: Node, relation: Catalog.Relation | undefined): 
       const names = defaulted(opened.node.targetList)
       return columns.filter(({ name }) => names.has(name))
     }
+    case "MergeStmt":
+      return columns.filter(({ name }) =>
+        clausesOf(opened.node).some((clause) => {
+          if (clause.commandType !== "CMD_INSERT") return defaulted(clause.targetList).has(name)
+          const value = clause.values?.[clauseNames(clause, relation).indexOf(name)]
+          return value === undefined || "SetToDefault" in value
+        })
+      )
     default:
       return []
   }
+}
+
+const clausesOf = ({ mergeWhenClauses }: MergeStmt): ReadonlyArray<MergeWhenClause> =>
+  (mergeWhenClauses ?? []).flatMap((node) => Ast.as("MergeWhenClause", node) ?? [])
+
+/** The columns of an INSERT clause, in the order of its values. */
+const clauseNames = (
+  { targetList, values }: MergeWhenClause,
+  relation: Catalog.Relation | undefined
+): ReadonlyArray<string> => {
+  const given = (targetList ?? []).flatMap((node) => Ast.as("ResTarget", node) ?? [])
+  return given.length > 0
+    ? given.map(({ indirection, name }) => ((indirection ?? []).length > 0 ? "" : (name ?? "")))
+    : (relation?.columns ?? []).map(({ name }) => name).slice(0, (values ?? []).length)
 }
 
 const defaulted = (targets: ReadonlyArray<Node> | undefined): ReadonlySet<string> =>
@@ -320,6 +345,8 @@ export const withDefaults = (
       return updateWith(opened.node, valueOf)
     case "InsertStmt":
       return insertWith(opened.node, relation, valueOf)
+    case "MergeStmt":
+      return mergeWith(opened.node, relation, valueOf)
     default:
       return undefined
   }
@@ -328,6 +355,50 @@ export const withDefaults = (
 const updateWith = (update: UpdateStmt, valueOf: ReadonlyMap<string, Node>): Node | undefined => {
   const targetList = assignedWith(update.targetList, valueOf)
   return targetList === undefined ? undefined : { UpdateStmt: { ...update, targetList } }
+}
+
+const mergeWith = (
+  merge: MergeStmt,
+  relation: Catalog.Relation | undefined,
+  valueOf: ReadonlyMap<string, Node>
+): Node | undefined => {
+  const clauses = clausesOf(merge).map((clause): MergeWhenClause | undefined => {
+    switch (clause.commandType) {
+      case "CMD_INSERT":
+        return insertClauseWith(clause, relation, valueOf)
+      case "CMD_UPDATE": {
+        const targetList = assignedWith(clause.targetList, valueOf)
+        return targetList === undefined ? undefined : { ...clause, targetList }
+      }
+      default:
+        return clause
+    }
+  })
+  if (clauses.some((clause) => clause === undefined)) return undefined
+  const mergeWhenClauses = clauses.flatMap((clause): ReadonlyArray<Node> =>
+    clause === undefined ? [] : [{ MergeWhenClause: clause }]
+  )
+  return { MergeStmt: { ...merge, mergeWhenClauses } }
+}
+
+/** DEFAULT VALUES becomes the columns that ask for the time: the others keep their defaults. */
+const insertClauseWith = (
+  clause: MergeWhenClause,
+  relation: Catalog.Relation | undefined,
+  valueOf: ReadonlyMap<string, Node>
+): MergeWhenClause => {
+  const names = clauseNames(clause, relation)
+  const missing = [...valueOf].filter(([name]) => !names.includes(name))
+  const values = (clause.values ?? []).map(
+    (value, place) => ("SetToDefault" in value ? valueOf.get(names[place] ?? "") : undefined) ?? value
+  )
+  const columns: Array<Node> =
+    (clause.targetList ?? []).length > 0 ? [...(clause.targetList ?? [])] : names.map((name) => column(name))
+  return {
+    ...clause,
+    targetList: [...columns, ...missing.map(([name]) => column(name))],
+    values: [...values, ...missing.map(([, value]) => value)]
+  }
 }
 
 const assignedWith = (
