@@ -169,6 +169,14 @@ class ShardExecutor implements Executor {
       case "Copies":
       case "Rows":
         return this.inTransaction(terms, (level) => ScatterWrite.run(level, policy, request, operation))
+      case "Merged":
+        return this.inTransaction(terms, (level) =>
+          ScatterWrite.joined(
+            level,
+            bound.shards,
+            this.mergeWritten(action.merge, bound.shards, { policy, transaction: level }, operation, sql, params)
+          )
+        )
       case "Move":
         return this.inTransaction(terms, (level) =>
           ScatterMove.run(level, policy, { ...request, action, limits, ownersOf }, operation)
@@ -275,6 +283,22 @@ class ShardExecutor implements Executor {
       case "Written":
         throw new Error("a write is no partial read")
     }
+  }
+
+  /** Once on each shard, in the transaction that all take part in: what is written there is what is merged. */
+  private mergeWritten(
+    merge: Merge,
+    shards: ReadonlyArray<ShardId>,
+    terms: Terms & { readonly transaction: Level },
+    operation: Operation,
+    sql: string,
+    params: ReadonlyArray<unknown>
+  ): Effect.Effect<any, ShardError> {
+    const { transaction } = terms
+    if (!mayReadBeside(transaction, { ...terms, merge })) return Effect.fail(crossShard(transaction, shards))
+    const once = { ...terms, policy: { ...terms.policy, retry: undefined } }
+    const request = this.requestOf({ _tag: "Merged", merge, shards }, transaction, sql, params)
+    return ScatterMerge.run({ ...this.merging(once), access: "write" }, request, operation)
   }
 
   private merging({ policy, transaction, view }: Terms): Parts.Options {

@@ -430,8 +430,10 @@ const rulesOn = (bound: Scattered): ReadonlyArray<ScatterRefused["rule"]> => {
       const reading = source !== undefined && isScattered(source) ? rulesOn(source) : []
       return action.to._tag === "Owners" && reading.length === 0 ? ["scatter"] : reading
     }
+    const isCombined = action._tag === "Merged" && action.merge.finish._tag === "Combine"
     return [
       ...(action._tag === "Copies" ? [] : (["scatter"] as const)),
+      ...(isCombined ? (["combine"] as const) : []),
       ...(write.wide ? (["wideWrites"] as const) : [])
     ]
   }

@@ -36,18 +36,36 @@ export interface Request {
   readonly params: ReadonlyArray<unknown>
 }
 
-/** @since 0.1.0 @category functions */
+/**
+ * `merged` runs a merge in the same transaction.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
 export const run = (
   level: Level,
   policy: Policy,
   request: Request,
   operation: Operation
 ): Effect.Effect<any, ShardError> =>
-  // All take part before one does something: whoever may not says so first.
-  Effect.zipRight(Effect.forEach(request.shards, level.join, { discard: true }), moment(level, policy, request)).pipe(
-    Effect.flatMap((now) => performed(level, policy, request, operation, now)),
-    Effect.onError(() => level.doom)
+  joined(
+    level,
+    request.shards,
+    Effect.flatMap(moment(level, policy, request), (now) => performed(level, policy, request, operation, now))
   )
+
+/**
+ * All shards take part before one does something: whoever may not says so first. For writes whose rows are merged, too.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const joined = <A>(
+  level: Level,
+  shards: ReadonlyArray<ShardId>,
+  answer: Effect.Effect<A, ShardError>
+): Effect.Effect<A, ShardError> =>
+  Effect.onError(Effect.zipRight(Effect.forEach(shards, level.join, { discard: true }), answer), () => level.doom)
 
 /**
  * The transaction's own, where it has begun.
@@ -139,13 +157,16 @@ export const statementOf = (
   return { sql: fragment.sql, params: paramsOf(fragment, { params, now, rows: taken }) }
 }
 
+/** Undefined: the program's own. */
 const fragmentOf = (action: Write.Action, own: ReadonlyArray<number>): Fragment | undefined => {
   switch (action._tag) {
+    case "Rows":
+      return Write.joined(piecesOf(action, own))
     case "Each":
     case "Copies":
       return action.statement
-    case "Rows":
-      return Write.joined(piecesOf(action, own))
+    case "Merged":
+      return action.merge.statement
     case "Feed":
       return action.insert
     case "Move":

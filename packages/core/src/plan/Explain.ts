@@ -10,7 +10,7 @@ import type { Constraint, Operand } from "./Constraint.js"
 import type { Aggregate, Amount, Finish, Fragment, Merge, Page, Reduction, SortKey } from "./Merge.js"
 import type { Plan } from "./Plan.js"
 import * as Reasons from "./Reasons.js"
-import { joined, type Write } from "./Write.js"
+import { type Action, joined, type Write } from "./Write.js"
 
 /**
  * - `SingleShard`: the statement as it is, on the one shard that holds its rows.
@@ -159,7 +159,7 @@ const runsOf = (sql: string, bound: BoundPlan, coordinator: ShardId | undefined)
     case "Concatenated":
       return { first: undefined, each: sql, then: ["rows one after another"] }
     case "Written":
-      return runsOfWrite(sql, bound)
+      return runsOfWrite(sql, coordinator, bound)
     case "Merged":
       return {
         first: bound.merge.now,
@@ -181,13 +181,15 @@ export const formatWrite = ({ action, now }: Write): ReadonlyArray<string> => [
   `then:    ${action._tag.toLowerCase()}, all or none`
 ]
 
-const stepsOf = (action: Write["action"]): ReadonlyArray<string> => {
+const stepsOf = (action: Action): ReadonlyArray<string> => {
   switch (action._tag) {
     case "Rows":
       return [`shards:  ${formatFragment(joined([action.head, ...action.rows.slice(0, 1), action.tail]))}`]
     case "Each":
     case "Copies":
       return action.statement === undefined ? [] : [`shards:  ${formatFragment(action.statement)}`]
+    case "Merged":
+      return formatMerge(action.merge)
     case "Feed":
       return [`read:    ${formatFragment(action.read)}`, `put:     ${formatFragment(action.insert)}`]
     case "Move":
@@ -200,7 +202,11 @@ const stepsOf = (action: Write["action"]): ReadonlyArray<string> => {
   }
 }
 
-const runsOfWrite = (sql: string, { rows, shards, write }: Extract<BoundPlan, { readonly _tag: "Written" }>): Runs => {
+const runsOfWrite = (
+  sql: string,
+  coordinator: ShardId | undefined,
+  { rows, shards, write }: Extract<BoundPlan, { readonly _tag: "Written" }>
+): Runs => {
   const { action, now } = write
   const then = "all commit, or none"
   switch (action._tag) {
@@ -211,6 +217,10 @@ const runsOfWrite = (sql: string, { rows, shards, write }: Extract<BoundPlan, { 
         each: action.statement === undefined ? sql : formatFragment(action.statement),
         then: action._tag === "Copies" ? ["the same number of rows on each", then] : [then]
       }
+    case "Merged": {
+      const { finish, now: own, statement } = action.merge
+      return { first: own, each: formatFragment(statement), then: [...formatFinish(finish, coordinator), then] }
+    }
     case "Rows": {
       const row = action.rows.slice(0, 1)
       return {

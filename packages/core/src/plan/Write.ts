@@ -7,7 +7,7 @@
  */
 import type { ShardId } from "../topology/ShardId.js"
 import type { Constraint } from "./Constraint.js"
-import type { Fragment, ParamSource } from "./Merge.js"
+import type { Fragment, Merge, ParamSource } from "./Merge.js"
 
 /**
  * A part of a text, cut at its parameters: `texts` has one more, and `params[0]` stands between the first two.
@@ -59,6 +59,7 @@ export type Destination = Owners | { readonly _tag: "Copies" } | { readonly _tag
 /**
  * - `Each`: the same on each shard, which finds its own rows; their answers one after another.
  * - `Copies`: the same on every shard, to a reference table: all must answer alike, and one of them is the answer.
+ * - `Merged`: the shards' statement of a merge, which writes; it runs once on each, and their rows become one answer.
  * - `Rows`: an INSERT whose rows are given one by one, each to its shard: `head`, the shard's rows with commas between,
  *   `tail`. `answers`: each row gives one row of RETURNING, so they are put in the order of the statement.
  * - `Feed`: an INSERT of rows that are read first, as texts, by a distributed read of `read`; `insert` puts those of a
@@ -73,6 +74,7 @@ export type Destination = Owners | { readonly _tag: "Copies" } | { readonly _tag
 export type Action =
   | { readonly _tag: "Each"; readonly statement: Fragment | undefined }
   | { readonly _tag: "Copies"; readonly statement: Fragment | undefined }
+  | { readonly _tag: "Merged"; readonly merge: Merge }
   | {
       readonly _tag: "Rows"
       readonly head: Piece

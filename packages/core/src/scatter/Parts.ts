@@ -37,6 +37,8 @@ export interface Options {
   /** Where `Combine` is done, whatever the request says: no other takes its place. */
   readonly coordinator?: ShardId | undefined
   readonly policy: Policy
+  /** A write's shards are asked once, in its transaction. */
+  readonly access?: "write"
   /**
    * What one statement may hold in memory: rows to combine, and those in bytes; groups and distinct rows where they are
    * not merged in order.
@@ -339,7 +341,7 @@ const part = <A>(
   const inside = view?.session(shard) ?? home?.connection(shard)
   return inside === undefined
     ? ask(options, shard, use)
-    : ShardCall.limited({ shard, policy, access: "read" }, use(inside))
+    : ShardCall.limited({ shard, policy, access: options.access ?? "read" }, use(inside))
 }
 
 /** @since 0.1.0 @category functions */

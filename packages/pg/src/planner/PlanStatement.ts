@@ -35,6 +35,7 @@ import { compose } from "./strategies/Compose.js"
 import { type Merged, withNow } from "./strategies/Merged.js"
 import { merging } from "./strategies/Merging.js"
 import { mergeUnion } from "./strategies/MergeUnion.js"
+import * as WritingWith from "./strategies/WritingWith.js"
 import type { Described } from "./Types.js"
 
 /**
@@ -254,7 +255,9 @@ const writeOf = (subject: Subject, references: ReadonlyArray<ShardedReference>):
   if (singles.length === 0 && isOneKey(references)) return { scatter: { _tag: "OneKey" }, notes: [] }
   const [target] = study.analyzed.targets
   if (target === undefined) return refusedWrite(subject, writeRefusal(study.analyzed))
-  const write = ScatterWrite.ofShards(subject, target, references.length - 1)
+  const write = WritingWith.applies(study.analyzed)
+    ? WritingWith.ofShards(subject, (changed) => contextOf({ ...subject, study: changed }))
+    : ScatterWrite.ofShards(subject, target, references.length - 1)
   if (Either.isRight(write)) return { scatter: { _tag: "Write", write: write.right }, notes: [] }
   const notes = [`not on each shard by itself: ${write.left.reason}`]
   const inSteps = stoppable(() => stepsOf(subject, target))

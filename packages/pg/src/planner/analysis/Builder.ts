@@ -17,6 +17,7 @@ import type {
   ColumnId,
   ColumnInfo,
   Fact,
+  Feed,
   FunctionUse,
   GuardId,
   Leaf,
@@ -94,6 +95,7 @@ export interface Builder {
   readonly markWrite: () => void
   readonly addWrite: (write: Write) => void
   readonly addTarget: (target: Target) => void
+  readonly addFeed: (feed: Feed) => void
   /**
    * The parameter is of this family, or may be; notes that its type matters. `isDirect`: where it stands, PostgreSQL
    * gives it a type of this family, unless it stands somewhere else before.
@@ -228,6 +230,7 @@ const makeUses = () => {
   const movingDates: Array<Analyzed["movingDates"][number]> = []
   const writes: Array<Write> = []
   const targets: Array<Target> = []
+  const feeds: Array<Feed> = []
   let isWrite = false
   const methods = {
     addLeaf: (leaf: Leaf) => void leaves.push(leaf),
@@ -238,6 +241,7 @@ const makeUses = () => {
     addMovingDate: (text: string, location: number | undefined) => void movingDates.push({ text, location }),
     addWrite: (write: Write) => void writes.push(write),
     addTarget: (target: Target) => void targets.push(target),
+    addFeed: (feed: Feed) => void feeds.push(feed),
     markWrite: () => {
       isWrite = true
     }
@@ -258,6 +262,7 @@ const makeUses = () => {
       tables: tables(),
       writes,
       targets,
+      feeds,
       isWrite
     })
   }

@@ -66,7 +66,8 @@ const written = (walk: Walk, cte: Cte, place: Place): NonNullable<Cte["written"]
     relation
   })
   walk.builder.setExports(shape.block, false)
-  const closed = closure(walk.builder.finish(), { block: shape.block })
+  const known = walk.builder.finish()
+  const closed = closure(known, { block: shape.block })
   const columns = shape.outputs.map((output, index) => {
     const column = output.links[0]?.column
     const lists = column === undefined ? [] : closed.choices(column)
@@ -74,7 +75,13 @@ const written = (walk: Walk, cte: Cte, place: Place): NonNullable<Cte["written"]
     const family = column === undefined ? undefined : walk.builder.column(column).family
     return { name: cte.columns[index] ?? output.name ?? "?column?", family, operands }
   })
-  return { columns, open: shape.open }
+  // With columns in unknown places, positions say nothing: renaming hides the known ones.
+  if (shape.open && cte.columns.length > 0) return { block: shape.block, key: [], columns: [], open: true }
+  const target = known.targets.find(({ block }) => block === shape.block)
+  const places = (target?.key ?? []).map((part) =>
+    shape.outputs.findIndex(({ links: [link] }) => link !== undefined && closed.same(link.column, part))
+  )
+  return { block: shape.block, key: places.includes(-1) ? [] : places, columns, open: shape.open }
 }
 
 /** Any table of that name in there, in any scope: perhaps one too many. */
@@ -115,6 +122,14 @@ const writtenSource = (walk: Walk, known: WrittenOutputs, relation: number, alia
     if (operands !== undefined) builder.claim(place, { _tag: "Is", column, operands })
     return { name: names[index] ?? name, column }
   })
+  builder.addFeed({
+    relation,
+    block: place.block,
+    alias: alias.aliasname ?? "",
+    write: known.block,
+    key: known.key.flatMap((at) => columns[at]?.column ?? [])
+  })
+  if (known.open && names.length > 0) return opaqueSource(relation, alias, [], true)
   return opaqueSource(relation, alias, columns, known.open)
 }
 

@@ -42,6 +42,7 @@ export const expression = (walk: Walk, node: Node | undefined, scope: Scope, pla
       return constant(walk, opened.node.sval?.sval, Ast.location(opened.node))
     case "ParamRef":
     case "SetToDefault":
+    case "MergeSupportFunc":
     case "Integer":
     case "Float":
     case "String":
@@ -80,9 +81,6 @@ export const expression = (walk: Walk, node: Node | undefined, scope: Scope, pla
       if ((opened.node.useOp ?? []).length > 0)
         walk.builder.view.operator(Ast.names(opened.node.useOp), Ast.location(opened.node))
       return all([opened.node.node])
-    case "MergeSupportFunc":
-      // Says of its own row what was done to it.
-      return
     case "FuncCall":
       return call(walk, opened.node, scope, place)
     case "SubLink":

@@ -96,6 +96,7 @@ const joined = (
     named,
     location,
     block: place.block,
+    key: Write.keyColumns(named, target, "update"),
     merge: { source: aroundSource[0], target: aroundTarget[0] }
   })
   const source = From.from(context, [statement.sourceRelation], ofSource)

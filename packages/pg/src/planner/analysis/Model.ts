@@ -207,6 +207,7 @@ export interface Analyzed {
   readonly writes: ReadonlyArray<Write>
   /** The tables that its INSERTs, UPDATEs and DELETEs change, one each. */
   readonly targets: ReadonlyArray<Target>
+  readonly feeds: ReadonlyArray<Feed>
   /** It has an INSERT, UPDATE or DELETE somewhere. */
   readonly isWrite: boolean
   /** Parameters whose types decide whether a fact counts. */
@@ -236,7 +237,25 @@ export interface Target {
   readonly location: number | undefined
   /** The write's own. */
   readonly block: BlockId
+  /** The key's columns, as RETURNING gives them; none where they may be others. */
+  readonly key: ReadonlyArray<ColumnId>
   readonly merge: Merging | undefined
+}
+
+/**
+ * A reference to a data-modifying CTE: the rows that RETURNING gives, each on the shard of the row that was written.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Feed {
+  readonly relation: RelationId
+  readonly block: BlockId
+  readonly alias: string
+  /** The block of the write. */
+  readonly write: BlockId
+  /** The columns that are the key of the row; none where it is not among them. */
+  readonly key: ReadonlyArray<ColumnId>
 }
 
 /**

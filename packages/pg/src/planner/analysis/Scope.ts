@@ -89,6 +89,9 @@ export interface Cte {
 
 /** @since 0.1.0 @category models */
 export interface WrittenOutputs {
+  readonly block: BlockId
+  /** The places of the columns that are the key of the row that was written; none where it is not among them. */
+  readonly key: ReadonlyArray<number>
   readonly columns: ReadonlyArray<WrittenOutput>
   readonly open: boolean
 }

@@ -82,9 +82,25 @@ const targetOf = (
     named: target.named,
     location: Ast.location(relation),
     block: place.block,
+    key: keyColumns(target.named, target.source, isRead ? "update" : "insert"),
     merge: undefined
   })
   return target
+}
+
+/**
+ * Of a row as it is after an INSERT, and before and after an UPDATE or DELETE that does not assign to them. A trigger may
+ * put another row in place of a new one.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const keyColumns = (named: Named, source: Source, kind: "insert" | "update"): ReadonlyArray<ColumnId> => {
+  if (named._tag !== "Sharded" || (kind === "insert" && named.relation.triggers.some(({ insert }) => insert))) return []
+  const { relation, table } = named
+  return table.columns.flatMap(
+    (name) => source.columns[relation.columns.findIndex((column) => column.name === name)]?.column ?? []
+  )
 }
 
 const visible = (source: Source) => ({ sources: [source], columns: source.columns, open: source.open })

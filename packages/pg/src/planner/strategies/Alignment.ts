@@ -30,15 +30,15 @@ export const align = (analyzed: Analyzed): Either.Either<ReadonlyArray<Driver>, 
  * @since 0.1.0
  * @category functions
  */
-export const alignedWrite = (analyzed: Analyzed): string | undefined => {
+export const alignedWrite = (analyzed: Analyzed, level: BlockId = top): string | undefined => {
   const { writes } = analyzed
   const [write] = writes
-  if (write === undefined) return alignedRows(analyzed)
+  if (write === undefined) return alignedRows(analyzed, level)
   if (write.keys._tag === "Rows") return "its rows are computed once"
   const [branch, other] = write.keys.branches
   if (branch === undefined || other !== undefined || writes.length > 1) return "its rows come from a set operation"
   const { block, key } = branch
-  if (block === top) return "it gives rows another key, which may belong to another shard"
+  if (block === level) return "it gives rows another key, which may belong to another shard"
   const trait = analyzed.blocks[block]?.traits.find(({ kind }) => kind !== "order" && kind !== "array")
   if (trait !== undefined) return `${trait.clause} in its query needs the rows of all shards`
   const drivers = Either.flatMap(orLeft(subqueries(analyzed)), () => alignment(analyzed, block))
@@ -61,8 +61,8 @@ export const alignedWrite = (analyzed: Analyzed): string | undefined => {
  * @since 0.1.0
  * @category functions
  */
-export const alignedRows = (analyzed: Analyzed): string | undefined => {
-  const drivers = Either.flatMap(orLeft(subqueries(analyzed)), () => alignment(analyzed, top))
+export const alignedRows = (analyzed: Analyzed, level: BlockId = top): string | undefined => {
+  const drivers = Either.flatMap(orLeft(subqueries(analyzed)), () => alignment(analyzed, level))
   return Either.isLeft(drivers) ? drivers.left : undefined
 }
 

@@ -105,7 +105,8 @@ export const ofShards = (subject: Subject, target: Target, reference: number): E
   return timed(subject, target, (statement) => ({ _tag: "Each", statement }))
 }
 
-export const tableOf = ({ named }: Pick<Target, "named">): string => (named._tag === "Single" ? named.name : named.table.id)
+export const tableOf = ({ named }: Pick<Target, "named">): string =>
+  named._tag === "Single" ? named.name : named.table.id
 
 /** Another value for each row, on one PostgreSQL too: nobody can tell where it was made. */
 const isOwnOfRows = (analyzed: Analyzed, { name }: Analyzed["functions"][number]): boolean =>
@@ -182,26 +183,34 @@ export const returns = (tree: Node): boolean => {
     case "DeleteStmt":
     case "MergeStmt":
       return opened.node.returningClause !== undefined
+    case "SelectStmt":
+      return true
     default:
       return false
   }
 }
 
-const isWide = (tree: Node): boolean => {
-  const opened = Ast.open(tree)
-  switch (opened._tag) {
-    case "UpdateStmt":
-    case "DeleteStmt":
-      return opened.node.whereClause === undefined
-    case "MergeStmt":
-      return clausesOf(opened.node).some(
-        ({ commandType, condition, matchKind }) =>
-          matchKind === "MERGE_WHEN_NOT_MATCHED_BY_SOURCE" && commandType !== "CMD_NOTHING" && condition === undefined
-      )
-    default:
-      return false
-  }
-}
+/**
+ * All rows of a table may change.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isWide = (tree: Node): boolean =>
+  Contents.of(tree).writes.some((write) => {
+    switch (write._tag) {
+      case "Insert":
+        return false
+      case "Update":
+      case "Delete":
+        return write.node.whereClause === undefined
+      case "Merge":
+        return clausesOf(write.node).some(
+          ({ commandType, condition, matchKind }) =>
+            matchKind === "MERGE_WHEN_NOT_MATCHED_BY_SOURCE" && commandType !== "CMD_NOTHING" && condition === undefined
+        )
+    }
+  })
 
 /** Undefined: as it stands. `always` writes it anew, its parameters cast to their types. */
 const statementOf = (
@@ -209,7 +218,7 @@ const statementOf = (
   { location, named }: Target,
   always: boolean
 ): Either.Either<Fragment | undefined, Draft> => {
-  const defaults = defaultsOf(tree, named.relation).filter((column) => isTimed(column.default ?? ""))
+  const defaults = timedDefaults(tree, named.relation)
   const isAsked = analyzed.functions.some(({ name }) => StatementTime.isStatementTime(name))
   if (!isAsked && defaults.length === 0 && !always) return Either.right(undefined)
   const given = defaults.length === 0 ? tree : withDefaults(tree, named.relation, defaults)
@@ -240,6 +249,15 @@ export const fragmentOf = (
     return type
   })
 }
+
+/**
+ * Columns of this write's table that take the time as their default in some row.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const timedDefaults = (write: Node, relation: Catalog.Relation | undefined): ReadonlyArray<Catalog.Column> =>
+  defaultsOf(write, relation).filter((column) => isTimed(column.default ?? ""))
 
 /** Columns that take their default in some row. */
 export const defaultsOf = (tree: Node, relation: Catalog.Relation | undefined): ReadonlyArray<Catalog.Column> => {
@@ -330,7 +348,12 @@ const expressionOf = ({ default: text }: Catalog.Column): Node | undefined => {
   return Ast.as("ResTarget", Ast.as("SelectStmt", parsed.right)?.targetList?.[0])?.val
 }
 
-/** The same statement with these defaults written out; undefined where they cannot be. */
+/**
+ * The same statement with these defaults written out; undefined where they cannot be.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
 export const withDefaults = (
   tree: Node,
   relation: Catalog.Relation | undefined,
