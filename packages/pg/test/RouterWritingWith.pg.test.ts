@@ -155,6 +155,13 @@ describe("writes in WITH", () => {
           `with a as (update users set name = 'seen' where id < 12), b as (delete from archive where id < 40 returning user_id)
            delete from orders o using users u where u.id = o.user_id and u.name <> 'seen' and u.id < 14 returning o.id, u.name`
         )
+        // A new row is none that is there already.
+        yield* same(
+          world,
+          `with there as (update archive a set item = u.name from users u where u.id = a.user_id and a.id > 40 returning a.user_id, a.id)
+           insert into archive (user_id, id) select user_id, id from orders o
+           where not exists (select from archive a where a.user_id = o.user_id and a.id = o.id) returning id`
+        )
         yield* fill(world)
         yield* same(
           world,
@@ -339,6 +346,13 @@ describe("writes in WITH", () => {
         "SL6001"
       )
       expect(yield* code(`${gone} select count(*) from gone, users`)).toBe("SL6001")
+      // One of both may have a row, and no one says which.
+      expect(yield* code("with a as (update users set age = 1) delete from users where id > 3 returning id")).toBe(
+        "SL6001"
+      )
+      expect(yield* code(`${gone} insert into orders select * from gone where id > 20 on conflict do nothing`)).toBe(
+        "SL6001"
+      )
       // Rows one by one, other tables, other ways.
       expect(
         yield* code("with n as (insert into users (id) values (100), (101), (102) returning id) select count(*) from n")

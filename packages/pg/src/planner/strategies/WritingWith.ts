@@ -55,6 +55,8 @@ export const ofShards = (
     Either.left(draft("SL6001", { table: nameOf(target), why }, target?.location))
   const single = analyzed.targets.find(({ named }) => named._tag !== "Sharded")
   if (single !== undefined) return refused("it writes a table that lives on one shard", single)
+  const again = changedTwice(subject.study)
+  if (again !== undefined) return refused(again)
   const problem = unshared(analyzed)
   if (problem !== undefined) return Either.left(problem)
   const clause = withClauseOf(tree)
@@ -78,6 +80,27 @@ export const ofShards = (
 
 const nameOf = (target: Target | undefined): string =>
   target === undefined ? "" : target.named._tag === "Single" ? target.named.name : target.named.table.id
+
+/**
+ * Two writes of one statement that come to the same row: PostgreSQL lets one of them have it, and its plan decides which.
+ * A row that is inserted is none that an UPDATE or DELETE of the same statement sees, but one that ON CONFLICT does.
+ */
+const changedTwice = ({ ranges, tree }: Study): string | undefined => {
+  const kinds = new Map<string, Array<"inserts" | "arbitrates" | "changes">>()
+  for (const write of Contents.of(tree).writes) {
+    const range = write.node.relation === undefined ? undefined : ranges.get(write.node.relation)
+    if (range?._tag !== "Table" || range.named._tag !== "Sharded") continue
+    const { id } = range.named.table
+    const kind =
+      write._tag !== "Insert" ? "changes" : write.node.onConflictClause === undefined ? "inserts" : "arbitrates"
+    kinds.set(id, [...(kinds.get(id) ?? []), kind])
+  }
+  for (const [table, all] of kinds) {
+    const isUnclear = all.includes("arbitrates") ? all.length > 1 : all.filter((kind) => kind === "changes").length > 1
+    if (isUnclear) return `which of its writes changes a row of ${table} that several of them come to is left open`
+  }
+  return undefined
+}
 
 const withClauseOf = (tree: Node): WithClause | undefined => {
   const opened = Ast.open(tree)
