@@ -294,11 +294,14 @@ class ShardExecutor implements Executor {
     sql: string,
     params: ReadonlyArray<unknown>
   ): Effect.Effect<any, ShardError> {
-    const { transaction } = terms
-    if (!mayReadBeside(transaction, { ...terms, merge })) return Effect.fail(crossShard(transaction, shards))
-    const once = { ...terms, policy: { ...terms.policy, retry: undefined } }
-    const request = this.requestOf({ _tag: "Merged", merge, shards }, transaction, sql, params)
-    return ScatterMerge.run({ ...this.merging(once), access: "write" }, request, operation)
+    return Effect.suspend(() => {
+      const { transaction } = terms
+      if (!shards.every(transaction.participates)) throw new Error("a shard is written that takes no part")
+      if (!mayReadBeside(transaction, { ...terms, merge })) return Effect.fail(crossShard(transaction, shards))
+      const once = { ...terms, policy: { ...terms.policy, retry: undefined } }
+      const request = this.requestOf({ _tag: "Merged", merge, shards }, transaction, sql, params)
+      return ScatterMerge.run({ ...this.merging(once), access: "write" }, request, operation)
+    })
   }
 
   private merging({ policy, transaction, view }: Terms): Parts.Options {
