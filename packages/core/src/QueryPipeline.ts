@@ -1,6 +1,7 @@
 /**
  * How a statement walks: text and params in, rows out.
  *
+ *     generate  an INSERT gets the values that it leaves to the topology's generators
  *     pinned?   the fiber's context says "on shard X": classified (cached), then sent as it is
  *     cache     exact text + planner version → Plan; on a miss the planner makes it
  *     bind      Plan + params + topology → the shards
@@ -22,6 +23,7 @@ import * as Stream from "effect/Stream"
 import * as Analyze from "./Analyze.js"
 import * as CachedRead from "./CachedRead.js"
 import * as Executor from "./Executor.js"
+import * as Generation from "./Generation.js"
 import { answersTo, ownerOf, ownersOf, type Stages, transacting } from "./internal/stages.js"
 import type { Operation } from "./LightStatement.js"
 import * as PinnedStatement from "./PinnedStatement.js"
@@ -107,12 +109,14 @@ interface Place extends Executor.Terms {
   readonly alone: ShardId | undefined
   readonly pinned: PinnedStatement.Pinned | undefined
   readonly only: Bind.OnlyKey | undefined
+  readonly isUnchecked: boolean
 }
 
 class Pipeline implements QueryPipeline {
   private readonly plans: PlanCache.PlanCache<Plan>
   private readonly executor: Executor.Executor
   private readonly pinned: PinnedStatement.PinnedStatements
+  private readonly generation: Generation.Generation
   private seen: Topology
 
   constructor(
@@ -129,11 +133,33 @@ class Pipeline implements QueryPipeline {
       transacting: transacting(stages)
     })
     this.pinned = PinnedStatement.make(stages)
+    this.generation = Generation.make(stages)
     this.seen = manager.topology()
   }
 
   readonly run: QueryPipeline["run"] = (operation, sql, params, fiber) => {
     const place = this.placeOf(fiber)
+    const given = this.given(place, sql, params)
+    if (given === undefined) return this.runGiven(place, operation, sql, params)
+    return Effect.flatMap(given, (made) => this.runGiven(place, operation, made.sql, made.params))
+  }
+
+  /** Undefined: as it is. */
+  private given(
+    { alone, isUnchecked, pinned }: Place,
+    sql: string,
+    params: ReadonlyArray<unknown>
+  ): Effect.Effect<Generation.Given, ShardError> | undefined {
+    const isPinned = alone === undefined && pinned !== undefined
+    return isUnchecked ? undefined : this.generation.given(sql, params, isPinned)
+  }
+
+  private runGiven(
+    place: Place,
+    operation: Operation,
+    sql: string,
+    params: ReadonlyArray<unknown>
+  ): Effect.Effect<any, ShardError> {
     const { alone, only, pinned } = place
     if (alone !== undefined) {
       const answer = this.executor.runOn(alone, place, operation, sql, params)
@@ -175,20 +201,30 @@ class Pipeline implements QueryPipeline {
     Stream.unwrap(
       Effect.withFiberRuntime<Stream.Stream<Row, ShardError>, ShardError>((fiber) => {
         const place = this.placeOf(fiber)
-        const { alone, only, pinned } = place
-        if (alone !== undefined) {
-          const rows = this.executor.streamOn(alone, place, sql, params)
-          return Effect.succeed(this.pinned.watchedStream(sql, place.transaction, rows))
-        }
-        if (pinned !== undefined) return Effect.succeed(this.pinned.stream(pinned, sql, params))
-        return Effect.flatMap(toEffect(this.routed(sql, params, only)), (routing) => {
-          const refusal = this.refusalOf(place.policy, routing, sql, params)
-          if (refusal !== undefined) return Effect.fail(refusal)
-          const rows = this.executor.stream(routing.bound, termsOf(routing, place), sql, params)
-          return Effect.succeed(this.stages.changes.afterStream(writtenBy(routing), place.transaction, rows))
-        })
+        const given = this.given(place, sql, params)
+        if (given === undefined) return this.streamGiven(place, sql, params)
+        return Effect.flatMap(given, (made) => this.streamGiven(place, made.sql, made.params))
       })
     )
+
+  private streamGiven(
+    place: Place,
+    sql: string,
+    params: ReadonlyArray<unknown>
+  ): Effect.Effect<Stream.Stream<Row, ShardError>, ShardError> {
+    const { alone, only, pinned } = place
+    if (alone !== undefined) {
+      const rows = this.executor.streamOn(alone, place, sql, params)
+      return Effect.succeed(this.pinned.watchedStream(sql, place.transaction, rows))
+    }
+    if (pinned !== undefined) return Effect.succeed(this.pinned.stream(pinned, sql, params))
+    return Effect.flatMap(toEffect(this.routed(sql, params, only)), (routing) => {
+      const refusal = this.refusalOf(place.policy, routing, sql, params)
+      if (refusal !== undefined) return Effect.fail(refusal)
+      const rows = this.executor.stream(routing.bound, termsOf(routing, place), sql, params)
+      return Effect.succeed(this.stages.changes.afterStream(writtenBy(routing), place.transaction, rows))
+    })
+  }
 
   readonly partial: QueryPipeline["partial"] = (sql, params, fiber) => {
     const place = this.placeOf(fiber)
@@ -288,19 +324,30 @@ class Pipeline implements QueryPipeline {
   readonly policyOf: QueryPipeline["policyOf"] = (fiber) =>
     Policy.within(this.stages.policy, ShardContext.of(fiber).policy)
 
+  /** Where the key is generated, a row has no shard before it has one: ids are drawn for it. */
   readonly route: QueryPipeline["route"] = (sql, params) =>
     Effect.withFiberRuntime((fiber) => {
-      const { alone, only, pinned } = this.placeOf(fiber)
-      const shard = alone ?? pinned?.shard
-      if (shard === undefined) {
-        return Effect.map(toEffect(this.routed(sql, params, only)), (routing) => this.reached(routing, params))
-      }
-      return Effect.succeed<Route>({
-        plan: undefined,
-        bound: { _tag: "OneShard", shard, access: "read" },
-        reaches: []
-      })
+      const place = this.placeOf(fiber)
+      const given = this.given(place, sql, params)
+      if (given === undefined) return this.routeGiven(place, sql, params)
+      return Effect.flatMap(given, (made) => this.routeGiven(place, made.sql, made.params))
     })
+
+  private routeGiven(
+    { alone, only, pinned }: Place,
+    sql: string,
+    params: ReadonlyArray<unknown>
+  ): Effect.Effect<Route, ShardError> {
+    const shard = alone ?? pinned?.shard
+    if (shard === undefined) {
+      return Effect.map(toEffect(this.routed(sql, params, only)), (routing) => this.reached(routing, params))
+    }
+    return Effect.succeed<Route>({
+      plan: undefined,
+      bound: { _tag: "OneShard", shard, access: "read" },
+      reaches: []
+    })
+  }
 
   private reached(routing: Routing, params: ReadonlyArray<unknown>): Route {
     const { manager, resolver } = this.stages
@@ -310,13 +357,14 @@ class Pipeline implements QueryPipeline {
   }
 
   readonly reserve: QueryPipeline["reserve"] = Effect.withFiberRuntime((fiber) => {
-    const { alone, only, pinned } = this.placeOf(fiber)
+    const { alone, isUnchecked, only, pinned } = this.placeOf(fiber)
     const shard = alone ?? pinned?.shard
     if (shard === undefined) return Effect.fail(notPinned(only))
     const session = Effect.flatMap(this.stages.manager.driver(shard), (driver) => driver.reserve)
-    return Effect.map(session, (reserved) =>
-      pinned === undefined ? this.pinned.watchedSession(reserved) : this.pinned.onSession(pinned, reserved)
-    )
+    return Effect.map(session, (reserved) => {
+      const own = pinned === undefined ? this.pinned.watchedSession(reserved) : this.pinned.onSession(pinned, reserved)
+      return isUnchecked ? own : this.generation.onConnection(own, pinned !== undefined)
+    })
   })
 
   readonly locate: QueryPipeline["locate"] = (keyspace, key) => ownerOf(this.stages, keyspace, key)
@@ -340,7 +388,8 @@ class Pipeline implements QueryPipeline {
       alone,
       pinned:
         alone === undefined && pin?._tag === "Shard" ? { shard: pin.shard, unchecked, transaction, policy } : undefined,
-      only: pin?._tag === "Key" ? pin : undefined
+      only: pin?._tag === "Key" ? pin : undefined,
+      isUnchecked: unchecked
     }
   }
 

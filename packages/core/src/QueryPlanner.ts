@@ -8,6 +8,7 @@
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
+import type { Generated } from "./plan/Generated.js"
 import type { Plan, PinnedPlan } from "./plan/Plan.js"
 import type { ShardError } from "./ShardError.js"
 
@@ -17,6 +18,8 @@ export interface QueryPlannerService {
   readonly version: () => number
   /** The plan, or a refusal as a typed failure. */
   readonly plan: (sql: string) => Effect.Effect<Plan, ShardError>
+  /** The text with places for the values that the topology generates, or that there are none; a refusal where there are some that cannot be given one. Of a topology without generators it is never asked. */
+  readonly generate: (sql: string) => Effect.Effect<Generated | undefined, ShardError>
   /** The classification of a text pinned by `onShard`. */
   readonly classify: (sql: string) => Effect.Effect<PinnedPlan, ShardError>
   /** The schema changed: read the catalog again before the next plan. */

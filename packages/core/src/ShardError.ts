@@ -650,6 +650,29 @@ export class OperationRefused extends Data.TaggedError("OperationRefused")<{
 }
 
 /**
+ * No id could be drawn, so that nothing was run. Nor was one drawn twice.
+ *
+ * - `MetaUnreachable`: the meta database did not give a lease or a block in time; `cause` says why.
+ * - `NoNode`: all node numbers are leased.
+ * - `ClockBehind`: the clock of the meta database is behind ids that were made before.
+ * - `TooFast`: the ids of all the time that may be used ahead are used up.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class IdsUnavailable extends Data.TaggedError("IdsUnavailable")<{
+  readonly generator: string
+  readonly kind: "MetaUnreachable" | "NoNode" | "ClockBehind" | "TooFast"
+  readonly reason: string
+  readonly cause?: unknown
+}> {
+  override get message() {
+    return `no id of ${this.generator} can be drawn: ${this.reason}`
+  }
+  readonly isRetryable = true
+}
+
+/**
  * Every typed failure of the router.
  *
  * @since 0.1.0
@@ -688,6 +711,7 @@ export type ShardError =
   | ShardTimeout
   | ScatterRefused
   | OperationRefused
+  | IdsUnavailable
 
 /**
  * Is this one of ours? For the `cause` of a `SqlError`.
@@ -729,7 +753,8 @@ const kinds = [
   GatherLimitExceeded,
   ShardTimeout,
   ScatterRefused,
-  OperationRefused
+  OperationRefused,
+  IdsUnavailable
 ]
 
 /** `line 2, column 7` of a zero-based offset. */

@@ -24,6 +24,8 @@ import * as CachedRead from "./CachedRead.js"
 import { CommitLog, type CommitLogService } from "./CommitLog.js"
 import { Dialect, type DialectService } from "./Dialect.js"
 import * as DistributedCommit from "./DistributedCommit.js"
+import * as Generation from "./Generation.js"
+import { Ids } from "./Ids.js"
 import { KeyResolver } from "./KeyResolver.js"
 import type * as Partial from "./Partial.js"
 import * as Explain from "./plan/Explain.js"
@@ -139,6 +141,17 @@ export interface ShardRouterService {
       options?: { readonly analyze?: boolean | undefined; readonly format?: undefined }
     ): Effect.Effect<Explain.Explanation, ShardError>
   }
+  /**
+   * An id of a column that the topology generates, as text: for a program that needs it before its row is stored, or for
+   * the rows of several tables. `column`: where the table generates more than one.
+   */
+  readonly nextId: (table: Table.Table | string, column?: string) => Effect.Effect<string, ShardError>
+  /** `count` of them, in ascending order. */
+  readonly nextIds: (
+    table: Table.Table | string,
+    count: number,
+    column?: string
+  ) => Effect.Effect<ReadonlyArray<string>, ShardError>
   readonly topology: Effect.Effect<Topology>
   /** The shard this fiber is pinned to, or whose key it is pinned to. */
   readonly currentShard: Effect.Effect<Option.Option<ShardId.ShardId>, ShardError>
@@ -235,6 +248,7 @@ export const make = (
     const reactivity = yield* Reactivity.Reactivity
     const changes = TableChanges.make(reactivity, manager.topology)
     const log = yield* Effect.serviceOption(CommitLog)
+    const ids = Option.getOrUndefined(yield* Effect.serviceOption(Ids))
     const owner = {}
     const { inDoubt, transactions, views } = committing({
       log: Option.getOrUndefined(log),
@@ -256,6 +270,7 @@ export const make = (
         resolver,
         changes,
         views,
+        ids,
         owner,
         withTransaction,
         policy: Policy.within(Policy.defaults, options.policy),
@@ -279,6 +294,12 @@ export const make = (
       resolve: inDoubt.resolve,
       ...statementsOf(client, pipeline, manager, dialect),
       ...pinsOf(pipeline, manager),
+      nextId: (table, column) =>
+        Effect.map(Generation.next({ ids, manager }, table, column, 1), ([id]) => {
+          if (id === undefined) throw new Error("a draw of one id gave none")
+          return id
+        }),
+      nextIds: (table, count, column) => Generation.next({ ids, manager }, table, column, count),
       topology: Effect.sync(manager.topology),
       install: dialect.install,
       check: planner.check,
@@ -514,6 +535,28 @@ export const currentShard: Effect.Effect<Option.Option<ShardId.ShardId>, ShardEr
   ShardRouter,
   (router) => router.currentShard
 )
+
+/**
+ * An id of a column that the topology generates.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const nextId = (table: Table.Table | string, column?: string): Effect.Effect<string, ShardError, ShardRouter> =>
+  Effect.flatMap(ShardRouter, (router) => router.nextId(table, column))
+
+/**
+ * Several of them, in ascending order.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const nextIds = (
+  table: Table.Table | string,
+  count: number,
+  column?: string
+): Effect.Effect<ReadonlyArray<string>, ShardError, ShardRouter> =>
+  Effect.flatMap(ShardRouter, (router) => router.nextIds(table, count, column))
 
 /**
  * Forbids another shard inside `effect`: a later switch is a `ShardLocked`.

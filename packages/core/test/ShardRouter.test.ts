@@ -121,6 +121,7 @@ const make = (
           const plan = plans[sql]
           return plan === undefined ? Effect.fail(refusal) : Effect.succeed(plan)
         }),
+      generate: () => Effect.succeed(undefined),
       classify: (sql) =>
         Effect.suspend((): Effect.Effect<PinnedPlan, ShardError.ShardError> => {
           asked.classifications++

@@ -212,6 +212,7 @@ export const make = (
       Effect.provideService(QueryPlanner, {
         version: () => 1,
         plan: (sql) => Effect.mapError(Effect.fromNullable(plans[sql]), () => refusal),
+        generate: () => Effect.succeed(undefined),
         classify: (sql) => Effect.mapError(Effect.fromNullable(pinnedPlans[sql]), () => refusal),
         invalidate: Effect.void,
         check: Effect.void,

@@ -23,6 +23,7 @@ import * as CatalogCheck from "./planner/CatalogCheck.js"
 import * as CatalogReader from "./planner/CatalogReader.js"
 import * as Classify from "./planner/Classify.js"
 import type { Coordinator } from "./planner/Coordinator.js"
+import * as Generate from "./planner/Generate.js"
 import * as Parser from "./planner/Parser.js"
 import { type Planned, planStatement, paramTypes } from "./planner/PlanStatement.js"
 import { toError } from "./planner/Refusal.js"
@@ -87,9 +88,19 @@ export const make = (options: Options): Effect.Effect<QueryPlannerService> =>
         })
       )
 
+    const generate: QueryPlannerService["generate"] = (sql) => {
+      const parsed = parser.parse(sql)
+      // Whoever runs it says what is wrong with it.
+      if (Either.isLeft(parsed)) return Effect.succeed(undefined)
+      return Effect.flatMap(catalog.current, ({ view }) =>
+        Either.mapLeft(Generate.generate(parser, parsed.right, view), (refusal) => toError(refusal, sql))
+      )
+    }
+
     return {
       version: catalog.version,
       plan,
+      generate,
       classify,
       invalidate: catalog.invalidate,
       check: Effect.flatMap(catalog.reload, (loaded) => {

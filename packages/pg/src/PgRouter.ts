@@ -10,6 +10,8 @@
 import type { DirectoryService } from "@shardlayer/core/Directory"
 import type { CustomResolver } from "@shardlayer/core/KeyResolver"
 import * as KeyResolver from "@shardlayer/core/KeyResolver"
+import * as Ids from "@shardlayer/core/Ids"
+import { IdStore, type IdStoreService } from "@shardlayer/core/IdStore"
 import { CommitLog, type CommitLogService } from "@shardlayer/core/CommitLog"
 import * as Dialect from "@shardlayer/core/Dialect"
 import type { ShardDriver } from "@shardlayer/core/ShardConnection"
@@ -40,6 +42,7 @@ import * as Stream from "effect/Stream"
 import { escapeIdentifier } from "pg"
 import * as PgCommitLog from "./PgCommitLog.js"
 import * as PgDirectory from "./PgDirectory.js"
+import * as PgIdStore from "./PgIdStore.js"
 import * as PgInstall from "./PgInstall.js"
 import * as PgPlanner from "./PgPlanner.js"
 import * as PgShard from "./PgShard.js"
@@ -76,6 +79,10 @@ export interface Config extends ShardRouter.Options {
   readonly custom?: { readonly [name: string]: CustomResolver } | undefined
   /** The commands of two-phase commit. Default PostgreSQL's; a test puts faults in here. */
   readonly commitLog?: CommitLogService | undefined
+  /** Leases of node numbers and blocks of sequences. Default: tables of the meta database. */
+  readonly idStore?: IdStoreService | undefined
+  /** How ids are drawn for columns that the topology generates. */
+  readonly ids?: Ids.Options | undefined
   /** Keys of directories kept in memory. Default 10,000. */
   readonly directoryCacheMax?: number | undefined
   readonly directoryTimeToLive?: Duration.DurationInput | undefined
@@ -154,7 +161,9 @@ const make = (config: Config): Effect.Effect<Context.Context<Made>, ShardError, 
       coordinator: manager.coordinator && database(manager.coordinator)
     })
     if (config.check === true) yield* planner.check
+    const ids = yield* Effect.provideService(Ids.make(config.ids), IdStore, config.idStore ?? lazyIdStore(meta))
     const router = yield* ShardRouter.make(config).pipe(
+      Effect.provideService(Ids.Ids, ids),
       Effect.provideService(ShardManager.ShardManager, manager),
       Effect.provideService(KeyResolver.KeyResolver, resolver),
       Effect.provideService(QueryPlanner, planner),
@@ -230,6 +239,16 @@ const lazyDirectory = (meta: Meta): DirectoryService => {
     assign: (name, key, shard, options) =>
       Effect.flatMap(directory, (opened) => opened.assign(name, key, shard, options)),
     remove: (name, key) => Effect.flatMap(directory, (opened) => opened.remove(name, key))
+  }
+}
+
+/** The same for leases and sequences. */
+const lazyIdStore = (meta: Meta): IdStoreService => {
+  const store = Effect.map(meta, PgIdStore.make)
+  return {
+    lease: (request) => Effect.flatMap(store, (opened) => opened.lease(request)),
+    release: (held) => Effect.flatMap(store, (opened) => opened.release(held)),
+    allocate: (name, start, count) => Effect.flatMap(store, (opened) => opened.allocate(name, start, count))
   }
 }
 

@@ -5,6 +5,7 @@ import type { SqlClient } from "@effect/sql/SqlClient"
 import { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import type { IdsService } from "../Ids.js"
 import type { KeyResolverService } from "../KeyResolver.js"
 import * as LocalTransaction from "../LocalTransaction.js"
 import * as Bind from "../plan/Bind.js"
@@ -35,6 +36,8 @@ export interface Stages {
   readonly changes: TableChanges
   readonly options: Options
   readonly views: ReadViews | undefined
+  /** What draws generated ids. */
+  readonly ids: IdsService | undefined
   /** Where no scope and no statement says otherwise. */
   readonly policy: Policy
   /** Whose transactions these are: the key of `LocalTransaction`. */

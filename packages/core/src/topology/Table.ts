@@ -5,6 +5,7 @@
  * Names are those of the catalog, letter for letter: nothing is folded to lower case.
  */
 import type * as Either from "effect/Either"
+import type { Generators } from "./Id.js"
 import type { KeyDeclaration, TypesOf } from "./Keyspace.js"
 import type { KeyInputs, KeyType } from "./KeyType.js"
 import * as KeyValue from "./KeyValue.js"
@@ -42,6 +43,8 @@ export interface Sharded<
   readonly keyspace: string
   /** Constraints and triggers that shards cannot keep, and whose loss the program accepts. */
   readonly acknowledge: ReadonlyArray<string>
+  /** Columns whose values the router makes where an INSERT leaves them out. */
+  readonly generate?: Generators | undefined
 }
 
 /**
@@ -52,6 +55,8 @@ export interface Sharded<
  */
 export interface Reference<out Id extends string = string> extends Named<Id> {
   readonly _tag: "Reference"
+  /** As for a sharded table: all copies get the same value. */
+  readonly generate?: Generators | undefined
 }
 
 /**
@@ -132,6 +137,7 @@ export interface ShardedDefinition<
   readonly key: Key
   readonly keyspace: Space
   readonly acknowledge?: ReadonlyArray<string> | undefined
+  readonly generate?: Generators | undefined
 }
 
 /**
@@ -140,6 +146,7 @@ export interface ShardedDefinition<
  */
 export interface ReferenceDefinition {
   readonly _tag: "Reference"
+  readonly generate?: Generators | undefined
 }
 
 /**
@@ -193,7 +200,8 @@ type TableTypes<Key extends KeyDefinition<string>, Types> =
 type IsUnion<T, Whole = T> = T extends Whole ? ([Whole] extends [T] ? false : true) : never
 
 /**
- * A table whose rows live where their key says.
+ * A table whose rows live where their key says. `generate`: columns that the router fills in where an INSERT leaves them
+ * out, the key or others: `{ id: Id.snowflake() }`.
  *
  * @since 0.1.0
  * @category constructors
@@ -202,11 +210,13 @@ export const sharded = <const Key extends KeyDefinition, const Space extends str
   readonly key: Key
   readonly keyspace: Space
   readonly acknowledge?: ReadonlyArray<string> | undefined
+  readonly generate?: Generators | undefined
 }): ShardedDefinition<Key, Space> => ({
   _tag: "Sharded",
   key: options.key,
   keyspace: options.keyspace,
-  acknowledge: options.acknowledge ?? []
+  acknowledge: options.acknowledge ?? [],
+  ...(options.generate === undefined ? {} : { generate: options.generate })
 })
 
 /**
@@ -215,7 +225,18 @@ export const sharded = <const Key extends KeyDefinition, const Space extends str
  * @since 0.1.0
  * @category constructors
  */
-export const reference = (): ReferenceDefinition => ({ _tag: "Reference" })
+export const reference = (options: { readonly generate?: Generators | undefined } = {}): ReferenceDefinition => ({
+  _tag: "Reference",
+  ...(options.generate === undefined ? {} : { generate: options.generate })
+})
+
+/**
+ * The generators of a table.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const generatorsOf = (table: Table): Generators => (table._tag === "Single" ? {} : (table.generate ?? {}))
 
 /**
  * A table that lives on one shard.

@@ -248,7 +248,7 @@ export const toDefinition = (topology: Topology): TopologyDefinition.DefinitionJ
   tables: Record.map(topology.tables, (table) => {
     switch (table._tag) {
       case "Reference":
-        return { _tag: table._tag }
+        return { _tag: table._tag, ...generated(table) }
       case "Single":
         return { _tag: table._tag, shard: table.shard }
       case "Sharded":
@@ -256,11 +256,14 @@ export const toDefinition = (topology: Topology): TopologyDefinition.DefinitionJ
           _tag: table._tag,
           key: table.columns.map((column, index) => ({ column, type: table.types[index] ?? "" })),
           keyspace: table.keyspace,
-          acknowledge: table.acknowledge
+          acknowledge: table.acknowledge,
+          ...generated(table)
         }
     }
   })
 })
+
+const generated = ({ generate }: Table.Sharded | Table.Reference) => (generate === undefined ? {} : { generate })
 
 /**
  * @since 0.1.0

@@ -6,6 +6,7 @@
  */
 import * as Data from "effect/Data"
 import * as Either from "effect/Either"
+import * as Id from "./Id.js"
 import * as KeyOrder from "./KeyOrder.js"
 import * as Keyspace from "./Keyspace.js"
 import * as KeyType from "./KeyType.js"
@@ -51,6 +52,7 @@ export type ProblemTag =
   | "DuplicateListKey"
   | "RangeEmpty"
   | "RangeOverlap"
+  | "InvalidGenerator"
 
 /**
  * Everything that is wrong with a topology.
@@ -437,7 +439,7 @@ const checkTables = (
     names.set(full, id)
     switch (table._tag) {
       case "Reference":
-        return [{ _tag: "Reference", id, ...name }]
+        return [{ _tag: "Reference", id, ...name, ...checkGenerators(table, path, report) }]
       case "Single": {
         const home = shard(table.shard, `${path}.shard`)
         return home === undefined ? [] : [{ _tag: "Single", id, ...name, shard: home }]
@@ -445,12 +447,31 @@ const checkTables = (
       case "Sharded": {
         const key = checkTableKey(table, definition, keyspaces, path, report)
         const acknowledge = table.acknowledge ?? []
+        const generate = checkGenerators(table, path, report)
         return key === undefined
           ? []
-          : [{ _tag: "Sharded", id, ...name, ...key, keyspace: table.keyspace, acknowledge }]
+          : [{ _tag: "Sharded", id, ...name, ...key, keyspace: table.keyspace, acknowledge, ...generate }]
       }
     }
   })
+}
+
+/** Absent where there are none: a topology without generators stays as it was. */
+const checkGenerators = (
+  { generate }: Table.ShardedDefinition | Table.ReferenceDefinition,
+  path: string,
+  report: Report
+): { readonly generate?: Id.Generators } => {
+  for (const [column, generator] of Object.entries(generate ?? {})) {
+    const at = `${path}.generate.${column}`
+    if (generator._tag !== "Sequence") continue
+    const { block, name, start } = generator
+    if (!Number.isInteger(block) || block < 1 || block > Id.blockMax)
+      report("InvalidGenerator", at, `a block has 1 to ${Id.blockMax} numbers, not ${block}`)
+    if (!Number.isSafeInteger(start)) report("InvalidGenerator", at, `a sequence cannot start at ${start}`)
+    if (name === "") report("InvalidGenerator", at, "a sequence needs a name, or none")
+  }
+  return generate === undefined || Object.keys(generate).length === 0 ? {} : { generate }
 }
 
 const checkTableKey = (

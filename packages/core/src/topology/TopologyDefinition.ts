@@ -65,6 +65,23 @@ const KeyspaceDefinition = Schema.Struct({
 
 const Column = Schema.Union(Schema.String, Schema.Struct({ column: Schema.String, type: KeyDeclaration }))
 
+const Generate = optional(
+  Schema.Record({
+    key: Schema.String,
+    value: Schema.Union(
+      Schema.Struct({ _tag: Schema.Literal("Snowflake") }),
+      Schema.Struct({ _tag: Schema.Literal("SafeSnowflake") }),
+      Schema.Struct({ _tag: Schema.Literal("Uuidv7") }),
+      Schema.Struct({
+        _tag: Schema.Literal("Sequence"),
+        block: Schema.Number,
+        start: Schema.Number,
+        name: optional(Schema.String)
+      })
+    )
+  })
+)
+
 const TableDefinition = Schema.Union(
   Schema.Struct({
     _tag: Schema.Literal("Sharded"),
@@ -74,9 +91,10 @@ const TableDefinition = Schema.Union(
       Schema.Record({ key: Schema.String, value: KeyDeclaration })
     ),
     keyspace: Schema.String,
-    acknowledge: optional(Schema.Array(Schema.String))
+    acknowledge: optional(Schema.Array(Schema.String)),
+    generate: Generate
   }),
-  Schema.Struct({ _tag: Schema.Literal("Reference") }),
+  Schema.Struct({ _tag: Schema.Literal("Reference"), generate: Generate }),
   Schema.Struct({ _tag: Schema.Literal("Single"), shard: Schema.String })
 )
 

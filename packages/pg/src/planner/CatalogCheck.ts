@@ -8,8 +8,9 @@
  *
  * @since 0.1.0
  */
+import type * as Id from "@shardlayer/core/topology/Id"
 import * as KeyType from "@shardlayer/core/topology/KeyType"
-import type * as Table from "@shardlayer/core/topology/Table"
+import * as Table from "@shardlayer/core/topology/Table"
 import type { Topology } from "@shardlayer/core/topology/Topology"
 import * as Catalog from "./Catalog.js"
 import * as KeyTypes from "./KeyTypes.js"
@@ -96,6 +97,7 @@ const tableProblems = (table: Table.Table, catalogs: ReadonlyArray<Catalog.Shard
   if (first === undefined) return problems
   for (const other of rest) problems.push(...differences(`table ${table.id}`, first, other))
   if (table._tag === "Sharded" && isTable(first.relation)) problems.push(...keyProblems(table, first.relation))
+  if (isTable(first.relation)) problems.push(...generatorProblems(table, first.relation))
   return [...new Set(problems)]
 }
 
@@ -205,4 +207,26 @@ const keyColumnProblems = (what: string, column: Catalog.Column, type: KeyType.K
   if (column.generated !== "") return [`${what} is generated: its value is not known before it is stored`]
   const rounds = column.modifier !== -1 && (found === "numeric" || found === "timestamptz")
   return rounds ? [`${what} has type ${column.type}, which rounds values as it stores them`] : []
+}
+
+const generatorProblems = (table: Table.Table, relation: Catalog.Relation): ReadonlyArray<string> =>
+  Object.entries(Table.generatorsOf(table)).flatMap(([name, generator]) => {
+    const what = `column ${name} of table ${table.id}`
+    const column = relation.columns.find((candidate) => candidate.name === name)
+    if (column === undefined) return [`table ${table.id} has no column ${name}, which the topology generates`]
+    if (column.identity === "a" || column.generated !== "") {
+      return [`${what} is GENERATED ALWAYS, so that it takes no value of the topology's generator`]
+    }
+    const types = generatedTypes[generator._tag]
+    return types.includes(column.base)
+      ? []
+      : [`${what} has type ${column.type}, which does not hold every value of generator ${generator._tag}`]
+  })
+
+/** Under all domains, by oid: int8, numeric, text; uuid; int4 and int2 for as long as a sequence lasts. */
+const generatedTypes: { readonly [Tag in Id.Generator["_tag"]]: ReadonlyArray<number> } = {
+  Snowflake: [20, 1700, 25],
+  SafeSnowflake: [20, 1700, 25],
+  Uuidv7: [2950, 25],
+  Sequence: [20, 23, 21, 1700, 25]
 }

@@ -216,7 +216,7 @@ export const entries = {
   SL3001: {
     title: "INSERT without the key",
     reason: "the row does not give {table}'s key column {column}, whose default is computed on the server",
-    hint: "Give the key in the statement",
+    hint: "Give the key in the statement, or name a generator for it in the topology (`generate: { id: Id.snowflake() }`)",
     example: "insert into tickets (title) values ('x')"
   },
   SL3002: {
@@ -231,6 +231,12 @@ export const entries = {
     reason: "a row of {table} would get another value for its key column {column}",
     hint: "Assign the key from the row itself or from excluded, or leave it out",
     example: "insert into orders (user_id, id) values (1, 2) on conflict (user_id, id) do update set user_id = 3"
+  },
+  SL3005: {
+    title: "Rows without a generated column",
+    reason: "{what} leaves column {column} of {table} to its generator, which fills in rows of INSERT … VALUES only",
+    hint: "Write INSERT … VALUES as a statement of its own, or give the values: ShardRouter.nextId and nextIds draw them",
+    example: ""
   },
   SL4010: {
     title: "Row locks on several shards",
@@ -308,7 +314,7 @@ export const entries = {
   SL5002: {
     title: "Functions that read or change hidden state",
     reason: "function {function} reads or changes the state of one session or server",
-    hint: pin,
+    hint: pin + ". In place of nextval, name a generator in the topology (`generate: { id: Id.sequence() }`)",
     example: "select pg_backend_pid()"
   },
   SL5003: {
@@ -380,7 +386,9 @@ export const entries = {
   SL6007: {
     title: "Numbers from a sequence",
     reason: "column {column} of {table} takes its number from a sequence, and each shard has its own",
-    hint: "Give the value in the statement. " + acknowledge,
+    hint:
+      "Name a generator for it in the topology (`generate: { id: Id.sequence() }`), or give the value in the statement. " +
+      acknowledge,
     example: "insert into numbered (user_id) values (1)"
   },
   SL6008: {
@@ -430,6 +438,12 @@ export const entries = {
     reason: "{table} lives on shard {shard}",
     hint: "Pin the statement to that shard, or leave out onShard",
     example: "insert into settings (name) values ('x')"
+  },
+  SL7005: {
+    title: "Pinned rows whose key is generated",
+    reason: "the key column {column} of {table} is generated, so that the row may belong to any shard",
+    hint: "Leave out onShard, or give the key: ShardRouter.nextId draws it",
+    example: ""
   }
 } as const satisfies { readonly [code: string]: Entry }
 

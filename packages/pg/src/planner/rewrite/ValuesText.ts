@@ -44,8 +44,16 @@ export const cut = (sql: string, rows: number, sourceOf: (param: number) => Para
   }
 }
 
-/** From the parenthesis that opens a row to behind the one that closes it. */
-const spansOf = (sql: string, tokens: ReadonlyArray<Token>): ReadonlyArray<readonly [from: number, to: number]> => {
+/**
+ * From the parenthesis that opens a row to behind the one that closes it.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const spansOf = (
+  sql: string,
+  tokens: ReadonlyArray<Token>
+): ReadonlyArray<readonly [from: number, to: number]> => {
   const values = tokens.findIndex(
     ({ depth, end, kind, start }) => depth === 0 && kind === "word" && sql.slice(start, end).toLowerCase() === "values"
   )
@@ -62,7 +70,8 @@ const spansOf = (sql: string, tokens: ReadonlyArray<Token>): ReadonlyArray<reado
 
 const isEnd = (token: Token | undefined): boolean => token?.kind === "close" && token.depth === 0
 
-interface Token {
+/** @since 0.1.0 @category models */
+export interface Token {
   readonly kind: "word" | "param" | "open" | "close" | "comma" | "other"
   readonly start: number
   readonly end: number
@@ -70,7 +79,8 @@ interface Token {
   readonly depth: number
 }
 
-const tokensOf = (sql: string): ReadonlyArray<Token> => {
+/** @since 0.1.0 @category getters */
+export const tokensOf = (sql: string): ReadonlyArray<Token> => {
   const tokens: Array<Token> = []
   let depth = 0
   for (let start = 0; start < sql.length;) {

@@ -128,6 +128,7 @@ const fromError = (error: ShardError): Answer => {
     case "AcquireTimeout":
     case "CommitIncomplete":
     case "CommitUnknown":
+    case "IdsUnavailable":
     case "ParticipantLost":
     case "PrepareRefused":
     case "ResolveFailed":
