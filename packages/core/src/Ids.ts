@@ -14,9 +14,10 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
-import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
+import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import { type Family, IdStore, type IdStoreService } from "./IdStore.js"
 import * as GlobalId from "./protocol/GlobalId.js"
@@ -55,16 +56,24 @@ export const make = (options: Options = {}): Effect.Effect<IdsService, never, Id
     const store = yield* IdStore
     const clock = yield* Effect.clock
     const { leaseMillis = 60_000, waitMillis = 5_000 } = options
+    let isClosed = false
     const terms: Terms = {
       store,
       clock,
       leaseMillis,
       waitMillis,
       holder: GlobalId.newName(GlobalId.transactionLength, randomFill),
-      fork: yield* FiberSet.makeRuntime()
+      fork: yield* forking,
+      isClosed: () => isClosed
     }
     const snowflake = yield* leased(terms, "snowflake", IdLayout.snowflake)
     const safeSnowflake = yield* leased(terms, "safeSnowflake", IdLayout.safeSnowflake)
+    // Ahead of all other finalizers.
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        isClosed = true
+      })
+    )
     const uuids = uuidSource(clock)
     const sequences = new Map<string, Source>()
     const sequenceOf = (generator: Id.Sequence, name: string): Source => {
@@ -99,8 +108,23 @@ interface Terms {
   readonly waitMillis: number
   readonly holder: string
   /** Runs beside the fibers that wait, of which any may be interrupted. */
-  readonly fork: (effect: Effect.Effect<unknown>) => unknown
+  readonly fork: <A>(effect: Effect.Effect<A>) => Fiber.RuntimeFiber<A>
+  /** Nodes are given back, and nothing is fetched any more. */
+  readonly isClosed: () => boolean
 }
+
+/** Their end is not waited for: the database that they wait for may be gone. */
+const forking: Effect.Effect<Terms["fork"], never, Scope.Scope> = Effect.gen(function* () {
+  const run = Runtime.runFork(yield* Effect.runtime())
+  const running = new Set<Fiber.RuntimeFiber<unknown>>()
+  yield* Effect.addFinalizer(() => Effect.forEach(running, Fiber.interruptFork, { discard: true }))
+  return (effect) => {
+    const fiber = run(effect)
+    running.add(fiber)
+    fiber.addObserver(() => running.delete(fiber))
+    return fiber
+  }
+})
 
 /** Where ids come from, at once, as far as the last lease or block goes. */
 interface Source {
@@ -110,6 +134,8 @@ interface Source {
   readonly isLow: () => boolean
   /** Fetches more: one at a time, however many wait. `count` are missing. */
   readonly refill: (count: number) => Deferred.Deferred<void, ShardError>
+  /** Filled and empty again, it is filled once more after so long: what is missing is time, or a block that others took. */
+  readonly pauseMillis: number
   /** Why there may be nothing to take although it was filled just now. */
   readonly spent: string
 }
@@ -135,9 +161,14 @@ const awaited = (
     Effect.flatMap(Deferred.await(source.refill(count - ids.length)), () => {
       const more = source.take(count - ids.length)
       for (const id of more) ids.push(id)
-      if (ids.length === count) return Effect.succeed(ids)
+      if (ids.length === count) {
+        if (source.isLow()) source.refill(0)
+        return Effect.succeed(ids)
+      }
       isSpent = more.length === 0
-      return isSpent ? Effect.zipRight(Effect.sleep(Duration.millis(pauseMillis)), round) : round
+      return isSpent && source.pauseMillis > 0
+        ? Effect.zipRight(Effect.sleep(Duration.millis(source.pauseMillis)), round)
+        : round
     })
   )
   return Effect.timeoutFail(round, {
@@ -155,15 +186,16 @@ const awaited = (
   })
 }
 
-/** Between two looks at a clock that has to move on. */
-const pauseMillis = 25
-
 /** One fetch at a time: who comes meanwhile waits for the one that runs. */
 const single = (terms: Terms, name: string, fetch: Effect.Effect<void, ShardError>) => {
   let running: Deferred.Deferred<void, ShardError> | undefined
   return (): Deferred.Deferred<void, ShardError> => {
     if (running !== undefined) return running
     const done = Deferred.unsafeMake<void, ShardError>(FiberId.none)
+    if (terms.isClosed()) {
+      Deferred.unsafeDone(done, Effect.fail(closed(name)))
+      return done
+    }
     running = done
     const bounded = fetch.pipe(
       Effect.mapError((error) => unreachable(name, error)),
@@ -188,6 +220,9 @@ const single = (terms: Terms, name: string, fetch: Effect.Effect<void, ShardErro
     return done
   }
 }
+
+const closed = (generator: string): IdsUnavailable =>
+  new IdsUnavailable({ generator, kind: "MetaUnreachable", reason: "the router has ended" })
 
 const unreachable = (generator: string, error: ShardError): ShardError => {
   switch (error._tag) {
@@ -216,7 +251,6 @@ const leased = (terms: Terms, family: Family, layout: IdLayout.Layout): Effect.E
   const monotonic = (): number => Number(clock.unsafeCurrentTimeNanos() / 1_000_000n)
   let held: Held | undefined
   let last: IdLease.Last | undefined
-  let isClosed = false
   const fetch = Effect.suspend(() => {
     const askedMillis = monotonic()
     const request = { family, holder, leaseMillis, nodes: IdLayout.nodes(layout), node: held?.span.node }
@@ -239,7 +273,7 @@ const leased = (terms: Terms, family: Family, layout: IdLayout.Layout): Effect.E
   const source: Source = {
     name: family,
     take: (count) => {
-      if (held === undefined || isClosed || monotonic() >= held.deadlineMillis) return []
+      if (held === undefined || terms.isClosed() || monotonic() >= held.deadlineMillis) return []
       const taken = IdLease.take(layout, held.span, last, nowMillis(held), count)
       last = taken.last
       return taken.ids
@@ -250,20 +284,25 @@ const leased = (terms: Terms, family: Family, layout: IdLayout.Layout): Effect.E
       return monotonic() > held.deadlineMillis - leaseMillis / 2 || ahead * layout.tickMillis < leaseMillis / 2
     },
     refill,
+    // A clock that has to move on.
+    pauseMillis: 25,
     spent: `all ids of the next ${leaseMillis} ms are used up: ${IdLayout.perTick(layout)} in ${layout.tickMillis} ms`
   }
   const release = Effect.suspend(() => {
-    isClosed = true
     if (held === undefined) return Effect.void
     const { fromTick, node } = held.span
     const tick = last?.node === node ? Math.max(fromTick, last.tick + 1) : fromTick
     return store.release({ family, holder, node, untilMillis: IdLayout.millisOf(layout, tick) })
   })
+  // A finalizer cannot be interrupted; what it waits for, elsewhere, can.
+  const released = Effect.suspend(() => Fiber.await(terms.fork(Effect.ignore(release))))
   return Effect.as(
-    Effect.addFinalizer(() => Effect.ignore(Effect.timeout(release, Duration.millis(1_000)))),
+    Effect.addFinalizer(() => Effect.timeoutOption(Effect.interruptible(released), Duration.millis(releaseMillis))),
     source
   )
 }
+
+const releaseMillis = 1_000
 
 interface Block {
   next: bigint
@@ -299,6 +338,7 @@ const sequenceSource = (terms: Terms, { block, start }: Id.Sequence, name: strin
       missing = Math.max(missing, count)
       return refill()
     },
+    pauseMillis: 0,
     spent: `other statements use up its blocks of ${block} as they come`
   }
 }
