@@ -39,13 +39,14 @@ export const make = (client: SqlClient): IdStoreService => {
     release: ({ family, holder, node, untilMillis }) =>
       orNotInstalled(Effect.asVoid(meta.query(releaseSql, [family, node, holder, untilMillis]))),
     allocate: (name, start, count) =>
-      orNotInstalled(
-        durably((query) =>
-          Effect.map(query<{ first: string }>(allocateSql, [name, start, count]), ([row]) => {
-            if (row === undefined) throw new Error("a sequence gave no block")
-            return row.first
-          })
-        )
+      meta.query<{ first: string }>(allocateSql, [name, start, count]).pipe(
+        // Where repeatable read is the default, who comes second is told so by an error.
+        Effect.retry({ while: lostRace, times: racesMax }),
+        orNotInstalled,
+        Effect.map(([row]) => {
+          if (row === undefined) throw new Error("a sequence gave no block")
+          return row.first
+        })
       )
   }
 }
@@ -114,6 +115,18 @@ const releaseSql = `update shardlayer.id_node
 set holder = '', expires_at = clock_timestamp(), until_millis = least(until_millis, $4::bigint)
 where family = $1 and node = $2::integer and holder = $3`
 
-const allocateSql = `insert into shardlayer.id_sequence as s (name, next) values ($1, $2::bigint + $3::bigint)
+/**
+ * One statement, so that nobody waits for its row while it travels. Its settings are in force when it commits, which is
+ * after it; they are those of the transactions above.
+ */
+const allocateSql = `with settings as materialized (
+  select set_config('synchronous_commit', 'on', true), set_config('lock_timeout', '${lockTimeoutMillis}ms', true)
+)
+insert into shardlayer.id_sequence as s (name, next) select $1, $2::bigint + $3::bigint from settings
 on conflict (name) do update set next = s.next + $3::bigint
 returning (next - $3::bigint)::text as first`
+
+const racesMax = 20
+
+const lostRace = (error: ShardError): boolean =>
+  error._tag === "StatementFailed" && error.kind === "SerializationFailure"
