@@ -124,7 +124,6 @@ describe("Ids", () => {
         unsafeCurrentTimeNanos: () => nanos,
         currentTimeMillis: Effect.sync(() => wallMillis),
         currentTimeNanos: Effect.sync(() => nanos),
-        scheduler: () => real.scheduler(),
         sleep: (duration) => real.sleep(duration)
       }
       const ids = yield* Effect.withClock(over(store), clock)

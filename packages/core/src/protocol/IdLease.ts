@@ -77,8 +77,8 @@ export const span = (
   lease: { readonly node: number; readonly fromMillis: number; readonly untilMillis: number }
 ): Span => ({
   node: lease.node,
-  // No tick belongs to two spans: one that is divided belongs to neither.
-  fromTick: IdLayout.tickOf(layout, lease.fromMillis + layout.tickMillis - 1),
+  // A tick that two spans share belongs to the later one.
+  fromTick: IdLayout.tickOf(layout, lease.fromMillis),
   untilTick: IdLayout.tickOf(layout, lease.untilMillis)
 })
 

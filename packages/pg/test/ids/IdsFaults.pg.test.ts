@@ -44,6 +44,43 @@ describe("PgIdStore.layer keeps the contract", () => {
   }
 })
 
+describe("a meta database with settings of its own", () => {
+  it.scopedLive("gives out nothing that is not on disk, nor fails for its isolation level", () =>
+    Effect.gen(function* () {
+      const { query, shards } = yield* PgCluster.make({ shards: 1, mode: "databases" })
+      const [shard] = shards
+      for (const setting of ["synchronous_commit = off", "default_transaction_isolation = 'repeatable read'"]) {
+        yield* query("shard_1", `alter database "${shard!.database}" set ${setting}`)
+      }
+      const context = yield* Layer.build(PgShard.layer({ url: shard!.url, maxConnections: 20 }))
+      const client = Context.get(context, SqlClient)
+      yield* PgInstall.install(client)
+      const store = PgIdStore.make(client)
+      expect(yield* client`show synchronous_commit`).toEqual([{ synchronous_commit: "off" }])
+      const isFlushed = (give: Effect.Effect<unknown, unknown>) =>
+        Effect.gen(function* () {
+          const [before] = yield* client<{ lsn: string }>`select pg_current_wal_insert_lsn()::text as lsn`
+          yield* give
+          const [after] = yield* client<{
+            done: boolean
+          }>`select pg_current_wal_flush_lsn() > ${before!.lsn}::pg_lsn as done`
+          return after!.done
+        })
+      const request = { family: "snowflake", nodes: 64, node: undefined, leaseMillis: 60_000 } as const
+      for (let index = 0; index < 20; index++) {
+        expect(yield* isFlushed(store.allocate("s", 1, 1))).toBe(true)
+        expect(yield* isFlushed(store.lease({ ...request, holder: `h${index}` }))).toBe(true)
+      }
+      const firsts = yield* Effect.forEach(Array.from({ length: 40 }), () => store.allocate("t", 1, 5), {
+        concurrency: "unbounded"
+      })
+      expect(new Set(firsts).size).toBe(40)
+      // Said for the one statement, and for no other.
+      expect(yield* client`show synchronous_commit`).toEqual([{ synchronous_commit: "off" }])
+    })
+  )
+})
+
 describe("ids of several processes", () => {
   it.scopedLive("are never the same, whichever router makes them, at the same time", () =>
     Effect.gen(function* () {
