@@ -45,6 +45,8 @@ describe("PgInstall", () => {
         "decision",
         "directory",
         "gate",
+        "id_node",
+        "id_sequence",
         "migrations",
         "topology",
         "watermark"
