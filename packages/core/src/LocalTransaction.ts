@@ -28,9 +28,10 @@ import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import type * as DistributedCommit from "./DistributedCommit.js"
 import type { SettingChange } from "./plan/Plan.js"
-import type { ShardConnection, ShardSession } from "./ShardConnection.js"
+import type { CopyFeed, ShardConnection, ShardSession } from "./ShardConnection.js"
 import {
   AcquireTimeout,
+  cannotCopy,
   CrossShardTransaction,
   ownFailure,
   type ShardError,
@@ -88,6 +89,13 @@ export interface Level {
    * another shard may not join.
    */
   readonly connectionFor: (shard: ShardId | undefined) => ShardConnection
+  /**
+   * The shard is a participant, and others may join from then on while its session runs one long statement: nothing more
+   * has to be asked of it for that.
+   */
+  readonly joinOpen: (shard: ShardId) => Effect.Effect<void, ShardError>
+  /** `COPY … FROM STDIN` in this level (`ShardSession.copyFrom`). */
+  readonly copyFrom: (shard: ShardId, sql: string, feed: CopyFeed) => Effect.Effect<number, ShardError>
   /** The session's state was changed for good: nobody else gets its connection after this transaction. */
   readonly taint: Effect.Effect<void>
   /** A setting of its session was changed, perhaps: other sessions would answer otherwise. */
@@ -297,6 +305,16 @@ class TransactionLevel implements Level {
         Stream.unwrap(this.use(shard, (session) => Effect.succeed(session.streamText(sql, params))))
     }
   }
+
+  readonly joinOpen = (shard: ShardId): Effect.Effect<void, ShardError> =>
+    this.use(shard, (session) => {
+      const { distributed } = this.options
+      if (distributed === undefined || this.root.mark !== undefined || this.root.unsettled) return Effect.void
+      return Effect.zipRight(distributed.admit({ session, shard }, shard), this.root.marked(distributed))
+    })
+
+  readonly copyFrom = (shard: ShardId, sql: string, feed: CopyFeed): Effect.Effect<number, ShardError> =>
+    this.use(shard, (session) => session.copyFrom?.(sql, feed) ?? Effect.fail(cannotCopy(shard)))
 
   readonly taint: Effect.Effect<void> = Effect.suspend(() => {
     this.root.unsettled = true

@@ -8,6 +8,7 @@
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
+import type { CopyPlan, CopyTarget } from "./plan/Copy.js"
 import type { Generated } from "./plan/Generated.js"
 import type { Plan, PinnedPlan } from "./plan/Plan.js"
 import type { ShardError } from "./ShardError.js"
@@ -22,6 +23,8 @@ export interface QueryPlannerService {
   readonly generate: (sql: string) => Effect.Effect<Generated | undefined, ShardError>
   /** The classification of a text pinned by `onShard`. */
   readonly classify: (sql: string) => Effect.Effect<PinnedPlan, ShardError>
+  /** How rows of these columns are loaded: as an INSERT of them would be, and refused where that is. */
+  readonly copyFrom: (target: CopyTarget) => Effect.Effect<CopyPlan, ShardError>
   /** The schema changed: read the catalog again before the next plan. */
   readonly invalidate: Effect.Effect<void>
   /** Reads the catalog of every shard now and compares: fails with `SchemaMismatch` naming shard and object. */

@@ -112,6 +112,23 @@ export interface ShardConnection extends StatementConnection {
 }
 
 /**
+ * Data for `COPY … FROM STDIN`, that comes while the statement runs.
+ *
+ * `take`: what there is to send; null once all has been sent, undefined while there is nothing yet. Then `whenMore` is
+ * given what to call, once, when that has changed. `sent` is told how many bytes of it have been written out.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface CopyFeed {
+  readonly take: () => string | null | undefined
+  readonly whenMore: (resume: () => void) => void
+  readonly sent: (bytes: number) => void
+  /** `latin1`: each character is a byte. */
+  readonly encoding: "utf8" | "latin1"
+}
+
+/**
  * One exclusive connection. Its scope gives it back; a broken, interrupted or tainted one is destroyed instead.
  *
  * @since 0.1.0
@@ -126,6 +143,12 @@ export interface ShardSession extends ShardConnection {
    * text. Undefined where the driver cannot.
    */
   readonly copyIn: ((sql: string, rows: Iterable<TextRow>) => Effect.Effect<void, ShardError>) | undefined
+  /**
+   * Runs a `COPY … FROM STDIN`, and gives the rows that it has stored. While it runs the connection can do nothing else:
+   * a statement that comes meanwhile fails with `OperationRefused`, for whoever feeds the COPY may be waiting for it.
+   * Undefined where the driver cannot.
+   */
+  readonly copyFrom: ((sql: string, feed: CopyFeed) => Effect.Effect<number, ShardError>) | undefined
   /**
    * Transaction control as text (BEGIN, SAVEPOINT, …). Interruption never cancels it on the server, where that could
    * leave open whether it happened: it is waited for, within a bound. `onSent` is called when it goes out; from then on

@@ -112,9 +112,11 @@ export class StatementFailed extends Data.TaggedError("StatementFailed")<{
   readonly dataType: string | undefined
   readonly where: string | undefined
   readonly cause: unknown
+  /** Of the input of `router.copyFrom`, from 1, where it is known. */
+  readonly row?: number | undefined
 }> {
   override get message() {
-    return this.reason
+    return this.row === undefined ? this.reason : `${this.reason} (row ${this.row} of the input, shard ${this.shard})`
   }
   get isRetryable() {
     return this.kind === "SerializationFailure" || this.kind === "DeadlockDetected"
@@ -144,6 +146,18 @@ export const ownFailure = (
     where: undefined,
     cause: undefined,
     ...said
+  })
+
+/**
+ * A shard whose driver has no COPY.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const cannotCopy = (shard: ShardId | string): OperationRefused =>
+  new OperationRefused({
+    operation: "router.copyFrom",
+    reason: `shard ${shard} is a stock client, which has no COPY: make the shard with PgShard.layer`
   })
 
 /**
@@ -347,9 +361,12 @@ export class RowBelongsElsewhere extends Data.TaggedError("RowBelongsElsewhere")
   readonly key: ReadonlyArray<string | null>
   readonly pinned: ShardId
   readonly owner: ShardId
+  /** Of the input of `router.copyFrom`, from 1. */
+  readonly row?: number | undefined
 }> {
   override get message() {
-    return `a row of ${this.table} with key ${KeyValue.format(this.key)} belongs to ${this.owner}, but the statement is pinned to ${this.pinned}: drop onShard, or say ShardRouter.unchecked`
+    const row = this.row === undefined ? "a row" : `row ${this.row}`
+    return `${row} of ${this.table} with key ${KeyValue.format(this.key)} belongs to ${this.owner}, but the statement is pinned to ${this.pinned}: drop onShard, or say ShardRouter.unchecked`
   }
   readonly isRetryable = false
 }
@@ -650,6 +667,48 @@ export class OperationRefused extends Data.TaggedError("OperationRefused")<{
 }
 
 /**
+ * A row of the input of `router.copyFrom` cannot be sent to a shard: its key cannot be read, has no shard, or is not the
+ * one that the fiber is pinned to (`cause`), or it has other columns than were named. `row` counts from 1.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class CopyRowInvalid extends Data.TaggedError("CopyRowInvalid")<{
+  readonly table: string
+  readonly row: number
+  readonly column: string | undefined
+  readonly reason: string
+  readonly cause?: unknown
+}> {
+  override get message() {
+    const column = this.column === undefined ? "" : `, column ${this.column}`
+    return `row ${this.row} of the input for ${this.table}${column}: ${this.reason}`
+  }
+  readonly isRetryable = false
+}
+
+/**
+ * A `router.copyFrom` with `atomic: false` failed after some shards had committed their rows. Those in `committed` have
+ * theirs; those in `unknown` have them or not: the answer to their COMMIT was lost. Of all others nothing is stored.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class CopyIncomplete extends Data.TaggedError("CopyIncomplete")<{
+  readonly table: string
+  readonly committed: ReadonlyArray<ShardId>
+  readonly unknown: ReadonlyArray<ShardId>
+  readonly cause: unknown
+}> {
+  override get message() {
+    const unknown = this.unknown.length === 0 ? "" : `, of ${this.unknown.join(", ")} it is not known`
+    const why = this.cause instanceof Error ? `: ${this.cause.message}` : ""
+    return `the rows for ${this.table} are committed on ${this.committed.join(", ") || "no shard"} only${unknown}${why}`
+  }
+  readonly isRetryable = false
+}
+
+/**
  * No id could be drawn, so that nothing was run. Nor was one drawn twice.
  *
  * - `MetaUnreachable`: the meta database did not give a lease or a block in time; `cause` says why.
@@ -712,6 +771,8 @@ export type ShardError =
   | ScatterRefused
   | OperationRefused
   | IdsUnavailable
+  | CopyRowInvalid
+  | CopyIncomplete
 
 /**
  * Is this one of ours? For the `cause` of a `SqlError`.
@@ -754,7 +815,9 @@ const kinds = [
   ShardTimeout,
   ScatterRefused,
   OperationRefused,
-  IdsUnavailable
+  IdsUnavailable,
+  CopyRowInvalid,
+  CopyIncomplete
 ]
 
 /** `line 2, column 7` of a zero-based offset. */

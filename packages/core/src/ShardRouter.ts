@@ -21,12 +21,14 @@ import type * as Request from "effect/Request"
 import type * as RequestResolver from "effect/RequestResolver"
 import * as Stream from "effect/Stream"
 import * as CachedRead from "./CachedRead.js"
+import * as CopyFrom from "./CopyFrom.js"
 import { CommitLog, type CommitLogService } from "./CommitLog.js"
 import { Dialect, type DialectService } from "./Dialect.js"
 import * as DistributedCommit from "./DistributedCommit.js"
 import * as Generation from "./Generation.js"
 import { Ids } from "./Ids.js"
 import { KeyResolver } from "./KeyResolver.js"
+import type { Stages } from "./internal/stages.js"
 import type * as Partial from "./Partial.js"
 import * as Explain from "./plan/Explain.js"
 import * as Policy from "./Policy.js"
@@ -121,6 +123,14 @@ export interface ShardRouterService {
     statement: Statement<A>,
     options: CachedRead.Options
   ) => Effect.Effect<ReadonlyArray<A>, ShardError>
+  /**
+   * Loads rows into a table with COPY: each goes to the shard of its key, all shards take theirs at the same time, and
+   * the slowest of them holds up the stream. In the transaction that is open, or in one of its own: all rows are stored,
+   * or none. Rows are lists of values in the order of the columns, or objects; with a `format` they are bytes of data as
+   * PostgreSQL's COPY has it. What an INSERT of these columns is refused for, this is refused for. A row whose key cannot
+   * be read is `CopyRowInvalid`; what a shard finds wrong, `StatementFailed` with the `row` of the input.
+   */
+  readonly copyFrom: CopyFrom.CopyFrom
   /** The shard that holds the rows of this key. */
   readonly locate: <Id extends string, Types extends ReadonlyArray<KeyType>>(
     table: Table.Sharded<Id, Types>,
@@ -263,30 +273,29 @@ export const make = (
       entriesMax: options.resultCacheSize ?? 1_000,
       rowsMax: options.resultCacheRowsMax ?? 10_000
     })
-    const pipeline = QueryPipeline.make(
-      {
-        manager,
-        planner,
-        resolver,
-        changes,
-        views,
-        ids,
-        owner,
-        withTransaction,
-        policy: Policy.within(Policy.defaults, options.policy),
-        options: {
-          plansMax: options.plansMax ?? 2000,
-          planTextMax: options.planTextMax ?? 32_768,
-          mergeLimits: limitsOf(options)
-        }
-      },
-      results
-    )
+    const stages: Stages = {
+      manager,
+      planner,
+      resolver,
+      changes,
+      views,
+      ids,
+      owner,
+      withTransaction,
+      policy: Policy.within(Policy.defaults, options.policy),
+      options: {
+        plansMax: options.plansMax ?? 2000,
+        planTextMax: options.planTextMax ?? 32_768,
+        mergeLimits: limitsOf(options)
+      }
+    }
+    const pipeline = QueryPipeline.make(stages, results)
     const client = RoutedClient.make({ pipeline, dialect, withTransaction, reactivity, watch: changes.watch })
     return {
       client,
       transaction: transactions.transaction,
       snapshot: transactions.snapshot,
+      copyFrom: CopyFrom.make({ stages, formats: dialect.copy, transaction: transactions.transaction }),
       inDoubt: inDoubt.inDoubt,
       recover: inDoubt.round,
       leadsRecovery: inDoubt.leads,

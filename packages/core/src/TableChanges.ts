@@ -48,11 +48,11 @@ export const everything = "shardlayer:tables"
 /** @since 0.1.0 @category models */
 export interface TableChanges {
   /** The statement; those who read what it may have changed are told. */
-  readonly after: <A, E>(
+  readonly after: <A, E, R>(
     written: Written,
     transaction: Level | undefined,
-    answer: Effect.Effect<A, E>
-  ) => Effect.Effect<A, E>
+    answer: Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E, R>
   readonly afterStream: <A, E>(
     written: Written,
     transaction: Level | undefined,

@@ -122,6 +122,7 @@ const make = (
           return plan === undefined ? Effect.fail(refusal) : Effect.succeed(plan)
         }),
       generate: () => Effect.succeed(undefined),
+      copyFrom: () => Effect.dieMessage("no COPY here"),
       classify: (sql) =>
         Effect.suspend((): Effect.Effect<PinnedPlan, ShardError.ShardError> => {
           asked.classifications++
@@ -142,6 +143,7 @@ const make = (
         transformRows: undefined,
         spanAttributes: [],
         analyzing: (text, format) => `analyze ${format} ${text}`,
+        copy: undefined as never,
         install: Effect.void,
         ...options.dialect
       })

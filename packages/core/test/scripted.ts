@@ -213,6 +213,7 @@ export const make = (
         version: () => 1,
         plan: (sql) => Effect.mapError(Effect.fromNullable(plans[sql]), () => refusal),
         generate: () => Effect.succeed(undefined),
+        copyFrom: () => Effect.dieMessage("no COPY here"),
         classify: (sql) => Effect.mapError(Effect.fromNullable(pinnedPlans[sql]), () => refusal),
         invalidate: Effect.void,
         check: Effect.void,
@@ -229,6 +230,7 @@ export const make = (
         transformRows: (rows) => rows.map((row) => ({ ...row, transformed: true })) as any,
         spanAttributes: [],
         analyzing: (text, format) => `analyze ${format} ${text}`,
+        copy: undefined as never,
         install: Effect.void
       })
     )

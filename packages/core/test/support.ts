@@ -141,6 +141,7 @@ export const recordingDriver = (log: Array<readonly [sql: string, params: Readon
       ...connection,
       taint: Effect.sync(() => void row("(taint)", [])),
       copyIn: undefined,
+      copyFrom: undefined,
       control: (sql, onSent) =>
         Effect.sync(() => {
           onSent?.()

@@ -28,6 +28,8 @@ import type { PgPool, Waiter } from "./PgPool.js"
 export interface Job {
   /** The query to run; made late, because it may depend on the state of the connection. */
   readonly query: (backend: PgBackend) => PgQuery
+  /** Nobody waits behind it on the same connection. */
+  readonly alone?: boolean
   readonly onEnd: (error: ShardError | undefined) => void
 }
 
@@ -179,12 +181,13 @@ export const run = <Q extends PgQuery, A>(
   lane: Lane,
   make: () => Q,
   answer: (query: Q) => A,
-  options?: { readonly uncancelled: boolean }
+  options?: { readonly uncancelled?: boolean; readonly alone?: boolean }
 ): Effect.Effect<A, ShardError> =>
   Effect.async<A, ShardError>((resume) => {
     let query: Q
     const ticket = lane.start({
       query: () => (query = make()),
+      alone: options?.alone === true,
       onEnd: (error) => resume(error === undefined ? Effect.succeed(answer(query)) : Effect.fail(error))
     })
     return Effect.async<void>((left) => ticket.leave(() => left(Effect.void), options?.uncancelled !== true))

@@ -7,6 +7,7 @@
  *
  * @since 0.1.0
  */
+import type { CopyPlan, CopyTarget } from "@shardlayer/core/plan/Copy"
 import type { PinnedPlan, Plan } from "@shardlayer/core/plan/Plan"
 import type { QueryPlannerService } from "@shardlayer/core/QueryPlanner"
 import type { Description, ShardDriver } from "@shardlayer/core/ShardConnection"
@@ -17,11 +18,13 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import { stoppable } from "./planner/analysis/Analyze.js"
 import type { ParamTypes } from "./planner/analysis/Builder.js"
 import type * as Catalog from "./planner/Catalog.js"
 import * as CatalogCheck from "./planner/CatalogCheck.js"
 import * as CatalogReader from "./planner/CatalogReader.js"
 import * as Classify from "./planner/Classify.js"
+import * as CopyPlanning from "./planner/CopyPlan.js"
 import type { Coordinator } from "./planner/Coordinator.js"
 import * as Generate from "./planner/Generate.js"
 import * as Parser from "./planner/Parser.js"
@@ -77,6 +80,52 @@ export const make = (options: Options): Effect.Effect<QueryPlannerService> =>
     const plan = (sql: string): Effect.Effect<Plan, ShardError> =>
       Effect.flatMap(parse(sql), (parsed) => attempt(options, catalog, parser, parsed, false))
 
+    const copyFrom = (target: CopyTarget): Effect.Effect<CopyPlan, ShardError> =>
+      Effect.suspend(() => {
+        const { columns, format, several, table, unseen } = target
+        const name = CopyPlanning.nameOf(options.topology(), table)
+        const insert = CopyPlanning.insert(name, columns, 1)
+        const statement = CopyPlanning.statement(name, columns, format)
+        if (unseen) return Effect.succeed({ statement, insert, plan: undefined, moment: undefined })
+        return Effect.flatMap(plan(insert), (made): Effect.Effect<CopyPlan, ShardError> =>
+          several && made._tag !== "Fixed"
+            ? Effect.map(copyOfSeveral(name, target), (timed) => ({ insert, plan: made, ...timed }))
+            : Effect.succeed({ statement, insert, plan: made, moment: undefined })
+        )
+      })
+
+    /** What several shards could not do as one, one statement of two rows says. */
+    const copyOfSeveral = (
+      name: CopyPlanning.Name,
+      { columns, format }: CopyTarget
+    ): Effect.Effect<Timed, ShardError> => {
+      const rows = CopyPlanning.insert(name, columns, 2)
+      return Effect.flatMap(
+        Effect.zip(plan(rows), catalog.current),
+        ([made, { view }]): Effect.Effect<Timed, ShardError> => {
+          if (made._tag === "Routed" && made.scatter._tag === "Refuse") return Effect.fail(made.scatter.refusal)
+          const timed = Either.flatMap(
+            Either.mapLeft(
+              stoppable(() => view.table(name.schema, name.name, undefined)),
+              () => undefined
+            ),
+            (named) => CopyPlanning.timed(named, columns)
+          )
+          if (Either.isLeft(timed)) {
+            // It was there a moment ago.
+            if (timed.left === undefined)
+              return Effect.fail(new SchemaMismatch({ problems: [`${name.name} has changed`] }))
+            return Effect.fail(toError(timed.left, rows))
+          }
+          const all = [...columns, ...timed.right.map((column) => column.name)]
+          return Effect.succeed({
+            statement: CopyPlanning.statement(name, all, format),
+            moment: CopyPlanning.moment(timed.right)
+          })
+        }
+      )
+    }
+
     const classify = (sql: string): Effect.Effect<PinnedPlan, ShardError> =>
       Effect.flatMap(parse(sql), (parsed) =>
         Effect.flatMap(catalog.current, (loaded) => {
@@ -102,6 +151,7 @@ export const make = (options: Options): Effect.Effect<QueryPlannerService> =>
       plan,
       generate,
       classify,
+      copyFrom,
       invalidate: catalog.invalidate,
       check: Effect.flatMap(catalog.reload, (loaded) => {
         const [missing] = loaded.missing
@@ -112,6 +162,8 @@ export const make = (options: Options): Effect.Effect<QueryPlannerService> =>
       parses: parser.parses
     }
   })
+
+type Timed = Pick<CopyPlan, "statement" | "moment">
 
 interface CatalogState {
   readonly version: () => number

@@ -40,6 +40,7 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { escapeIdentifier } from "pg"
+import { copyFormats } from "./internal/copyFormats.js"
 import * as PgCommitLog from "./PgCommitLog.js"
 import * as PgDirectory from "./PgDirectory.js"
 import * as PgIdStore from "./PgIdStore.js"
@@ -301,6 +302,7 @@ const dialect = (config: Config, install: Effect.Effect<void, ShardError>): Dial
       ? undefined
       : Statement.defaultTransforms(config.transformResultNames, config.transformJson).array,
   spanAttributes: [...Object.entries(config.spanAttributes ?? {}), ["db.system.name", "postgresql"]],
+  copy: copyFormats,
   analyzing: (sql, format) => `EXPLAIN (ANALYZE, FORMAT ${format.toUpperCase()}) ${sql}`,
   install
 })

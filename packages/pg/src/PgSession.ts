@@ -9,7 +9,13 @@
  */
 import type { RawResult, ShardSession } from "@shardlayer/core/ShardConnection"
 import type { ShardError } from "@shardlayer/core/ShardError"
-import { CommitUnknown, ShardUnavailable, TransactionEnded, TransactionRolledBack } from "@shardlayer/core/ShardError"
+import {
+  CommitUnknown,
+  OperationRefused,
+  ShardUnavailable,
+  TransactionEnded,
+  TransactionRolledBack
+} from "@shardlayer/core/ShardError"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { PgBackend } from "./internal/backend.js"
@@ -75,15 +81,21 @@ const sessionOf = (lane: SessionLane, streamRows: number): ShardSession => ({
   copyIn: (sql, rows) =>
     PgConnection.run(
       lane,
-      () => new PgCopyQuery(sql, CopyText.chunks(rows)),
+      () => new PgCopyQuery(sql, CopyText.feedOf(CopyText.chunks(rows))),
       () => undefined
     ),
+  copyFrom: (sql, feed) => PgConnection.run(lane, () => new PgCopyQuery(sql, feed), rowCountOf, { alone: true }),
   control: (sql, onSent) => control(lane, sql, onSent),
   commit: commit(lane),
   rollback: lane.rollback,
   command: (sql, options) => command(lane, sql, options?.cancels === true),
   isFailed: () => lane.backend.status === "E"
 })
+
+const rowCountOf = (query: PgQuery): number => {
+  const results = query.results
+  return "rows" in results ? (results.rowCount ?? 0) : 0
+}
 
 const control = (lane: SessionLane, sql: string, onSent: (() => void) | undefined): Effect.Effect<void, ShardError> =>
   PgConnection.run(
@@ -153,6 +165,7 @@ class SessionLane implements Lane {
   start(job: Job): Ticket {
     const ticket = new SessionTicket(this, job)
     if (this.ended) job.onEnd(new TransactionEnded({ shard: this.shard }))
+    else if (this.running?.job.alone === true) job.onEnd(copying)
     else if (this.running === undefined) this.run(ticket)
     else this.queue.push(ticket)
     return ticket
@@ -249,6 +262,13 @@ class SessionLane implements Lane {
     return new ShardUnavailable({ shard: this.shard, reason: "the connection of this session was lost", sent: false })
   }
 }
+
+/** Whoever feeds the COPY may wait for this very statement. */
+const copying = new OperationRefused({
+  operation: "a connection in the middle of router.copyFrom",
+  reason:
+    "it takes rows until that has ended, and runs no statement: read what is copied outside of the transaction, or before"
+})
 
 class SessionTicket implements Ticket {
   expiry: NodeJS.Timeout | undefined

@@ -6,6 +6,7 @@
  * and the end of the data (`\\.`).
  */
 import type { TextRow } from "@shardlayer/core/plan/Merge"
+import type { CopyFeed } from "@shardlayer/core/ShardConnection"
 
 /** In UTF-16 code units: few writes a megabyte, and little is held. */
 const chunkLength = 65_536
@@ -22,7 +23,18 @@ export function* chunks(rows: Iterable<TextRow>): Generator<string, undefined> {
   return undefined
 }
 
-const field = (value: string | null): string => {
+/** Chunks that are all there as soon as they are asked for. */
+export const feedOf = (chunks: Iterator<string, unknown>): CopyFeed => ({
+  take: () => {
+    const { done, value } = chunks.next()
+    return done === true ? null : value
+  },
+  whenMore: () => {},
+  sent: () => {},
+  encoding: "utf8"
+})
+
+export const field = (value: string | null): string => {
   if (value === null) return "\\N"
   return special.test(value) ? value.replace(specials, (found) => escapes[found] ?? found) : value
 }

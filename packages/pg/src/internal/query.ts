@@ -3,7 +3,7 @@
  * what differs is when they end: at ReadyForQuery, never before, so that whoever is told of an end may use the
  * connection for something else and may trust its transaction status.
  */
-import type { TextBound, TextResult } from "@shardlayer/core/ShardConnection"
+import type { CopyFeed, TextBound, TextResult } from "@shardlayer/core/ShardConnection"
 import type { FieldDef } from "pg"
 import type { Result, Wire } from "./wire.js"
 import { arrayResult, DriverQuery } from "./wire.js"
@@ -270,7 +270,7 @@ export class PgCopyQuery extends PgQuery {
 
   constructor(
     text: string,
-    private readonly chunks: Iterator<string, unknown>
+    private readonly data: CopyFeed
   ) {
     super(text, undefined)
   }
@@ -293,19 +293,22 @@ export class PgCopyQuery extends PgQuery {
 
   private feed(connection: Wire): void {
     if (this.phase !== "copying") return
-    const chunk = this.chunk(connection)
-    if (chunk === undefined) return
-    connection.sendCopyFromChunk(Buffer.from(chunk))
     const next = () => setImmediate(() => this.feed(connection))
+    const chunk = this.chunk(connection)
+    if (chunk === undefined) return this.data.whenMore(next)
+    if (chunk === null) return
+    const bytes = Buffer.from(chunk, this.data.encoding)
+    connection.sendCopyFromChunk(bytes)
+    this.data.sent(bytes.length)
     if (connection.stream.writableNeedDrain) connection.stream.once("drain", next)
     else next()
   }
 
   /** The next one; without any the COPY ends, and by rows that cannot be had it fails. */
-  private chunk(connection: Wire): string | undefined {
+  private chunk(connection: Wire): string | null | undefined {
     try {
-      const { done, value } = this.chunks.next()
-      if (done !== true) return value
+      const chunk = this.data.take()
+      if (chunk !== null) return chunk
       this.phase = "over"
       connection.endCopyFrom()
     } catch (error) {
@@ -314,6 +317,6 @@ export class PgCopyQuery extends PgQuery {
       this.valueFailed = true
       connection.sendCopyFail("no more rows")
     }
-    return undefined
+    return null
   }
 }

@@ -115,6 +115,7 @@ const sessionOf = (
       state.tainted = true
     }),
     copyIn: undefined,
+    copyFrom: undefined,
     control: (sql, onSent) =>
       Effect.uninterruptible(
         Effect.suspend(() => {

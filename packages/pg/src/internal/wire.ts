@@ -4,6 +4,7 @@
  * Holds for pg 8.16 and later: `Client` hands protocol messages to the query object that is active, `Connection` writes
  * them. The regression tests run all of it against real servers, so a driver that changes here fails there.
  */
+import { createRequire } from "node:module"
 import * as Pg from "pg"
 
 /** One protocol connection below a `Pg.Client`. */
@@ -26,6 +27,16 @@ export interface Wire extends Omit<Pg.Connection, "parse" | "bind" | "execute" |
 export interface Keys {
   readonly processID: number | null
   readonly secretKey: number | null
+}
+
+/**
+ * What the driver sends for a value: a text, bytes, or null for NULL. Throws for a value that it cannot send. The
+ * package offers it below `lib` alone.
+ */
+export const prepareValue = (createRequire(import.meta.url)("pg/lib/utils.js") as DriverUtilities).prepareValue
+
+interface DriverUtilities {
+  readonly prepareValue: (value: unknown) => string | Buffer | null
 }
 
 export const wireOf = (client: Pg.Client): Wire => client.connection as unknown as Wire

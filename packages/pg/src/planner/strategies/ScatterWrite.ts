@@ -336,8 +336,10 @@ export const namesOf = (insert: InsertStmt, relation: Catalog.Relation | undefin
 const callsIn = (text: string): ReadonlyArray<string> =>
   [...text.matchAll(/([a-z_][a-z0-9_]*)\(/g)].flatMap(([, name]) => name ?? [])
 
+/** By its text. @since 0.1.0 @category guards */
 export const isVolatileDefault = (text: string): boolean => callsIn(text).some(Functions.isVolatile)
 
+/** By its text. @since 0.1.0 @category guards */
 export const isTimed = (text: string): boolean =>
   callsIn(text).some(StatementTime.isStatementTime) ||
   /\b(CURRENT_(DATE|TIME|TIMESTAMP)|LOCALTIME(STAMP)?)\b/.test(text)

@@ -109,6 +109,7 @@ const fromError = (error: ShardError): Answer => {
     case "StatementFailed":
       return { _tag: "Failed", code: error.code, message: error.message }
     case "CopiesDiffer":
+    case "CopyRowInvalid":
     case "CrossShardTransaction":
     case "GatherLimitExceeded":
     case "KeyInvalid":
@@ -128,6 +129,7 @@ const fromError = (error: ShardError): Answer => {
     case "AcquireTimeout":
     case "CommitIncomplete":
     case "CommitUnknown":
+    case "CopyIncomplete":
     case "IdsUnavailable":
     case "ParticipantLost":
     case "PrepareRefused":
