@@ -260,6 +260,7 @@ const planned = (
         return Effect.as(admitted, { ...copy, table, way: { _tag: "ByKey", reference, only: shard } })
       }
       case "AnyShard":
+      case "Fed":
       case undefined:
         throw new Error("an INSERT of rows is no read")
     }
@@ -277,11 +278,15 @@ type KeyPin = Extract<ShardContext.Pin, { readonly _tag: "Key" }>
 
 const notOfKey = (table: string, { key }: KeyPin, reason: string) => new KeyNotPinned({ table, key, reason })
 
-interface Load<E, R> {
+/** What is known before the first row. */
+interface Loading {
   readonly services: Services
   readonly request: Request
   readonly place: Place
   readonly plan: Planned
+}
+
+interface Load<E, R> extends Loading {
   readonly input: Stream.Stream<Row | Uint8Array, E, R>
 }
 
@@ -306,7 +311,7 @@ const inside = <E, R>(load: Load<E, R>, isOwn: boolean): Effect.Effect<Result, E
   })
 
 /** Rows may go to more shards than the first ones do. */
-const mayGrow = ({ plan: { way } }: Load<any, any>): boolean =>
+const mayGrow = ({ plan: { way } }: Loading): boolean =>
   way._tag === "To" ? way.shards.length > 1 : way.only === undefined
 
 const lost = (shard: ShardId, error: ShardError): ShardError =>
@@ -375,7 +380,7 @@ const committed = (table: string, sessions: ReadonlyMap<ShardId, ShardSession>):
   )
 
 const resultOf =
-  ({ plan: { table, way } }: Load<any, any>) =>
+  ({ plan: { way } }: Loading) =>
   (byShard: ReadonlyMap<ShardId, number>): Result => {
     const counts = [...byShard.values()]
     const isCopies = way._tag === "To" && way.shards.length > 1
@@ -424,12 +429,12 @@ const scoping = <A, E, R>(use: (scope: Scope.Scope) => Effect.Effect<A, E, R>): 
 
 class Split {
   private readonly writings = new Map<ShardId, Writing>()
-  private readonly takes: (piece: ReadonlyArray<Row | Uint8Array>, isLast: boolean) => Records
+  private readonly takes: (piece: Piece, isLast: boolean) => Records
   private suffix: string | undefined
   private rows = 0
 
   constructor(
-    private readonly load: Load<any, any>,
+    private readonly load: Loading,
     private readonly target: Target,
     private readonly scope: Scope.Scope,
     private readonly failed: Deferred.Deferred<never, ShardError>
@@ -438,7 +443,7 @@ class Split {
     this.suffix = load.plan.moment === undefined ? "" : undefined
   }
 
-  piece(piece: ReadonlyArray<Row | Uint8Array>): Effect.Effect<void, ShardError> {
+  piece(piece: Piece): Effect.Effect<void, ShardError> {
     return Effect.suspend(() => this.all(this.takes(piece, false)))
   }
 
@@ -575,16 +580,28 @@ class Split {
 
 type Records = ReadonlyArray<Either.Either<CopyRecord, CopyProblem>>
 
-const recordsOf = ({ plan: { way }, request: { columns, data }, services: { formats } }: Load<any, any>) => {
+type Piece = ReadonlyArray<Row | Uint8Array>
+
+/** Of one piece of the input after another, and what is left over at its end. */
+const recordsOf = ({
+  plan: { way },
+  request: { columns, data },
+  services: { formats }
+}: Loading): ((piece: Piece, isLast: boolean) => Records) => {
   if (data === undefined) {
-    return (piece: ReadonlyArray<any>): Records => piece.map((row: Row) => recordOf(formats, columns, row))
+    return (piece) =>
+      piece.map((row) => (row instanceof Uint8Array ? wrong("bytes need a format") : recordOf(formats, columns, row)))
   }
   const reader = formats.reader(data, columns, way._tag === "To" ? [] : neededBy(way.reference.constraint))
-  return (piece: ReadonlyArray<any>, isLast: boolean): Records => {
-    const records = piece.flatMap((bytes: Uint8Array) => reader.push(bytes))
+  return (piece, isLast) => {
+    const records = piece.flatMap((bytes) =>
+      bytes instanceof Uint8Array ? reader.push(bytes) : [wrong("with a format, the input is bytes")]
+    )
     return isLast ? [...records, ...reader.end()] : records
   }
 }
+
+const wrong = (reason: string): Either.Either<never, CopyProblem> => Either.left({ column: undefined, reason })
 
 const recordOf = (
   formats: CopyFormats,
@@ -623,7 +640,7 @@ const firstProblem = (table: string, records: Records, first: number): ReadonlyA
 
 /** The shard of each row. Keys that only a directory knows are asked for together. */
 const ownersOf = (
-  { place: { pin, topology }, plan: { table }, request: { columns }, services: { stages } }: Load<any, any>,
+  { place: { pin, topology }, plan: { table }, services: { stages } }: Loading,
   { only, reference }: Extract<Way, { readonly _tag: "ByKey" }>,
   records: Records,
   first: number

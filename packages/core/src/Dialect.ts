@@ -56,6 +56,8 @@ export interface CopyFormats {
   readonly reader: (data: CopyData, columns: ReadonlyArray<string>, needed: ReadonlyArray<number>) => CopyReader
   /** What goes behind each record for columns that all rows have the same values of. */
   readonly suffix: (format: CopyData["format"], values: ReadonlyArray<string | null>) => string
+  /** Rows as data, each with the end of its line. */
+  readonly data: (format: CopyData["format"], rows: Iterable<ReadonlyArray<string | null>>) => Uint8Array
   /** The line that a server names in its error, from 1. */
   readonly lineOf: (error: StatementFailed) => number | undefined
 }

@@ -69,14 +69,16 @@ export interface Executor {
     bound: BoundPlan,
     terms: Terms,
     sql: string,
-    params: ReadonlyArray<unknown>
-  ) => Stream.Stream<Row, ShardError>
+    params: ReadonlyArray<unknown>,
+    form?: ScatterMerge.Form
+  ) => Stream.Stream<any, ShardError>
   readonly streamOn: (
     shard: ShardId,
     terms: Terms,
     sql: string,
-    params: ReadonlyArray<unknown>
-  ) => Stream.Stream<Row, ShardError>
+    params: ReadonlyArray<unknown>,
+    form?: ScatterMerge.Form
+  ) => Stream.Stream<any, ShardError>
   /** A read that rows of some shards alone may answer (`Partial.refusal`), outside of transactions. */
   readonly partial: (
     bound: BoundPlan,
@@ -230,27 +232,31 @@ class ShardExecutor implements Executor {
     return Effect.map(texts, ({ rows }) => rows[0]?.[0] ?? null)
   }
 
-  readonly stream: Executor["stream"] = (bound, terms, sql, params) => {
+  readonly stream: Executor["stream"] = (bound, terms, sql, params, form = "objects") => {
     const { transaction } = terms
     switch (bound._tag) {
       case "OneShard": {
-        const inside = this.streamOne(bound.shard, known(terms, bound.access), sql, params)
+        const inside = this.streamOne(bound.shard, known(terms, bound.access), sql, params, form)
         if (transaction === undefined || bound.access !== "read") return inside
         return Stream.suspend(() =>
           isElsewhere(transaction, bound.shard) && transaction.settings() === "none"
             ? this.streamBeside(terms, [bound.shard], (own) =>
-                this.streamOne(bound.shard, partOf(own, bound.shard), sql, params)
+                this.streamOne(bound.shard, partOf(own, bound.shard), sql, params, form)
               )
             : inside
         )
       }
       case "AnyShard":
-        return this.streamAnywhere(known(terms, bound.access), sql, params)
+        return this.streamAnywhere(known(terms, bound.access), sql, params, form)
       case "Concatenated":
-        return this.streamBeside(terms, bound.shards, (own) => this.streamConcatenated(bound.shards, own, sql, params))
+        return this.streamBeside(terms, bound.shards, (own) =>
+          this.streamConcatenated(bound.shards, own, sql, params, form)
+        )
       case "Merged":
         return this.streamBeside(timelessly(terms, bound.merge), bound.shards, (own) =>
-          Stream.suspend(() => ScatterMerge.stream(this.merging(own), this.requestOf(bound, transaction, sql, params)))
+          Stream.suspend(() =>
+            ScatterMerge.stream(this.merging(own), this.requestOf(bound, transaction, sql, params), form)
+          )
         )
       case "Written":
         return Stream.unwrap(
@@ -264,8 +270,8 @@ class ShardExecutor implements Executor {
   readonly runOn: Executor["runOn"] = (shard, terms, form, sql, params) =>
     this.runOne(shard, known(terms, "unknown"), form, sql, params)
 
-  readonly streamOn: Executor["streamOn"] = (shard, terms, sql, params) =>
-    this.streamOne(shard, known(terms, "unknown"), sql, params)
+  readonly streamOn: Executor["streamOn"] = (shard, terms, sql, params, form) =>
+    this.streamOne(shard, known(terms, "unknown"), sql, params, form)
 
   readonly partial: Executor["partial"] = (bound, policy, sql, params) => {
     const terms: Known = { transaction: undefined, policy, access: "read" }
@@ -421,12 +427,13 @@ class ShardExecutor implements Executor {
     shard: ShardId,
     { access, policy, transaction, view }: Known,
     sql: string,
-    params: ReadonlyArray<unknown>
-  ): Stream.Stream<Row, ShardError> {
+    params: ReadonlyArray<unknown>,
+    form: ScatterMerge.Form = "objects"
+  ): Stream.Stream<any, ShardError> {
     const connection = view?.session(shard) ?? this.connectionTo(shard, transaction)
-    const rows = Effect.isEffect(connection)
-      ? Stream.unwrap(Effect.map(connection, (opened) => opened.executeStream(sql, params)))
-      : connection.executeStream(sql, params)
+    const read = (opened: ShardConnection): Stream.Stream<any, ShardError> =>
+      form === "texts" ? opened.streamText(sql, params) : opened.executeStream(sql, params)
+    const rows = Effect.isEffect(connection) ? Stream.unwrap(Effect.map(connection, read)) : read(connection)
     const call: ShardCall.Call = { shard, policy, access }
     return transaction === undefined ? ShardCall.stream(call, rows) : ShardCall.limitedStream(call, rows)
   }
@@ -494,19 +501,23 @@ class ShardExecutor implements Executor {
     })
   }
 
-  private streamAnywhere(terms: Known, sql: string, params: ReadonlyArray<unknown>): Stream.Stream<Row, ShardError> {
+  private streamAnywhere(
+    terms: Known,
+    sql: string,
+    params: ReadonlyArray<unknown>,
+    form: ScatterMerge.Form
+  ): Stream.Stream<any, ShardError> {
     const { policy, transaction } = terms
     return Stream.suspend(() => {
       const shard = transaction?.shard()
-      if (shard !== undefined) return this.streamOne(shard, terms, sql, params)
+      if (shard !== undefined) return this.streamOne(shard, terms, sql, params, form)
       if (transaction !== undefined && transaction.settings() !== "none") {
-        const rows = this.runAnywhere(terms, "execute", sql, params)
-        return Stream.fromIterableEffect(rows as Effect.Effect<ReadonlyArray<Row>, ShardError>)
+        return Stream.fromIterableEffect(ScatterMerge.atOnce(form, (as) => this.runAnywhere(terms, as, sql, params)))
       }
       const once: Known = { ...terms, transaction: undefined, policy: { ...policy, retry: undefined } }
       const rows = ShardCall.repeatedStream(
         terms,
-        Stream.suspend(() => this.streamOne(this.inTurn()[0], once, sql, params))
+        Stream.suspend(() => this.streamOne(this.inTurn()[0], once, sql, params, form))
       )
       if (transaction === undefined) return rows
       const beside = Stream.tapError(rows, (error) => dooms(transaction, error))
@@ -566,11 +577,12 @@ class ShardExecutor implements Executor {
     shards: ReadonlyArray<ShardId>,
     terms: Terms,
     sql: string,
-    params: ReadonlyArray<unknown>
-  ): Stream.Stream<Row, ShardError> {
+    params: ReadonlyArray<unknown>,
+    form: ScatterMerge.Form
+  ): Stream.Stream<any, ShardError> {
     return Stream.flatMap(
       Stream.fromIterable(shards),
-      (shard) => this.streamOne(shard, partOf(terms, shard), sql, params),
+      (shard) => this.streamOne(shard, partOf(terms, shard), sql, params, form),
       // Two chunks a shard: enough to keep it busy, and memory stays flat.
       { concurrency: terms.policy.concurrency, bufferSize: 2 }
     )

@@ -29,6 +29,7 @@ import type { Operation } from "./LightStatement.js"
 import * as PinnedStatement from "./PinnedStatement.js"
 import * as Bind from "./plan/Bind.js"
 import type { Analysis } from "./plan/Explain.js"
+import type { TextRow } from "./plan/Merge.js"
 import type { Plan, Written } from "./plan/Plan.js"
 import * as Partial from "./Partial.js"
 import * as PlanCache from "./PlanCache.js"
@@ -50,6 +51,16 @@ export interface QueryPipeline {
     fiber: Fiber.RuntimeFiber<any, any>
   ) => Effect.Effect<any, ShardError>
   readonly stream: (sql: string, params: ReadonlyArray<unknown>) => Stream.Stream<Row, ShardError>
+  /** The rows of a read as texts, and the names of their columns where those are asked for. */
+  readonly texts: (
+    operation: string,
+    sql: string,
+    params: ReadonlyArray<unknown>,
+    named: boolean
+  ) => Effect.Effect<
+    { readonly names: ReadonlyArray<string>; readonly rows: Stream.Stream<TextRow, ShardError> },
+    ShardError
+  >
   /** The rows of the shards that can be reached, and which cannot. */
   readonly partial: (
     sql: string,
@@ -225,6 +236,28 @@ class Pipeline implements QueryPipeline {
       return Effect.succeed(this.stages.changes.afterStream(writtenBy(routing), place.transaction, rows))
     })
   }
+
+  readonly texts: QueryPipeline["texts"] = (operation, sql, params, named) =>
+    Effect.withFiberRuntime((fiber) => {
+      const place = this.placeOf(fiber)
+      // What may run inside of a transaction is as it is: this is a stream like any other.
+      return Effect.flatMap(this.reading(operation, { ...place, transaction: undefined }, sql, params), (routing) => {
+        const shard = place.alone ?? place.pinned?.shard
+        const rows: Stream.Stream<TextRow, ShardError> =
+          shard === undefined
+            ? this.executor.stream(routing.bound, termsOf(routing, place), sql, params, "texts")
+            : this.executor.streamOn(shard, place, sql, params, "texts")
+        if (!named) return Effect.succeed({ names: [], rows })
+        const { bound } = routing
+        const described =
+          "shards" in bound ? bound.shards[0] : "shard" in bound ? bound.shard : this.topology().shards[0]
+        if (described === undefined) throw new Error("a read over no shards")
+        return Effect.map(
+          Effect.flatMap(this.stages.manager.driver(described), (driver) => driver.describe(sql)),
+          ({ columns }) => ({ names: columns.map(({ name }) => name), rows })
+        )
+      })
+    })
 
   readonly partial: QueryPipeline["partial"] = (sql, params, fiber) => {
     const place = this.placeOf(fiber)

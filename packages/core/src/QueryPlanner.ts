@@ -25,6 +25,8 @@ export interface QueryPlannerService {
   readonly classify: (sql: string) => Effect.Effect<PinnedPlan, ShardError>
   /** How rows of these columns are loaded: as an INSERT of them would be, and refused where that is. */
   readonly copyFrom: (target: CopyTarget) => Effect.Effect<CopyPlan, ShardError>
+  /** The SELECT of a table's columns that stands for `COPY … TO`: these, or all that are not generated. */
+  readonly copyTo: (table: string, columns: ReadonlyArray<string> | undefined) => Effect.Effect<string, ShardError>
   /** The schema changed: read the catalog again before the next plan. */
   readonly invalidate: Effect.Effect<void>
   /** Reads the catalog of every shard now and compares: fails with `SchemaMismatch` naming shard and object. */

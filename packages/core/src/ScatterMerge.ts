@@ -8,7 +8,6 @@
  *
  * @since 0.1.0
  */
-import type { Row } from "@effect/sql/SqlConnection"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -22,7 +21,7 @@ import * as Parts from "./scatter/Parts.js"
 import * as Reduced from "./scatter/Reduced.js"
 import * as Steps from "./scatter/Steps.js"
 import * as ShardCall from "./ShardCall.js"
-import type { Field, ShardDriver, TextResult } from "./ShardConnection.js"
+import { type Field, type ShardDriver, type TextResult, unbounded } from "./ShardConnection.js"
 import type { ShardError } from "./ShardError.js"
 import type { ShardId } from "./topology/ShardId.js"
 
@@ -169,18 +168,52 @@ const answered = (
   )
 }
 
+/**
+ * How the rows of a stream look: as the driver gives them, or as the texts that came.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Form = "objects" | "texts"
+
+/**
+ * The same rows, all at once.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const atOnce = (
+  form: Form,
+  run: (form: ShardCall.Form) => Effect.Effect<any, ShardError>
+): Effect.Effect<ReadonlyArray<any>, ShardError> =>
+  form === "texts"
+    ? Effect.map(run({ _tag: "Texts", bound: unbounded }), ({ rows }: TextResult) => rows)
+    : run("execute")
+
 /** @since 0.1.0 @category functions */
-export const stream = (options: Parts.Options, request: Parts.Request): Stream.Stream<Row, ShardError> => {
+export const stream = (
+  options: Parts.Options,
+  request: Parts.Request,
+  form: Form = "objects"
+): Stream.Stream<any, ShardError> => {
   const { merge, shards } = request
   const streamed = streamedOf(options, request)
   if (streamed === undefined) {
     return Stream.unwrap(
-      Effect.map(run(options, request, "execute"), (rows: ReadonlyArray<Row>) => Stream.fromIterable(rows))
+      Effect.map(
+        atOnce(form, (as) => run(options, request, as)),
+        Stream.fromIterable
+      )
     )
   }
   return Stream.unwrap(
     Effect.gen(function* () {
       const page = yield* Parts.bound(options, request, Parts.moment(options, request))
+      if (form === "texts") {
+        return Stream.mapChunks(streamed(page), (chunk) =>
+          Chunk.unsafeFromArray([...projected(merge, Chunk.toReadonlyArray(chunk))])
+        )
+      }
       const driver = yield* options.driver(Parts.first(shards))
       const presenter = driver.presenter(fieldsOf(merge, undefined))
       return Stream.mapChunks(streamed(page), (chunk) =>

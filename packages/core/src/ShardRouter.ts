@@ -22,6 +22,7 @@ import type * as RequestResolver from "effect/RequestResolver"
 import * as Stream from "effect/Stream"
 import * as CachedRead from "./CachedRead.js"
 import * as CopyFrom from "./CopyFrom.js"
+import * as CopyTo from "./CopyTo.js"
 import { CommitLog, type CommitLogService } from "./CommitLog.js"
 import { Dialect, type DialectService } from "./Dialect.js"
 import * as DistributedCommit from "./DistributedCommit.js"
@@ -131,6 +132,11 @@ export interface ShardRouterService {
    * be read is `CopyRowInvalid`; what a shard finds wrong, `StatementFailed` with the `row` of the input.
    */
   readonly copyFrom: CopyFrom.CopyFrom
+  /**
+   * The rows of a table or of a read as data of PostgreSQL's COPY, in its text form or as CSV, with back-pressure: of all
+   * shards in one view. What cannot be read from a shard while it streams ends it with that error.
+   */
+  readonly copyTo: CopyTo.CopyTo
   /** The shard that holds the rows of this key. */
   readonly locate: <Id extends string, Types extends ReadonlyArray<KeyType>>(
     table: Table.Sharded<Id, Types>,
@@ -295,6 +301,7 @@ export const make = (
       client,
       transaction: transactions.transaction,
       snapshot: transactions.snapshot,
+      copyTo: CopyTo.make({ pipeline, planner, formats: dialect.copy }),
       copyFrom: CopyFrom.make({ stages, formats: dialect.copy, transaction: transactions.transaction }),
       inDoubt: inDoubt.inDoubt,
       recover: inDoubt.round,

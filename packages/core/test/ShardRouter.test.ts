@@ -123,6 +123,7 @@ const make = (
         }),
       generate: () => Effect.succeed(undefined),
       copyFrom: () => Effect.dieMessage("no COPY here"),
+      copyTo: () => Effect.dieMessage("no COPY here"),
       classify: (sql) =>
         Effect.suspend((): Effect.Effect<PinnedPlan, ShardError.ShardError> => {
           asked.classifications++

@@ -214,6 +214,7 @@ export const make = (
         plan: (sql) => Effect.mapError(Effect.fromNullable(plans[sql]), () => refusal),
         generate: () => Effect.succeed(undefined),
         copyFrom: () => Effect.dieMessage("no COPY here"),
+        copyTo: () => Effect.dieMessage("no COPY here"),
         classify: (sql) => Effect.mapError(Effect.fromNullable(pinnedPlans[sql]), () => refusal),
         invalidate: Effect.void,
         check: Effect.void,

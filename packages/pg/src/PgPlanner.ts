@@ -80,52 +80,6 @@ export const make = (options: Options): Effect.Effect<QueryPlannerService> =>
     const plan = (sql: string): Effect.Effect<Plan, ShardError> =>
       Effect.flatMap(parse(sql), (parsed) => attempt(options, catalog, parser, parsed, false))
 
-    const copyFrom = (target: CopyTarget): Effect.Effect<CopyPlan, ShardError> =>
-      Effect.suspend(() => {
-        const { columns, format, several, table, unseen } = target
-        const name = CopyPlanning.nameOf(options.topology(), table)
-        const insert = CopyPlanning.insert(name, columns, 1)
-        const statement = CopyPlanning.statement(name, columns, format)
-        if (unseen) return Effect.succeed({ statement, insert, plan: undefined, moment: undefined })
-        return Effect.flatMap(plan(insert), (made): Effect.Effect<CopyPlan, ShardError> =>
-          several && made._tag !== "Fixed"
-            ? Effect.map(copyOfSeveral(name, target), (timed) => ({ insert, plan: made, ...timed }))
-            : Effect.succeed({ statement, insert, plan: made, moment: undefined })
-        )
-      })
-
-    /** What several shards could not do as one, one statement of two rows says. */
-    const copyOfSeveral = (
-      name: CopyPlanning.Name,
-      { columns, format }: CopyTarget
-    ): Effect.Effect<Timed, ShardError> => {
-      const rows = CopyPlanning.insert(name, columns, 2)
-      return Effect.flatMap(
-        Effect.zip(plan(rows), catalog.current),
-        ([made, { view }]): Effect.Effect<Timed, ShardError> => {
-          if (made._tag === "Routed" && made.scatter._tag === "Refuse") return Effect.fail(made.scatter.refusal)
-          const timed = Either.flatMap(
-            Either.mapLeft(
-              stoppable(() => view.table(name.schema, name.name, undefined)),
-              () => undefined
-            ),
-            (named) => CopyPlanning.timed(named, columns)
-          )
-          if (Either.isLeft(timed)) {
-            // It was there a moment ago.
-            if (timed.left === undefined)
-              return Effect.fail(new SchemaMismatch({ problems: [`${name.name} has changed`] }))
-            return Effect.fail(toError(timed.left, rows))
-          }
-          const all = [...columns, ...timed.right.map((column) => column.name)]
-          return Effect.succeed({
-            statement: CopyPlanning.statement(name, all, format),
-            moment: CopyPlanning.moment(timed.right)
-          })
-        }
-      )
-    }
-
     const classify = (sql: string): Effect.Effect<PinnedPlan, ShardError> =>
       Effect.flatMap(parse(sql), (parsed) =>
         Effect.flatMap(catalog.current, (loaded) => {
@@ -151,7 +105,7 @@ export const make = (options: Options): Effect.Effect<QueryPlannerService> =>
       plan,
       generate,
       classify,
-      copyFrom,
+      ...copying(options, catalog, plan),
       invalidate: catalog.invalidate,
       check: Effect.flatMap(catalog.reload, (loaded) => {
         const [missing] = loaded.missing
@@ -162,6 +116,78 @@ export const make = (options: Options): Effect.Effect<QueryPlannerService> =>
       parses: parser.parses
     }
   })
+
+/** COPY in both directions, as the statements that it stands for. */
+const copying = (
+  options: Options,
+  catalog: CatalogState,
+  plan: QueryPlannerService["plan"]
+): Pick<QueryPlannerService, "copyFrom" | "copyTo"> => {
+  const copyFrom = (target: CopyTarget): Effect.Effect<CopyPlan, ShardError> =>
+    Effect.suspend(() => {
+      const { columns, format, several, table, unseen } = target
+      const name = CopyPlanning.nameOf(options.topology(), table)
+      const insert = CopyPlanning.insert(name, columns, 1)
+      const statement = CopyPlanning.statement(name, columns, format)
+      if (unseen) return Effect.succeed({ statement, insert, plan: undefined, moment: undefined })
+      return Effect.flatMap(plan(insert), (made): Effect.Effect<CopyPlan, ShardError> =>
+        several && made._tag !== "Fixed"
+          ? Effect.map(copyOfSeveral(name, target), (timed) => ({ insert, plan: made, ...timed }))
+          : Effect.succeed({ statement, insert, plan: made, moment: undefined })
+      )
+    })
+
+  /** What several shards could not do as one, one statement of two rows says. */
+  const copyOfSeveral = (
+    name: CopyPlanning.Name,
+    { columns, format }: CopyTarget
+  ): Effect.Effect<Timed, ShardError> => {
+    const rows = CopyPlanning.insert(name, columns, 2)
+    return Effect.flatMap(
+      Effect.zip(plan(rows), catalog.current),
+      ([made, { view }]): Effect.Effect<Timed, ShardError> => {
+        if (made._tag === "Routed" && made.scatter._tag === "Refuse") return Effect.fail(made.scatter.refusal)
+        const timed = Either.flatMap(
+          Either.mapLeft(
+            stoppable(() => view.table(name.schema, name.name, undefined)),
+            () => undefined
+          ),
+          (named) => CopyPlanning.timed(named, columns)
+        )
+        if (Either.isLeft(timed)) {
+          // It was there a moment ago.
+          if (timed.left === undefined)
+            return Effect.fail(new SchemaMismatch({ problems: [`${name.name} has changed`] }))
+          return Effect.fail(toError(timed.left, rows))
+        }
+        const all = [...columns, ...timed.right.map((column) => column.name)]
+        return Effect.succeed({
+          statement: CopyPlanning.statement(name, all, format),
+          moment: CopyPlanning.moment(timed.right)
+        })
+      }
+    )
+  }
+
+  const copyTo = (table: string, columns: ReadonlyArray<string> | undefined): Effect.Effect<string, ShardError> =>
+    Effect.suspend(() => {
+      const name = CopyPlanning.nameOf(options.topology(), table)
+      if (columns !== undefined) return Effect.succeed(CopyPlanning.select(name, columns))
+      return Effect.map(catalog.current, ({ view }) => {
+        const named = stoppable(() => view.table(name.schema, name.name, undefined))
+        const relation = Either.isRight(named) ? named.right.relation : undefined
+        // What it is refused for is said of the statement.
+        if (relation === undefined) return CopyPlanning.select(name, undefined)
+        const all = relation.columns.filter(({ generated }) => generated === "")
+        return CopyPlanning.select(
+          name,
+          all.map((column) => column.name)
+        )
+      })
+    })
+
+  return { copyFrom, copyTo }
+}
 
 type Timed = Pick<CopyPlan, "statement" | "moment">
 

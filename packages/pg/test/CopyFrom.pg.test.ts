@@ -2,6 +2,7 @@
  * Rows loaded with COPY over several shards: what is stored is what one PostgreSQL stores, and all of it is, or nothing.
  */
 import { describe, expect, it } from "@effect/vitest"
+import type * as CopyFrom from "@shardlayer/core/CopyFrom"
 import { isShardError, type ShardError } from "@shardlayer/core/ShardError"
 import * as ShardRouter from "@shardlayer/core/ShardRouter"
 import * as Keyspace from "@shardlayer/core/topology/Keyspace"
@@ -441,7 +442,7 @@ describe("router.copyFrom", () => {
     () =>
       Effect.gen(function* () {
         const { cluster, router } = yield* make
-        const progress = yield* SubscriptionRef.make<Parameters<typeof report>[0]>({ rows: 0, byShard: new Map() })
+        const progress = yield* SubscriptionRef.make<CopyFrom.Progress>({ rows: 0, byShard: new Map() })
         // Nobody can write there for a while.
         yield* Effect.fork(
           cluster.query("shard_2", "begin; lock table items in access exclusive mode; select pg_sleep(3); commit")
@@ -538,10 +539,7 @@ describe("router.copyFrom", () => {
   )
 })
 
-const report = ({
-  byShard,
-  rows
-}: {
-  readonly rows: number
-  readonly byShard: ReadonlyMap<string, { readonly rows: number; readonly bytes: number }>
-}) => ({ rows, sent: [...byShard.values()].reduce((sum, sent) => sum + sent.rows, 0) })
+const report = ({ byShard, rows }: CopyFrom.Progress) => ({
+  rows,
+  sent: [...byShard.values()].reduce((sum, sent) => sum + sent.rows, 0)
+})

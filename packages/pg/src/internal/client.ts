@@ -12,6 +12,7 @@ import { SqlError } from "@effect/sql/SqlError"
 import * as Statement from "@effect/sql/Statement"
 import * as LightStatement from "@shardlayer/core/LightStatement"
 import * as LocalTransaction from "@shardlayer/core/LocalTransaction"
+import * as ShardCall from "@shardlayer/core/ShardCall"
 import type { ShardConnection, ShardDriver } from "@shardlayer/core/ShardConnection"
 import type { ShardError } from "@shardlayer/core/ShardError"
 import * as Chunk from "effect/Chunk"
@@ -83,19 +84,8 @@ const executorOf = (driver: ShardConnection, owner: object): LightStatement.Stat
   const current = (context: Context.Context<never>): ShardConnection =>
     LocalTransaction.find(context, owner)?.connectionFor(undefined) ?? driver
   return {
-    run: (operation, sql, params, fiber) => {
-      const connection = current(fiber.currentContext)
-      switch (operation) {
-        case "execute":
-        case "executeUnprepared":
-        case "executeWithoutTransform":
-          return Effect.mapError(connection.execute(sql, params), sqlError)
-        case "executeValues":
-          return Effect.mapError(connection.executeValues(sql, params), sqlError)
-        case "executeRaw":
-          return Effect.mapError(connection.executeRaw(sql, params), sqlError)
-      }
-    },
+    run: (operation, sql, params, fiber) =>
+      Effect.mapError(ShardCall.runAs(current(fiber.currentContext), operation, sql, params), sqlError),
     stream: (sql, params) =>
       Stream.unwrap(
         Effect.contextWith((context: Context.Context<never>) =>

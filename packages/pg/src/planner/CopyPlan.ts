@@ -47,6 +47,10 @@ export const insert = (name: Name, columns: ReadonlyArray<string>, rows: number)
 export const statement = (name: Name, columns: ReadonlyArray<string>, format: CopyTarget["format"]): string =>
   `COPY ${quoted(name)} (${columns.map(identifier).join(", ")}) FROM STDIN${format === "csv" ? " WITH (FORMAT csv)" : ""}`
 
+/** @since 0.1.0 @category constructors */
+export const select = (name: Name, columns: ReadonlyArray<string> | undefined): string =>
+  `SELECT ${columns === undefined ? "*" : columns.map(identifier).join(", ")} FROM ${quoted(name)}`
+
 /**
  * Columns that are not given, and whose defaults ask for the time.
  *

@@ -78,7 +78,7 @@ export const entries = {
   SL1017: {
     title: "COPY",
     reason: "COPY speaks to one server",
-    hint: pin,
+    hint: "Use router.copyFrom and router.copyTo, which split and join its rows. " + pin,
     example: "copy users to stdout"
   },
   SL1018: {
