@@ -297,7 +297,10 @@ const inside = <E, R>(load: Load<E, R>, isOwn: boolean): Effect.Effect<Result, E
     const level = LocalTransaction.find(fiber.currentContext, owner)
     if (level === undefined) throw new Error("a transaction left no level in the context")
     const target: Target = {
-      join: (shard) => (mayGrow(load) ? level.joinOpen(shard) : level.join(shard)),
+      join: (shard) => {
+        const joined = mayGrow(load) ? level.joinOpen(shard) : level.join(shard)
+        return isOwn ? Effect.mapError(joined, (error) => lost(shard, error)) : joined
+      },
       copy: (shard, feed) => {
         const stored = level.copyFrom(shard, load.plan.statement, feed)
         // All is rolled back then, which nobody else's transaction can be told to have been.
