@@ -43,6 +43,7 @@ const topology = Topology.make({
     tenants: Table.sharded({ key: "tenant", keyspace: "l" }),
     stamped: Table.sharded({ key: "id", keyspace: "k" }),
     watched: Table.sharded({ key: "id", keyspace: "k" }),
+    numbered: Table.sharded({ key: "id", keyspace: "k" }),
     countries: Table.reference(),
     settings: Table.single("shard_2")
   }
@@ -62,6 +63,7 @@ create table stamped (
   token uuid default gen_random_uuid(), twice int8 generated always as (id * 2) stored
 );
 create table watched (id int8 primary key);
+create table numbered (id int8 primary key, n int generated always as identity);
 create function noted() returns trigger language plpgsql as 'begin return new; end';
 create trigger noted before insert on watched for each row execute function noted();
 create table countries (code text primary key, name text, at timestamptz default now());
@@ -231,6 +233,12 @@ describe("router.copyFrom", () => {
           expect([text, yield* router.client`select v from texts where k = ${text}`]).toEqual([text, [{ v: text }]])
         }
 
+        // As COPY does: what is given for an identity column is stored. What is not would be each shard's own number.
+        yield* router.copyFrom("numbered", ["id", "n"], Stream.make([1, 70], [2, 80]))
+        yield* cluster.query("oracle", "insert into numbered overriding system value values (1, 70), (2, 80)")
+        expect(yield* stored(cluster, "numbered")).toEqual(yield* oracle(cluster, "numbered"))
+        expect(yield* failed(router.copyFrom("numbered", ["id"], Stream.make([3])))).toMatchObject({ code: "SL6007" })
+
         // Nothing at all.
         expect(yield* router.copyFrom("items", ["id"], Stream.empty)).toEqual({ rows: 0, byShard: new Map() })
       }),
@@ -383,6 +391,26 @@ describe("router.copyFrom", () => {
         expect(yield* Effect.flip(router.onShard(copy, "shard_1"))).toMatchObject({ code: "SL7001" })
         const single = router.copyFrom("settings", ["name"], Stream.make(["x"]))
         expect(yield* Effect.flip(router.onShard(single, "shard_1"))).toMatchObject({ _tag: "UnsupportedQuery" })
+        const forKey = (table: string, ...ids: ReadonlyArray<number>) =>
+          router.forKey(
+            router.copyFrom(
+              table,
+              ["id"],
+              Stream.map(Stream.fromIterable(ids), (id) => [id])
+            ),
+            topology.tables.items,
+            7
+          )
+        expect(yield* forKey("items", 7)).toMatchObject({ rows: 1 })
+        expect(yield* Effect.flip(forKey("items", 7, 8))).toMatchObject({
+          _tag: "CopyRowInvalid",
+          row: 2,
+          cause: { _tag: "KeyNotPinned" }
+        })
+        const reference = router.copyFrom("countries", ["code"], Stream.make(["x"]))
+        expect(yield* Effect.flip(router.forKey(reference, topology.tables.items, 7))).toMatchObject({
+          _tag: "KeyNotPinned"
+        })
         const scatter = ShardRouter.withPolicy(router.copyFrom("items", ["id", "name"], rows), { scatter: "refuse" })
         expect(yield* failed(scatter)).toMatchObject({ _tag: "ScatterRefused" })
         expect(yield* sql`select * from ranged`).toEqual([{ id: "150", name: "b" }])
