@@ -261,6 +261,8 @@ const planned = (
       }
       case "AnyShard":
       case "Fed":
+      case "Schema":
+      case "List":
       case undefined:
         throw new Error("an INSERT of rows is no read")
     }

@@ -71,6 +71,11 @@ export interface DialectService {
   /** A statement that runs `sql` and gives, in place of its rows, the lines of the server's own account of it. */
   readonly analyzing: (sql: string, format: Format) => string
   readonly copy: CopyFormats
+  /**
+   * Texts that bound how long locks are waited for: `set` in a transaction, `reset` after it to what it was before, and
+   * `session` for a session that is used for nothing else.
+   */
+  readonly lockTimeout: (millis: number) => { readonly set: string; readonly reset: string; readonly session: string }
   /** Makes our own tables on the meta database and on every shard; safe to run again, and by several processes at once. */
   readonly install: Effect.Effect<void, ShardError>
 }

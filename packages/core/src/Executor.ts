@@ -24,6 +24,7 @@ import type * as Parts from "./scatter/Parts.js"
 import * as Feed from "./scatter/Feed.js"
 import * as ScatterMerge from "./ScatterMerge.js"
 import * as ScatterMove from "./ScatterMove.js"
+import type * as SchemaChanges from "./SchemaChanges.js"
 import * as ScatterWrite from "./ScatterWrite.js"
 import * as ShardCall from "./ShardCall.js"
 import { type RawResult, type ShardConnection, type TextResult, unbounded } from "./ShardConnection.js"
@@ -97,6 +98,7 @@ export interface Options {
   readonly views: ReadView.ReadViews | undefined
   /** The shards of keys, one each. */
   readonly ownersOf: Feed.OwnersOf
+  readonly changes: SchemaChanges.SchemaChanges
   /** Runs in a transaction of its own. */
   readonly transacting: <A>(use: (level: Level) => Effect.Effect<A, ShardError>) => Effect.Effect<A, ShardError>
 }
@@ -108,6 +110,11 @@ type Form = ShardCall.Form
 
 type Written = Extract<BoundPlan, { readonly _tag: "Written" }>
 
+type Read = Exclude<BoundPlan, { readonly _tag: "Written" | "Changed" | "Listed" }>
+
+const isRead = (bound: BoundPlan): bound is Read =>
+  bound._tag !== "Written" && bound._tag !== "Changed" && bound._tag !== "Listed"
+
 /** What is known of a statement beside its text. */
 type Known = Terms & Pick<ShardCall.Call, "access">
 
@@ -116,14 +123,25 @@ class ShardExecutor implements Executor {
 
   constructor(private readonly options: Options) {}
 
-  readonly run: Executor["run"] = (bound, terms, operation, sql, params) =>
-    bound._tag === "Written"
-      ? this.runWrite(bound, terms, operation, sql, params)
-      : this.runRead(bound, terms, operation, sql, params)
+  readonly run: Executor["run"] = (bound, terms, operation, sql, params) => {
+    switch (bound._tag) {
+      case "Written":
+        return this.runWrite(bound, terms, operation, sql, params)
+      case "Changed":
+        return this.options.changes.run({ ...bound, sql }, terms, operation)
+      case "Listed":
+        throw new Error("the statements of a list are run one by one")
+      case "AnyShard":
+      case "OneShard":
+      case "Concatenated":
+      case "Merged":
+        return this.runRead(bound, terms, operation, sql, params)
+    }
+  }
 
   /** Or what one shard does by itself. */
   private runRead(
-    bound: Exclude<BoundPlan, Written>,
+    bound: Read,
     terms: Terms,
     form: Form,
     sql: string,
@@ -185,7 +203,7 @@ class ShardExecutor implements Executor {
         )
       case "Feed": {
         const { source } = bound
-        if (source === undefined || source._tag === "Written") throw new Error("rows are read by a read")
+        if (source === undefined || !isRead(source)) throw new Error("rows are read by a read")
         return Effect.flatMap(this.momentOf(bound, terms), (now) => {
           const given = this.runRead(
             source,
@@ -258,6 +276,9 @@ class ShardExecutor implements Executor {
             ScatterMerge.stream(this.merging(own), this.requestOf(bound, transaction, sql, params), form)
           )
         )
+      case "Listed":
+        throw new Error("the statements of a list are run one by one")
+      case "Changed":
       case "Written":
         return Stream.unwrap(
           Effect.map(this.run(bound, terms, "execute", sql, params), (rows: ReadonlyArray<Row>) =>
@@ -287,6 +308,8 @@ class ShardExecutor implements Executor {
           ScatterMerge.runPartial(this.merging(terms), this.requestOf(bound, undefined, sql, params), "execute")
         )
       case "Written":
+      case "Changed":
+      case "Listed":
         throw new Error("a write is no partial read")
     }
   }

@@ -28,6 +28,7 @@ import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import type * as DistributedCommit from "./DistributedCommit.js"
 import type { SettingChange } from "./plan/Plan.js"
+import type { Inspected } from "./QueryPlanner.js"
 import type { CopyFeed, ShardConnection, ShardSession } from "./ShardConnection.js"
 import {
   AcquireTimeout,
@@ -81,6 +82,8 @@ export interface Setting extends SettingChange {
  * @category models
  */
 export interface Level {
+  /** The same for all levels of one transaction. */
+  readonly key: object
   /** The first participant; undefined before the first statement. */
   readonly shard: () => ShardId | undefined
   readonly participates: (shard: ShardId) => boolean
@@ -128,6 +131,10 @@ export interface Level {
    * rolled back.
    */
   readonly doom: Effect.Effect<void>
+  /** What planning asks of a shard, in the transaction's session there: it sees what the transaction has made. */
+  readonly inspecting: (shard: ShardId) => Inspected
+  /** Runs once this level has ended, however it ended: what it did may have been taken back. */
+  readonly afterLevel: (effect: Effect.Effect<void>) => Effect.Effect<void>
   /** Runs once the whole transaction has ended, however it ended. */
   readonly afterEnd: (effect: Effect.Effect<void>) => Effect.Effect<void>
   /** Runs once the whole transaction has been committed, or may have been: not when it is known that nothing was. */
@@ -265,6 +272,7 @@ class TransactionLevel implements Level {
   private nested: TransactionLevel | undefined
   private doomed = false
   private readonly waiting = new Set<() => void>()
+  private readonly afterThis = new Set<Effect.Effect<void>>()
 
   // Of the root only.
   private readonly after = new Set<Effect.Effect<void>>()
@@ -284,6 +292,10 @@ class TransactionLevel implements Level {
   ) {
     this.root = outer === undefined ? this : outer.root
     this.savepoint = `shardlayer_${++this.root.savepoints}`
+  }
+
+  get key(): object {
+    return this.root
   }
 
   readonly shard = (): ShardId | undefined => {
@@ -430,6 +442,34 @@ class TransactionLevel implements Level {
     this.doomed = true
   })
 
+  readonly inspecting = (shard: ShardId): Inspected => {
+    const { root } = this
+    // Whichever level is open: looking changes nothing, and must not wait for a nested one that waits for it.
+    const ask = <A>(run: (session: ShardSession) => Effect.Effect<A, ShardError>): Effect.Effect<A, ShardError> =>
+      Effect.suspend(() => (root.closed === undefined ? root.useNow(shard, run) : Effect.fail(root.closed)))
+    return {
+      inspect: (sql, params) => ask((session) => session.executeValues(sql, params)),
+      // What the server does not take must not fail the transaction, for it may be a text of the planner's own.
+      describe: (sql) =>
+        ask((session) =>
+          Effect.zipRight(
+            session.control("SAVEPOINT shardlayer_describe"),
+            Effect.zipLeft(
+              Effect.tapError(session.describe(sql), () =>
+                session.control("ROLLBACK TO SAVEPOINT shardlayer_describe")
+              ),
+              session.control("RELEASE SAVEPOINT shardlayer_describe")
+            )
+          )
+        )
+    }
+  }
+
+  readonly afterLevel = (effect: Effect.Effect<void>): Effect.Effect<void> =>
+    Effect.sync(() => {
+      this.afterThis.add(effect)
+    })
+
   readonly afterEnd = (effect: Effect.Effect<void>): Effect.Effect<void> =>
     Effect.sync(() => {
       this.root.after.add(effect)
@@ -483,7 +523,10 @@ class TransactionLevel implements Level {
             ? Effect.zipRight(this.undo, undone)
             : Effect.zipRight(undoUnfinished(nested), this.keep)
       return Effect.ensuring(
-        ending,
+        Effect.ensuring(
+          ending,
+          Effect.forEach(this.afterThis, (effect) => effect, { discard: true })
+        ),
         this.outer === undefined ? this.close(exit) : Effect.sync(() => this.outer?.unnest(this))
       )
     })

@@ -51,6 +51,8 @@ const reasonOf = (bound: BoundPlan): string | undefined => {
     case "Concatenated":
       return undefined
     case "Written":
+    case "Changed":
+    case "Listed":
       return "it writes"
     case "Merged":
       return reasonOfFinish(bound.merge, bound.merge.finish)

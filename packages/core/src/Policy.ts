@@ -43,6 +43,11 @@ export interface Policy {
    */
   readonly shardTimeout: Duration.Duration | undefined
   /**
+   * How long a schema change waits for a lock that others hold, and with it all who come after it: then it fails with
+   * `StatementFailed` of kind `LockNotAvailable`. Undefined: as the session says.
+   */
+  readonly lockTimeout: Duration.Duration | undefined
+  /**
    * What a read of several shards sees of transactions that write on several: `atomic`, each whole or not at all;
    * `perShard`, what each shard shows when it is asked, for two round trips less.
    */
@@ -73,6 +78,8 @@ export interface Options {
   readonly concurrency?: number | undefined
   /** How long one shard may take; of a stream, for each page of rows. Default: without a limit. */
   readonly shardTimeout?: Duration.DurationInput | undefined
+  /** How long a schema change waits for a lock that others hold. Default: as the session says. */
+  readonly lockTimeout?: Duration.DurationInput | undefined
   /** What a read of several shards sees of transactions that write on several. Default `atomic`. */
   readonly reads?: "atomic" | "perShard" | undefined
   /** When a read is tried anew on a shard that failed it. Default: never. */
@@ -87,6 +94,7 @@ export const defaults: Policy = {
   wideWrites: "allow",
   concurrency: 16,
   shardTimeout: undefined,
+  lockTimeout: undefined,
   reads: "atomic",
   retry: undefined
 }
@@ -99,7 +107,7 @@ export const defaults: Policy = {
  */
 export const within = (policy: Policy, options: Options | undefined): Policy => {
   if (options === undefined) return policy
-  const { combine, concurrency, gather, reads, retry, scatter, shardTimeout, wideWrites } = options
+  const { combine, concurrency, gather, lockTimeout, reads, retry, scatter, shardTimeout, wideWrites } = options
   return {
     scatter: scatter ?? policy.scatter,
     combine: combine ?? policy.combine,
@@ -107,6 +115,7 @@ export const within = (policy: Policy, options: Options | undefined): Policy => 
     wideWrites: wideWrites ?? policy.wideWrites,
     concurrency: concurrency === undefined ? policy.concurrency : Math.max(1, Math.trunc(concurrency)),
     shardTimeout: shardTimeout === undefined ? policy.shardTimeout : finite(shardTimeout),
+    lockTimeout: lockTimeout === undefined ? policy.lockTimeout : finite(lockTimeout),
     reads: reads ?? policy.reads,
     retry: retry ?? policy.retry
   }
@@ -128,6 +137,7 @@ export const nested = (outer: Options | undefined, inner: Options): Options =>
         wideWrites: inner.wideWrites ?? outer.wideWrites,
         concurrency: inner.concurrency ?? outer.concurrency,
         shardTimeout: inner.shardTimeout ?? outer.shardTimeout,
+        lockTimeout: inner.lockTimeout ?? outer.lockTimeout,
         reads: inner.reads ?? outer.reads,
         retry: inner.retry ?? outer.retry
       }

@@ -35,10 +35,12 @@ import * as Partial from "./Partial.js"
 import * as PlanCache from "./PlanCache.js"
 import * as Policy from "./Policy.js"
 import * as LocalTransaction from "./LocalTransaction.js"
+import type { QueryPlannerService } from "./QueryPlanner.js"
 import type * as ResultCache from "./ResultCache.js"
+import * as SchemaChanges from "./SchemaChanges.js"
 import * as ShardContext from "./ShardContext.js"
 import type { StatementConnection } from "./ShardConnection.js"
-import { OperationRefused, ScatterRefused, type ShardError, ShardNotPinned } from "./ShardError.js"
+import { OperationRefused, ScatterRefused, type ShardError, ShardNotPinned, StatementInvalid } from "./ShardError.js"
 import type { ShardId } from "./topology/ShardId.js"
 import type { Topology } from "./topology/Topology.js"
 
@@ -129,6 +131,8 @@ class Pipeline implements QueryPipeline {
   private readonly pinned: PinnedStatement.PinnedStatements
   private readonly generation: Generation.Generation
   private seen: Topology
+  /** Of transactions that have changed the schema. */
+  private readonly planners = new WeakMap<object, QueryPlannerService>()
 
   constructor(
     private readonly stages: Stages,
@@ -141,6 +145,7 @@ class Pipeline implements QueryPipeline {
       limits: options.mergeLimits,
       views,
       ownersOf: ownersOf(stages),
+      changes: stages.schemaChanges,
       transacting: transacting(stages)
     })
     this.pinned = PinnedStatement.make(stages)
@@ -177,7 +182,7 @@ class Pipeline implements QueryPipeline {
       return this.pinned.watched(sql, place.transaction, answer)
     }
     if (pinned !== undefined) return this.pinned.run(pinned, operation, sql, params)
-    const routing = this.routed(sql, params, only)
+    const routing = this.routed(sql, params, only, place.transaction)
     if (!Effect.isEffect(routing)) return this.runRouted(routing, place, operation, sql, params)
     return Effect.matchEffect(routing, {
       onSuccess: (made) => this.runRouted(made, place, operation, sql, params),
@@ -197,15 +202,72 @@ class Pipeline implements QueryPipeline {
   ): Effect.Effect<any, ShardError> {
     const refusal = this.refusalOf(place.policy, routing, sql, params)
     if (refusal !== undefined) return Effect.fail(refusal)
-    const run = this.executor.run(routing.bound, termsOf(routing, place), operation, sql, params)
     const { bound } = routing
+    if (bound._tag === "Listed") return this.runList(bound.statements, place, operation, sql, params)
+    const executed = this.executor.run(bound, termsOf(routing, place), operation, sql, params)
+    const run = isTruncation(routing) ? SchemaChanges.resolving(this.stages.resolve, executed) : executed
     // Triggers may notify.
     const isUnseen = bound._tag === "OneShard" && bound.access === "write" && writtenBy(routing) === "unknown"
     const answer =
       isUnseen && place.transaction !== undefined
         ? Effect.zipRight(place.transaction.cannotPrepare(bound.shard, "perhaps"), run)
         : run
-    return this.stages.changes.after(writtenBy(routing), place.transaction, answer)
+    const told = this.stages.changes.after(writtenBy(routing), place.transaction, answer)
+    return bound._tag === "Changed" && bound.change.changesSchema ? this.changed(place.transaction, told) : told
+  }
+
+  /** As the simple protocol runs a list: in one transaction, each statement knowing what those before it have done. */
+  private runList(
+    statements: ReadonlyArray<string>,
+    { transaction }: Place,
+    operation: Operation,
+    sql: string,
+    params: ReadonlyArray<unknown>
+  ): Effect.Effect<any, ShardError> {
+    if (params.length > 0) {
+      const reason = "cannot insert multiple commands into a prepared statement"
+      return Effect.fail(new StatementInvalid({ reason, code: "42601", offset: undefined, sql }))
+    }
+    const all = Effect.withFiberRuntime<ReadonlyArray<any>, ShardError>((fiber) =>
+      Effect.forEach(statements, (statement) => this.run(operation, statement, [], fiber))
+    )
+    // In a transaction of the program's, one that fails has failed that, also where it was the router that refused it.
+    return transaction === undefined ? transacting(this.stages)(() => all) : Effect.onError(all, () => transaction.doom)
+  }
+
+  /**
+   * After a schema change, plans made before may be wrong. In a transaction the change is nobody else's before its end:
+   * its own statements are planned by what its sessions see.
+   */
+  private changed<A>(
+    transaction: LocalTransaction.Level | undefined,
+    answer: Effect.Effect<A, ShardError>
+  ): Effect.Effect<A, ShardError> {
+    const { planner } = this.stages
+    if (transaction === undefined) return Effect.ensuring(answer, planner.invalidate)
+    const inside = Effect.flatMap(this.inside(transaction), (own) =>
+      Effect.zipRight(own.invalidate, transaction.afterLevel(own.invalidate))
+    )
+    return Effect.zipRight(transaction.afterEnd(planner.invalidate), Effect.ensuring(answer, inside))
+  }
+
+  private inside(transaction: LocalTransaction.Level): Effect.Effect<QueryPlannerService> {
+    const known = this.planners.get(transaction.key)
+    if (known !== undefined) return Effect.succeed(known)
+    return Effect.map(
+      this.stages.planner.inside((shard) =>
+        transaction.participates(shard) ? transaction.inspecting(shard) : undefined
+      ),
+      (planner) => {
+        this.planners.set(transaction.key, planner)
+        return planner
+      }
+    )
+  }
+
+  /** The planner of a transaction that has changed the schema. */
+  private planningIn(transaction: LocalTransaction.Level | undefined): QueryPlannerService | undefined {
+    return transaction === undefined ? undefined : this.planners.get(transaction.key)
   }
 
   readonly stream: QueryPipeline["stream"] = (sql, params) =>
@@ -229,10 +291,15 @@ class Pipeline implements QueryPipeline {
       return Effect.succeed(this.pinned.watchedStream(sql, place.transaction, rows))
     }
     if (pinned !== undefined) return Effect.succeed(this.pinned.stream(pinned, sql, params))
-    return Effect.flatMap(toEffect(this.routed(sql, params, only)), (routing) => {
+    return Effect.flatMap(toEffect(this.routed(sql, params, only, place.transaction)), (routing) => {
       const refusal = this.refusalOf(place.policy, routing, sql, params)
       if (refusal !== undefined) return Effect.fail(refusal)
-      const rows = this.executor.stream(routing.bound, termsOf(routing, place), sql, params)
+      const { bound } = routing
+      if (bound._tag === "Changed" || bound._tag === "Listed") {
+        const answer = this.runRouted(routing, place, "execute", sql, params)
+        return Effect.map(answer, (all: ReadonlyArray<Row>) => Stream.fromIterable(all))
+      }
+      const rows = this.executor.stream(bound, termsOf(routing, place), sql, params)
       return Effect.succeed(this.stages.changes.afterStream(writtenBy(routing), place.transaction, rows))
     })
   }
@@ -342,7 +409,7 @@ class Pipeline implements QueryPipeline {
     const shard = alone ?? pinned?.shard
     const routing: Effect.Effect<Routing, ShardError> =
       shard === undefined
-        ? toEffect(this.routed(sql, params, only))
+        ? toEffect(this.routed(sql, params, only, undefined))
         : Effect.map(this.pinned.access(pinned ?? { shard, unchecked: true }, sql, params), (access) => ({
             plan: undefined,
             bound: { _tag: "OneShard", shard, access }
@@ -367,13 +434,15 @@ class Pipeline implements QueryPipeline {
     })
 
   private routeGiven(
-    { alone, only, pinned }: Place,
+    { alone, only, pinned, transaction }: Place,
     sql: string,
     params: ReadonlyArray<unknown>
   ): Effect.Effect<Route, ShardError> {
     const shard = alone ?? pinned?.shard
     if (shard === undefined) {
-      return Effect.map(toEffect(this.routed(sql, params, only)), (routing) => this.reached(routing, params))
+      return Effect.map(toEffect(this.routed(sql, params, only, transaction)), (routing) =>
+        this.reached(routing, params)
+      )
     }
     return Effect.succeed<Route>({
       plan: undefined,
@@ -463,10 +532,11 @@ class Pipeline implements QueryPipeline {
   private routed(
     sql: string,
     params: ReadonlyArray<unknown>,
-    only: Bind.OnlyKey | undefined
+    only: Bind.OnlyKey | undefined,
+    transaction: LocalTransaction.Level | undefined
   ): Routing | Effect.Effect<Routing, ShardError> {
     const topology = this.topology()
-    const plan = this.planOf(sql)
+    const plan = this.planningIn(transaction)?.plan(sql) ?? this.planOf(sql)
     if (Effect.isEffect(plan)) {
       return Effect.flatMap(plan, (made) => toEffect(boundTo(this.stages, made, params, topology, only)))
     }
@@ -485,9 +555,15 @@ const isWrite = (bound: Bind.BoundPlan): boolean => {
     case "Merged":
       return false
     case "Written":
+    case "Changed":
+    case "Listed":
       return true
   }
 }
+
+/** Of tables on several shards. */
+const isTruncation = ({ plan }: Routing): boolean =>
+  plan?._tag === "Everywhere" && plan.write.action._tag === "Each" && plan.write.wide
 
 const notPinned = (only: Bind.OnlyKey | undefined): ShardNotPinned =>
   new ShardNotPinned({
@@ -497,10 +573,10 @@ const notPinned = (only: Bind.OnlyKey | undefined): ShardNotPinned =>
 const termsOf = ({ plan }: Routing, place: Place): Executor.Terms =>
   place.transaction === undefined ? place : { ...place, isTimeless: plan?.footprint.timed === false }
 
-type Scattered = Exclude<Bind.BoundPlan, { readonly _tag: "AnyShard" | "OneShard" }>
+type Scattered = Extract<Bind.BoundPlan, { readonly _tag: "Concatenated" | "Merged" | "Written" }>
 
 const isScattered = (bound: Bind.BoundPlan): bound is Scattered =>
-  bound._tag !== "AnyShard" && bound._tag !== "OneShard"
+  bound._tag === "Concatenated" || bound._tag === "Merged" || bound._tag === "Written"
 
 /** What a policy must allow for it. */
 const rulesOn = (bound: Scattered): ReadonlyArray<ScatterRefused["rule"]> => {

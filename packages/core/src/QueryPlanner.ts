@@ -11,7 +11,17 @@ import type * as Effect from "effect/Effect"
 import type { CopyPlan, CopyTarget } from "./plan/Copy.js"
 import type { Generated } from "./plan/Generated.js"
 import type { Plan, PinnedPlan } from "./plan/Plan.js"
+import type { ShardDriver } from "./ShardConnection.js"
 import type { ShardError } from "./ShardError.js"
+import type { ShardId } from "./topology/ShardId.js"
+
+/**
+ * What planning asks of a shard.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Inspected = Pick<ShardDriver, "inspect" | "describe">
 
 /** @since 0.1.0 @category models */
 export interface QueryPlannerService {
@@ -21,6 +31,11 @@ export interface QueryPlannerService {
   readonly plan: (sql: string) => Effect.Effect<Plan, ShardError>
   /** The text with places for the values that the topology generates, or that there are none; a refusal where there are some that cannot be given one. Of a topology without generators it is never asked. */
   readonly generate: (sql: string) => Effect.Effect<Generated | undefined, ShardError>
+  /**
+   * The same for the statements of a transaction that has changed the schema, which nobody else sees: catalogs are asked
+   * for in its sessions, where it has one.
+   */
+  readonly inside: (session: (shard: ShardId) => Inspected | undefined) => Effect.Effect<QueryPlannerService>
   /** The classification of a text pinned by `onShard`. */
   readonly classify: (sql: string) => Effect.Effect<PinnedPlan, ShardError>
   /** How rows of these columns are loaded: as an INSERT of them would be, and refused where that is. */

@@ -170,6 +170,8 @@ export interface ShardSession extends ShardConnection {
     sql: string,
     options?: { readonly cancels: boolean }
   ) => Effect.Effect<ReadonlyArray<RawResult>, ShardError>
+  /** As that of `ShardDriver`, in this session: it knows what its transaction has made. */
+  readonly describe: (sql: string) => Effect.Effect<Description, ShardError>
   /** Its transaction has failed: PostgreSQL ignores what comes until a rollback. */
   readonly isFailed: () => boolean
 }

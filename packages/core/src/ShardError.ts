@@ -732,6 +732,29 @@ export class IdsUnavailable extends Data.TaggedError("IdsUnavailable")<{
 }
 
 /**
+ * A schema change that runs outside of transactions failed on a shard, so it holds on some shards and not on others.
+ * `applied`: where it holds. `notRun`: where it was not begun. Running the same statement again completes it.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class SchemaChangeFailed extends Data.TaggedError("SchemaChangeFailed")<{
+  /** As SQL calls it. */
+  readonly statement: string
+  readonly applied: ReadonlyArray<ShardId>
+  readonly failed: ReadonlyArray<{ readonly shard: ShardId; readonly cause: ShardError }>
+  readonly notRun: ReadonlyArray<ShardId>
+  readonly reason: string
+}> {
+  override get message() {
+    const list = (shards: ReadonlyArray<ShardId>) => (shards.length === 0 ? "none" : shards.join(", "))
+    const failed = list(this.failed.map(({ shard }) => shard))
+    return `${this.statement}: ${this.reason} (applied: ${list(this.applied)}; failed: ${failed}; not run: ${list(this.notRun)})`
+  }
+  readonly isRetryable = false
+}
+
+/**
  * Every typed failure of the router.
  *
  * @since 0.1.0
@@ -773,6 +796,7 @@ export type ShardError =
   | IdsUnavailable
   | CopyRowInvalid
   | CopyIncomplete
+  | SchemaChangeFailed
 
 /**
  * Is this one of ours? For the `cause` of a `SqlError`.
@@ -817,7 +841,8 @@ const kinds = [
   OperationRefused,
   IdsUnavailable,
   CopyRowInvalid,
-  CopyIncomplete
+  CopyIncomplete,
+  SchemaChangeFailed
 ]
 
 /** `line 2, column 7` of a zero-based offset. */

@@ -29,7 +29,7 @@ import * as DistributedCommit from "./DistributedCommit.js"
 import * as Generation from "./Generation.js"
 import { Ids } from "./Ids.js"
 import { KeyResolver } from "./KeyResolver.js"
-import type { Stages } from "./internal/stages.js"
+import { type Stages, transacting } from "./internal/stages.js"
 import type * as Partial from "./Partial.js"
 import * as Explain from "./plan/Explain.js"
 import * as Policy from "./Policy.js"
@@ -38,6 +38,7 @@ import * as QueryPipeline from "./QueryPipeline.js"
 import type * as TwoPhase from "./protocol/TwoPhase.js"
 import * as InDoubt from "./InDoubt.js"
 import * as ReadView from "./ReadView.js"
+import * as SchemaChanges from "./SchemaChanges.js"
 import * as ResultCache from "./ResultCache.js"
 import * as RoutedClient from "./RoutedClient.js"
 import type { Limits } from "./scatter/Parts.js"
@@ -266,7 +267,7 @@ export const make = (
     const log = yield* Effect.serviceOption(CommitLog)
     const ids = Option.getOrUndefined(yield* Effect.serviceOption(Ids))
     const owner = {}
-    const { inDoubt, transactions, views } = committing({
+    const { inDoubt, resolve, transactions, views } = committing({
       log: Option.getOrUndefined(log),
       manager,
       dialect,
@@ -286,14 +287,17 @@ export const make = (
       changes,
       views,
       ids,
+      schemaChanges: SchemaChanges.make({
+        manager,
+        resolve,
+        transacting: transacting({ owner, withTransaction }),
+        lockTimeout: dialect.lockTimeout
+      }),
+      resolve,
       owner,
       withTransaction,
       policy: Policy.within(Policy.defaults, options.policy),
-      options: {
-        plansMax: options.plansMax ?? 2000,
-        planTextMax: options.planTextMax ?? 32_768,
-        mergeLimits: limitsOf(options)
-      }
+      options: stagesOf(options)
     }
     const pipeline = QueryPipeline.make(stages, results)
     const client = RoutedClient.make({ pipeline, dialect, withTransaction, reactivity, watch: changes.watch })
@@ -324,6 +328,12 @@ export const make = (
       cacheStats: results.stats
     }
   })
+
+const stagesOf = (options: Options): Stages["options"] => ({
+  plansMax: options.plansMax ?? 2000,
+  planTextMax: options.planTextMax ?? 32_768,
+  mergeLimits: limitsOf(options)
+})
 
 const limitsOf = (options: Options): Limits => ({
   rowsMax: options.mergeRowsMax ?? 1_000_000,
@@ -367,7 +377,7 @@ const committing = ({
     views,
     shards
   })
-  return { inDoubt, transactions, views }
+  return { inDoubt, resolve: Effect.asVoid(onBlocked), transactions, views }
 }
 
 type Statements = Pick<ShardRouterService, "query" | "stream" | "queryPartial" | "cached" | "locate" | "explain">

@@ -131,6 +131,7 @@ const make = (
           return plan === undefined ? Effect.fail(refusal) : Effect.succeed(plan)
         }),
       invalidate: Effect.sync(() => void asked.invalidations++),
+      inside: () => Effect.dieMessage("no schema is changed in these tests"),
       check: Effect.void,
       parses: () => asked.plans + asked.classifications
     }
@@ -145,6 +146,7 @@ const make = (
         spanAttributes: [],
         analyzing: (text, format) => `analyze ${format} ${text}`,
         copy: undefined as never,
+        lockTimeout: (millis) => ({ set: `set ${millis}`, reset: "reset", session: `session ${millis}` }),
         install: Effect.void,
         ...options.dialect
       })

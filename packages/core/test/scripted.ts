@@ -217,6 +217,7 @@ export const make = (
         copyTo: () => Effect.dieMessage("no COPY here"),
         classify: (sql) => Effect.mapError(Effect.fromNullable(pinnedPlans[sql]), () => refusal),
         invalidate: Effect.void,
+        inside: () => Effect.dieMessage("no schema is changed in these tests"),
         check: Effect.void,
         parses: () => 0
       }),
@@ -232,6 +233,7 @@ export const make = (
         spanAttributes: [],
         analyzing: (text, format) => `analyze ${format} ${text}`,
         copy: undefined as never,
+        lockTimeout: (millis) => ({ set: `set ${millis}`, reset: "reset", session: `session ${millis}` }),
         install: Effect.void
       })
     )

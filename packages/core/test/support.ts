@@ -142,6 +142,7 @@ export const recordingDriver = (log: Array<readonly [sql: string, params: Readon
       taint: Effect.sync(() => void row("(taint)", [])),
       copyIn: undefined,
       copyFrom: undefined,
+      describe: () => Effect.dieMessage("not described in these tests"),
       control: (sql, onSent) =>
         Effect.sync(() => {
           onSent?.()

@@ -9,8 +9,8 @@
  */
 import type { CopyPlan, CopyTarget } from "@shardlayer/core/plan/Copy"
 import type { PinnedPlan, Plan } from "@shardlayer/core/plan/Plan"
-import type { QueryPlannerService } from "@shardlayer/core/QueryPlanner"
-import type { Description, ShardDriver } from "@shardlayer/core/ShardConnection"
+import type { Inspected, QueryPlannerService } from "@shardlayer/core/QueryPlanner"
+import type { Description } from "@shardlayer/core/ShardConnection"
 import { SchemaMismatch, type ShardError, ShardUnavailable } from "@shardlayer/core/ShardError"
 import type { ShardId } from "@shardlayer/core/topology/ShardId"
 import type { Topology } from "@shardlayer/core/topology/Topology"
@@ -37,7 +37,7 @@ import * as Types from "./planner/Types.js"
 /** @since 0.1.0 @category models */
 export interface Database {
   readonly id: ShardId
-  readonly driver: Effect.Effect<ShardDriver, ShardError>
+  readonly driver: Effect.Effect<Inspected, ShardError>
 }
 
 /** @since 0.1.0 @category models */
@@ -107,6 +107,15 @@ export const make = (options: Options): Effect.Effect<QueryPlannerService> =>
       classify,
       ...copying(options, catalog, plan),
       invalidate: catalog.invalidate,
+      inside: (session) =>
+        make({
+          ...options,
+          shards: () =>
+            options.shards().map(({ driver, id }) => {
+              const own = session(id)
+              return { id, driver: own === undefined ? driver : Effect.succeed(own) }
+            })
+        }),
       check: Effect.flatMap(catalog.reload, (loaded) => {
         const [missing] = loaded.missing
         if (missing !== undefined) return Effect.fail(missing.error)
@@ -303,6 +312,7 @@ const contentOf = ({ catalogs, coordinator, missing, problems }: Loaded): string
     [...catalogs, ...(coordinator?.catalog === undefined ? [] : [coordinator.catalog])].map((catalog) => ({
       ...catalog,
       relations: [...catalog.relations],
+      indexTables: [...catalog.indexTables],
       builtins: catalog.builtins.size,
       system: catalog.system.size
     })),

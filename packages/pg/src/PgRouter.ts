@@ -303,6 +303,12 @@ const dialect = (config: Config, install: Effect.Effect<void, ShardError>): Dial
       : Statement.defaultTransforms(config.transformResultNames, config.transformJson).array,
   spanAttributes: [...Object.entries(config.spanAttributes ?? {}), ["db.system.name", "postgresql"]],
   copy: copyFormats,
+  // A setting of the transaction's own keeps what was in force, so that it can be put back.
+  lockTimeout: (millis) => ({
+    set: `SELECT pg_catalog.set_config('shardlayer.lock_timeout', pg_catalog.current_setting('lock_timeout'), true), pg_catalog.set_config('lock_timeout', '${Math.ceil(millis)}', true)`,
+    reset: "SELECT pg_catalog.set_config('lock_timeout', pg_catalog.current_setting('shardlayer.lock_timeout'), true)",
+    session: `SET lock_timeout = ${Math.ceil(millis)}`
+  }),
   analyzing: (sql, format) => `EXPLAIN (ANALYZE, FORMAT ${format.toUpperCase()}) ${sql}`,
   install
 })

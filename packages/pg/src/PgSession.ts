@@ -85,6 +85,7 @@ const sessionOf = (lane: SessionLane, streamRows: number): ShardSession => ({
       () => undefined
     ),
   copyFrom: (sql, feed) => PgConnection.run(lane, () => new PgCopyQuery(sql, feed), rowCountOf, { alone: true }),
+  describe: (sql) => PgConnection.describe(lane, sql),
   control: (sql, onSent) => control(lane, sql, onSent),
   commit: commit(lane),
   rollback: lane.rollback,

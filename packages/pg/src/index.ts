@@ -6,6 +6,7 @@
 export * as PgCommitLog from "./PgCommitLog.js"
 export * as PgConnection from "./PgConnection.js"
 export * as PgDirectory from "./PgDirectory.js"
+export * as PgDrift from "./PgDrift.js"
 export * as PgErrors from "./PgErrors.js"
 export * as PgIdStore from "./PgIdStore.js"
 export * as PgInstall from "./PgInstall.js"

@@ -12,6 +12,7 @@ import * as Bind from "../plan/Bind.js"
 import type { Policy } from "../Policy.js"
 import type { ReadViews } from "../ReadView.js"
 import type { OwnersOf } from "../scatter/Feed.js"
+import type { SchemaChanges } from "../SchemaChanges.js"
 import type { QueryPlannerService } from "../QueryPlanner.js"
 import { isShardError, KeyUnassigned, type ShardError } from "../ShardError.js"
 import type { Limits } from "../scatter/Parts.js"
@@ -38,6 +39,9 @@ export interface Stages {
   readonly views: ReadViews | undefined
   /** What draws generated ids. */
   readonly ids: IdsService | undefined
+  readonly schemaChanges: SchemaChanges
+  /** Ends what crashes left prepared, which a statement that locks tables may wait for. */
+  readonly resolve: Effect.Effect<void>
   /** Where no scope and no statement says otherwise. */
   readonly policy: Policy
   /** Whose transactions these are: the key of `LocalTransaction`. */

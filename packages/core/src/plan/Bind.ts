@@ -15,6 +15,7 @@ import * as KeyValue from "../topology/KeyValue.js"
 import * as Resolver from "../topology/Resolver.js"
 import type { ShardId } from "../topology/ShardId.js"
 import type { Topology } from "../topology/Topology.js"
+import type { Change } from "./Change.js"
 import type { Merge } from "./Merge.js"
 import type { Access, Plan, ShardedReference } from "./Plan.js"
 import * as Prune from "./Prune.js"
@@ -25,6 +26,8 @@ import type { Write } from "./Write.js"
  * - `OneShard`: the statement as it is, there.
  * - `Concatenated`: the statement as it is on each, rows one after another.
  * - `Merged`: the plan's own statement on each, their rows merged.
+ * - `Changed`: their schemas are changed, as the plan says.
+ * - `Listed`: several statements, each bound when its turn comes.
  * - `Written`: all are written or none; `rows`: which rows of an INSERT each gets, by their place in it. `source`: where
  *   its rows are read first.
  *
@@ -36,6 +39,8 @@ export type BoundPlan =
   | { readonly _tag: "OneShard"; readonly shard: ShardId; readonly access: Access }
   | { readonly _tag: "Concatenated"; readonly shards: ReadonlyArray<ShardId> }
   | { readonly _tag: "Merged"; readonly shards: ReadonlyArray<ShardId>; readonly merge: Merge }
+  | { readonly _tag: "Changed"; readonly shards: ReadonlyArray<ShardId>; readonly change: Change }
+  | { readonly _tag: "Listed"; readonly statements: ReadonlyArray<string> }
   | {
       readonly _tag: "Written"
       readonly shards: ReadonlyArray<ShardId>
@@ -106,6 +111,18 @@ export const bind = (
       return only === undefined
         ? bindFed(topology.shards, plan, plan.source, params, topology, answers)
         : Either.left(notPinned(plan.tables.join(", "), only, "all shards would be written"))
+    case "Schema":
+      return only === undefined
+        ? Either.right({
+            _tag: "Changed",
+            shards: plan.shard === undefined ? topology.shards : [plan.shard],
+            change: plan.change
+          })
+        : Either.left(notPinned(plan.tables.join(", "), only, "the schema belongs to all keys"))
+    case "List":
+      return only === undefined
+        ? Either.right({ _tag: "Listed", statements: plan.statements })
+        : Either.left(notPinned(plan.tables.join(", "), only, "the schema belongs to all keys"))
     case "Routed":
       return bindRouted(plan, params, topology, answers, only)
   }

@@ -20,6 +20,8 @@ import { type Action, joined, type Write } from "./Write.js"
  * - `ScatterCombine`: a part of it on each shard, the rest by one PostgreSQL over their rows.
  * - `Gather`: rows of tables that are not joined on the shard key, brought together and joined by one PostgreSQL.
  * - `Write`: a statement on each of several shards, in one transaction: all of it, or nothing.
+ * - `Schema`: a schema change, on its shards in one transaction, or where PostgreSQL runs it outside of transactions only,
+ *   on each by itself. Also a list of statements with such changes.
  * - `Pinned`: a shard was given by `onShard`, or there is only one.
  *
  * @since 0.1.0
@@ -33,6 +35,7 @@ export type Strategy =
   | "ScatterCombine"
   | "Gather"
   | "Write"
+  | "Schema"
   | "Pinned"
 
 /** @since 0.1.0 @category models */
@@ -144,6 +147,9 @@ const notesOf = (
     case "AnyShard":
     case "OneShard":
       return plan.scatter._tag === "Refuse" ? plan.notes : []
+    case "Changed":
+    case "Listed":
+      return []
     case "Concatenated":
     case "Merged":
     case "Written":
@@ -160,6 +166,18 @@ const runsOf = (sql: string, bound: BoundPlan, coordinator: ShardId | undefined)
       return { first: undefined, each: sql, then: ["rows one after another"] }
     case "Written":
       return runsOfWrite(sql, coordinator, bound)
+    case "Changed":
+      return {
+        first: undefined,
+        each: sql,
+        then: [bound.change.mode === "apart" ? "each by itself, outside of transactions" : "all commit, or none"]
+      }
+    case "Listed":
+      return {
+        first: undefined,
+        each: sql,
+        then: [`${bound.statements.length} statements one after another, all or none`]
+      }
     case "Merged":
       return {
         first: bound.merge.now,
@@ -261,6 +279,9 @@ const strategyOf = (bound: BoundPlan): Strategy => {
       return strategyOfMerge(bound.merge.finish)
     case "Written":
       return "Write"
+    case "Changed":
+    case "Listed":
+      return "Schema"
   }
 }
 
@@ -272,12 +293,14 @@ const strategyOfMerge = (finish: Finish): Strategy => {
 const shardsOf = (bound: BoundPlan, shards: ReadonlyArray<ShardId>): ReadonlyArray<ShardId> => {
   switch (bound._tag) {
     case "AnyShard":
+    case "Listed":
       return shards
     case "OneShard":
       return [bound.shard]
     case "Concatenated":
     case "Merged":
     case "Written":
+    case "Changed":
       return bound.shards
   }
 }

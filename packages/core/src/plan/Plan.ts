@@ -8,6 +8,7 @@
  */
 import type { ShardId } from "../topology/ShardId.js"
 import type { UnsupportedQuery } from "../ShardError.js"
+import type { Change } from "./Change.js"
 import type { Constraint } from "./Constraint.js"
 import type { Merge } from "./Merge.js"
 import type { Write } from "./Write.js"
@@ -90,6 +91,8 @@ export type Scatter =
  * - `Fixed`: only single (and reference) tables: the shard they live on.
  * - `Everywhere`: a write of all shards, whatever the parameters.
  * - `Fed`: the same with rows that are read first, by the plan `source`.
+ * - `Schema`: a schema change, on every shard or on the one that has what it changes.
+ * - `List`: statements with schema changes among them, in order, in one transaction; each is planned when its turn comes.
  *
  * @since 0.1.0
  * @category models
@@ -115,6 +118,22 @@ export type Plan =
       readonly access: "write"
       readonly write: Write
       readonly source: Plan
+      readonly tables: ReadonlyArray<string>
+      readonly footprint: Footprint
+    }
+  | {
+      readonly _tag: "Schema"
+      readonly access: "write"
+      /** Undefined: every one. */
+      readonly shard: ShardId | undefined
+      readonly change: Change
+      readonly tables: ReadonlyArray<string>
+      readonly footprint: Footprint
+    }
+  | {
+      readonly _tag: "List"
+      readonly access: "write"
+      readonly statements: ReadonlyArray<string>
       readonly tables: ReadonlyArray<string>
       readonly footprint: Footprint
     }

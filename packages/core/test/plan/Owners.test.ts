@@ -78,6 +78,7 @@ const shardsOf = (bound: Bind.BoundPlan | Bind.Ask): ReadonlyArray<string> => {
   switch (bound._tag) {
     case "AnyShard":
     case "Ask":
+    case "Listed":
       return []
     case "OneShard":
       return [bound.shard]

@@ -94,6 +94,16 @@ export class PgBackend {
   /** The query that is being run leaves as soon as it can; the end it announces is nobody's business any more. */
   private leave(done: Done, cancel: boolean): void {
     if (this.dead || this.query === undefined) return done()
+    const before = this.leaving
+    if (before !== undefined) {
+      // A transaction may end while a statement of it that was interrupted is still being waited for: both are told.
+      const first = before.done
+      before.done = () => {
+        first()
+        done()
+      }
+      return
+    }
     this.done = undefined
     const leaving: Leaving = {
       done,
@@ -212,7 +222,7 @@ export class PgBackend {
 }
 
 interface Leaving {
-  readonly done: Done
+  done: Done
   ready: boolean
   cancelled: boolean
   abort: (() => void) | undefined

@@ -109,8 +109,9 @@ const sessionOf = (
     executeStream: (sql, params) =>
       Stream.mapError(connection.executeStream(sql, params, undefined), (error) => shardError(shard, error))
   }
-  return {
+  const session: ShardSession = {
     ...statements,
+    describe: (sql) => describe(session, sql),
     taint: Effect.sync(() => {
       state.tainted = true
     }),
@@ -139,6 +140,7 @@ const sessionOf = (
     // Not known of a stock connection: its next statement will say so.
     isFailed: () => false
   }
+  return session
 }
 
 /** `result_types` came with PostgreSQL 16; column names are not kept for prepared statements at all. */

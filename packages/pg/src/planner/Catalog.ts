@@ -265,6 +265,8 @@ export interface ShardCatalog {
   /** Types, by oid, whose casts from or to text call a function of a user's. */
   readonly recasts: ReadonlyArray<number>
   readonly builtins: ReadonlyMap<string, Builtin>
+  /** The table of each index, both as `schema.name`. */
+  readonly indexTables: ReadonlyMap<string, string>
   /** Relations of schemas pg_catalog and information_schema, as `schema.name`. */
   readonly system: ReadonlySet<string>
 }

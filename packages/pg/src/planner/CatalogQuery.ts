@@ -294,6 +294,13 @@ const system = `(
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
   where n.nspname in ('pg_catalog', 'information_schema') and c.relkind in ('r', 'v', 'm'))`
 
+const indexTables = `(
+  select json_object_agg(n.nspname || '.' || c.relname, tn.nspname || '.' || t.relname)
+  from pg_index i
+  join pg_class c on c.oid = i.indexrelid join pg_namespace n on n.oid = c.relnamespace
+  join pg_class t on t.oid = i.indrelid join pg_namespace tn on tn.oid = t.relnamespace
+  where ${ourSchemas})`
+
 const settings = `(
   select json_object_agg(s.name, s.setting) from (
     select name, setting from pg_settings
@@ -325,4 +332,4 @@ select json_build_object(
   'version', current_setting('server_version_num')::int, 'encoding', getdatabaseencoding(), 'settings', ${settings},
   'relations', ${relations}, 'functions', ${functions}, 'operators', ${operators}, 'casts', ${casts}, 'types', ${types},
   'collations', ${collations}, 'orders', ${orders}, 'recasts', ${recasts},
-  'builtins', ${builtins}, 'system', ${system})::text as catalog`
+  'builtins', ${builtins}, 'system', ${system}, 'indexTables', ${indexTables})::text as catalog`

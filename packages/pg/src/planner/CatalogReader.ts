@@ -48,6 +48,7 @@ interface Json {
   readonly recasts: ReadonlyArray<number>
   readonly builtins: { readonly [name: string]: string }
   readonly system: ReadonlyArray<string>
+  readonly indexTables?: { readonly [name: string]: string } | null
 }
 
 /**
@@ -74,6 +75,7 @@ export const decode = (shard: ShardId, text: string): Catalog.ShardCatalog => {
     orders: json.orders,
     recasts: json.recasts,
     builtins: new Map(Object.entries(json.builtins).map(([name, letters]) => [name, builtin(letters)])),
+    indexTables: new Map(Object.entries(json.indexTables ?? {})),
     system: new Set(json.system)
   }
 }

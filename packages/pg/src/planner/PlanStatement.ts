@@ -22,6 +22,7 @@ import * as WriteRules from "./analysis/WriteRules.js"
 import * as Footprint from "./Footprint.js"
 import * as KeyTypes from "./KeyTypes.js"
 import type { Parsed, Parser } from "./Parser.js"
+import * as PlanSchema from "./PlanSchema.js"
 import { draft, type Draft, toError } from "./Refusal.js"
 import { refuse, type SchemaView, type Stop, Stopped } from "./SchemaView.js"
 import * as StatementKind from "./StatementKind.js"
@@ -69,6 +70,12 @@ export const planStatement = (
   const [first] = parsed.statements
   if (first === undefined) return Either.right({ plan: nothingToDo, paramsNeeded: new Set() })
   const [, second] = parsed.statements
+  if (PlanSchema.isList(parsed.statements)) {
+    return Either.map(
+      stoppable(() => PlanSchema.list(parsed.statements)),
+      (plan) => ({ plan, paramsNeeded: new Set<number>() })
+    )
+  }
   if (second !== undefined) {
     return refused(draft("SL1001", { count: String(parsed.statements.length) }, second.location))
   }
@@ -84,6 +91,12 @@ export const planStatement = (
   if (kind === "truncate") {
     return Either.map(
       stoppable(() => truncation(first.tree, view)),
+      (plan) => ({ plan, paramsNeeded: new Set<number>() })
+    )
+  }
+  if (kind === "schema" || kind === "maintenance") {
+    return Either.map(
+      stoppable(() => PlanSchema.plan(view, first.tree, words)),
       (plan) => ({ plan, paramsNeeded: new Set<number>() })
     )
   }
@@ -405,28 +418,14 @@ const truncation = (tree: Node, view: SchemaView): Plan => {
   }
 }
 
-const schemaChange: Plan["footprint"] = { ...Footprint.nothing, writes: "unknown" }
-
 /**
- * Tables that the topology does not list live on one shard, and so do statements about them: CREATE TABLE and LOCK
- * TABLE pass there, which is what the stock Migrator needs for its own table.
+ * Tables that the topology does not list live on one shard, and so do statements about them: LOCK TABLE passes there,
+ * which is what the stock Migrator needs for its own table.
  */
 const onUnlisted = (tree: Node, view: SchemaView): Either.Either<Plan, Stop> | undefined => {
   const shard = view.topology.unlisted
   if (shard === undefined) return undefined
   const opened = Ast.open(tree)
-  if (opened._tag === "CreateStmt") {
-    const { relation } = opened.node
-    if (relation === undefined || relation.relpersistence === "t" || relation.catalogname !== undefined)
-      return undefined
-    const isListed = Object.values(view.topology.tables).some(
-      (table) => table.name === relation.relname && table.schema === (relation.schemaname ?? "public")
-    )
-    const table = Ast.relationName(relation)
-    return isListed
-      ? undefined
-      : Either.right({ _tag: "Fixed", shard, access: "write", tables: [table], footprint: schemaChange })
-  }
   if (opened._tag !== "LockStmt") return undefined
   const ranges = (opened.node.relations ?? []).flatMap((node) => Ast.as("RangeVar", node) ?? [])
   const named = stoppable(() =>

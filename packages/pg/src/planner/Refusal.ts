@@ -35,9 +35,9 @@ export const entries = {
   },
   SL1010: {
     title: "Schema changes",
-    reason: "{statement} changes the schema, which all shards share",
+    reason: "{statement} is not made on all shards at once",
     hint: "Run it on every shard with ShardRouter.onAllShards",
-    example: "create table notes (id bigint primary key)"
+    example: "create foreign table far (id bigint) server other"
   },
   SL1011: {
     title: "Transaction commands as text",
@@ -91,7 +91,7 @@ export const entries = {
     title: "Maintenance",
     reason: "{statement} is maintenance of one server",
     hint: pin,
-    example: "vacuum users"
+    example: "checkpoint"
   },
   SL1022: {
     title: "CALL and DO",
@@ -110,6 +110,12 @@ export const entries = {
     reason: "{statement} is how the router itself commits",
     hint: transaction,
     example: "commit prepared 'x'"
+  },
+  SL1025: {
+    title: "Statements that run outside of transactions",
+    reason: "{statement} {why}, and could not be completed if it failed on one of the shards",
+    hint: "Send it by itself, and give the index a name",
+    example: "alter table users add column x int; create index concurrently users_x on users (x)"
   },
   SL1099: {
     title: "Statements of another kind",
@@ -414,6 +420,12 @@ export const entries = {
     reason: "foreign key {constraint} of {other} references {table}, and its rows may live on other shards",
     hint: "Make the shard key part of the foreign key. " + acknowledge,
     example: "delete from authors where user_id = 1"
+  },
+  SL6012: {
+    title: "Values that each shard would compute for the rows it has",
+    reason: "{what} of {table} comes from {why}, which gives another value on each shard",
+    hint: "Add the column without it, set it with UPDATE, then say ALTER COLUMN … SET DEFAULT",
+    example: "alter table users add column seen_at timestamptz default now()"
   },
   SL7001: {
     title: "Pinned writes to reference tables",

@@ -130,6 +130,10 @@ export interface SchemaView {
   readonly isBytewise: (collation: Collation) => boolean
   /** The collations that a domain of this name brings along: several where it may be one or another. Without a name, those of all domains. */
   readonly typeCollations: (names: ReadonlyArray<string> | undefined) => ReadonlyArray<Collation>
+  /** The table of an index, as `schema.name`. */
+  readonly tableOfIndex: (schema: string | undefined, name: string) => string | undefined
+  /** The shards, among those whose catalogs are known, that have a relation of this name. */
+  readonly having: (schema: string | undefined, name: string) => ReadonlyArray<ShardId>
   /** The relations that reference this one. */
   readonly referencing: (
     schema: string,
@@ -224,6 +228,7 @@ export const make = (given: Sources): SchemaView => {
       const stop = Coordinator.obstacle({ catalogs, coordinator: sources.coordinator, searchPath }, tree)
       if (stop !== undefined) throw new Stopped(stop)
     },
+    ...placesIn(catalogs, searchPath),
     referencing: referencingIn(catalogs)
   }
   const path = Catalog.searchPath(first)
@@ -547,6 +552,22 @@ const builtinTypes = new Set(
     /\s+/
   )
 )
+
+const placesIn = (
+  catalogs: ReadonlyArray<Catalog.ShardCatalog>,
+  searchPath: ReadonlyArray<string>
+): Pick<SchemaView, "tableOfIndex" | "having"> => {
+  const keysOf = (schema: string | undefined, name: string) =>
+    (schema === undefined ? searchPath : [schema]).map((candidate) => Catalog.key(candidate, name))
+  return {
+    tableOfIndex: (schema, name) =>
+      keysOf(schema, name).flatMap((key) => catalogs.flatMap(({ indexTables }) => indexTables.get(key) ?? []))[0],
+    having: (schema, name) => {
+      const keys = keysOf(schema, name)
+      return catalogs.filter(({ relations }) => keys.some((key) => relations.has(key))).map(({ shard }) => shard)
+    }
+  }
+}
 
 const referencingIn = (catalogs: ReadonlyArray<Catalog.ShardCatalog>): SchemaView["referencing"] => {
   const found = new Map<string, Map<string, { readonly from: Catalog.Relation; readonly key: Catalog.ForeignKey }>>()

@@ -194,6 +194,9 @@ const shardsOf = (
       return [world.topology.shards[sql_turn++ % world.topology.shards.length] ?? ""]
     case "OneShard":
       return [bound.shard]
+    case "Listed":
+      throw new Error("no list is run here")
+    case "Changed":
     case "Concatenated":
       return bound.shards
   }

@@ -98,6 +98,10 @@ const print = (plan: Plan): string => {
       return ["write on all shards", ...Explain.formatWrite(plan.write).map((line) => `  ${line}`)].join("\n")
     case "Fed":
       return ["write on all shards", ...Explain.formatWrite(plan.write), ...print(plan.source).split("\n")].join("\n  ")
+    case "Schema":
+      return `${plan.change.words} on ${plan.shard ?? "every shard"}${plan.change.mode === "apart" ? ", each by itself" : ""}`
+    case "List":
+      return ["a list, in one transaction", ...plan.statements.map((text) => `  ${text.trim()}`)].join("\n")
     case "Routed": {
       const { scatter } = plan
       const many =

@@ -41,13 +41,22 @@ interface Context {
   readonly visited: Set<string>
 }
 
-/** Where a table's rows live, as the topology says it. */
-type Placed =
+/**
+ * Where a table's rows live, as the topology says it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Placed =
   | { readonly _tag: "Sharded"; readonly id: string; readonly table: Table.Sharded }
   | { readonly _tag: "Reference"; readonly id: string }
   | { readonly _tag: "Single"; readonly id: string; readonly shard: ShardId | undefined }
 
-const placed = (view: SchemaView, relation: { readonly schema: string; readonly name: string }): Placed => {
+/**
+ * @since 0.1.0
+ * @category functions
+ */
+export const placed = (view: SchemaView, relation: { readonly schema: string; readonly name: string }): Placed => {
   const table = Object.values(view.topology.tables).find(
     (candidate) => candidate.schema === relation.schema && candidate.name === relation.name
   )
@@ -149,7 +158,7 @@ const checkUnique = (
  * @since 0.1.0
  * @category guards
  */
-export const isKept = (index: Catalog.Index, table: Table.Sharded): boolean =>
+export const isKept = (index: Pick<Catalog.Index, "columns" | "exclusion">, table: Table.Sharded): boolean =>
   !index.exclusion && table.columns.every((column) => index.columns.includes(column))
 
 const isTouched = (index: Catalog.Index, operation: Operation): boolean =>
@@ -191,8 +200,11 @@ const checkReferences = (
 /**
  * Both rows always live on one shard: the foreign key carries the shard key, or both tables live on one shard, or the row
  * that is referenced lives on all.
+ *
+ * @since 0.1.0
+ * @category guards
  */
-const isLocal = (
+export const isLocal = (
   from: Placed,
   columns: ReadonlyArray<string>,
   to: Placed,

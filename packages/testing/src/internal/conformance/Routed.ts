@@ -121,6 +121,7 @@ const fromError = (error: ShardError): Answer => {
     case "PreparedTransactionsDisabled":
     case "RowBelongsElsewhere":
     case "ScatterRefused":
+    case "SchemaChangeFailed":
     case "SchemaMismatch":
     case "ShardNotPinned":
       return { _tag: "Refused", code: error._tag, message: error.message }
