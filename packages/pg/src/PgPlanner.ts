@@ -138,6 +138,8 @@ const copying = (
       const name = CopyPlanning.nameOf(options.topology(), table)
       const insert = CopyPlanning.insert(name, columns, 1)
       const statement = CopyPlanning.statement(name, columns, format)
+      const generated = CopyPlanning.withoutGenerated(options.topology(), target)
+      if (generated !== undefined) return Effect.fail(toError(generated, statement))
       if (unseen) return Effect.succeed({ statement, insert, plan: undefined, moment: undefined })
       return Effect.flatMap(plan(insert), (made): Effect.Effect<CopyPlan, ShardError> =>
         several && made._tag !== "Fixed"

@@ -7,6 +7,7 @@
  * @since 0.1.0
  */
 import type { CopyTarget } from "@shardlayer/core/plan/Copy"
+import * as Table from "@shardlayer/core/topology/Table"
 import type { Topology } from "@shardlayer/core/topology/Topology"
 import * as Either from "effect/Either"
 import type { Named } from "./analysis/Model.js"
@@ -27,6 +28,22 @@ export const nameOf = (topology: Topology, table: string): Name => {
   if (known !== undefined) return { schema: known.schema, name: known.name }
   const dot = table.indexOf(".")
   return dot < 0 ? { schema: undefined, name: table } : { schema: table.slice(0, dot), name: table.slice(dot + 1) }
+}
+
+/**
+ * A column that the topology generates, and that the rows do not bring along: COPY has no place where it could be drawn.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const withoutGenerated = (topology: Topology, { columns, table }: CopyTarget): Draft | undefined => {
+  const { name, schema } = nameOf(topology, table)
+  const known = Object.values(topology.tables).find(
+    (candidate) => candidate.name === name && candidate.schema === (schema ?? "public")
+  )
+  if (known === undefined) return undefined
+  const column = Object.keys(Table.generatorsOf(known)).find((generated) => !columns.includes(generated))
+  return column === undefined ? undefined : draft("SL3005", { what: "COPY", column, table: known.id }, undefined)
 }
 
 /**

@@ -211,7 +211,7 @@ describe("generated columns", () => {
 
   it.scopedLive("refuse, before any shard is touched, what no value can be put into, and say what to do", () =>
     Effect.gen(function* () {
-      const { sql } = yield* make
+      const { router, sql } = yield* make
       const refused = [
         "insert into users (name) select name from users",
         "insert into users select",
@@ -227,6 +227,8 @@ describe("generated columns", () => {
         "merge into orders using countries c on false when not matched then insert (user_id, id, token) values (1, default, null)"
       ]
       for (const text of refused) expect([text, yield* codeOf(sql.unsafe(text))]).toEqual([text, "SL3005"])
+      const rows = Stream.make([1, "a"])
+      expect(yield* codeOf(router.copyFrom("orders", ["user_id", "item"], rows))).toBe("SL3005")
       expect(yield* codeOf(sql.unsafe("insert into named (name) values ('x')"))).toBe("SL2003")
       // Given by the query, the values are the program's.
       yield* sql`insert into orders (user_id, id, token) select 1, 5, null from countries where false`
