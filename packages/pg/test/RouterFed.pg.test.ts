@@ -376,6 +376,13 @@ describe("an UPDATE of the key", () => {
       )
       expect(yield* codeOf(world, "update events set tenant = 1 returning old.tenant")).toBe("SL6001")
       expect(yield* codeOf(world, "insert into tokens (id) select id from users")).toBe("SL6002")
+      // What would be asked on the shard that a row comes to.
+      for (const text of [
+        "insert into events (tenant, id) select age, id from users returning (select count(*) from orders)",
+        "insert into events (tenant, id) select age, id from users on conflict (tenant, id) do update set note = (select min(name) from users)",
+        "update events set tenant = tenant + 1 where tenant = 5 returning (select name from users where id = 5)"
+      ])
+        expect([text, yield* codeOf(world, text)]).toEqual([text, "SL6001"])
       expect(
         yield* codeOf(world, "insert into events (tenant, id) select id, (random() * 10)::int from users")
       ).toMatch(/SL4011/)

@@ -16,13 +16,14 @@ import * as Either from "effect/Either"
 import * as Ast from "../Ast.js"
 import type * as Catalog from "../Catalog.js"
 import * as StoredKey from "../analysis/StoredKey.js"
-import type { Target } from "../analysis/Model.js"
+import type { Analyzed, Target } from "../analysis/Model.js"
 import * as Functions from "../Functions.js"
 import { draft, type Draft } from "../Refusal.js"
 import * as Fragments from "../rewrite/Fragments.js"
 import * as OutputName from "../analysis/OutputName.js"
 import * as Tree from "../rewrite/Tree.js"
 import * as Relation from "../rules/Relation.js"
+import * as StatementTime from "../rules/StatementTime.js"
 import type { Described, TypeRef } from "../Types.js"
 import * as ScatterWrite from "./ScatterWrite.js"
 
@@ -45,6 +46,8 @@ export const fed = (subject: ScatterWrite.Subject, target: Target, insert: Inser
   if (obstacle !== undefined) {
     return Either.left(draft("SL6002", { table: ScatterWrite.tableOf(target), what: obstacle }, location))
   }
+  const problem = besides(analyzed, insert)
+  if (problem !== undefined) return refused(problem)
   const query = queryOf(insert)
   if (query === undefined) return refused("it has common table expressions in two places")
   const names = ScatterWrite.namesOf(insert, relation)
@@ -160,6 +163,41 @@ const queryOf = ({ selectStmt, withClause }: InsertStmt): SelectStmt | undefined
   return select.withClause === undefined ? { ...select, withClause } : undefined
 }
 
+/** What is done with the rows where they are put, which sees that shard alone. */
+const besides = ({ functions, locks, movingDates }: Analyzed, insert: InsertStmt): string | undefined => {
+  const [date] = movingDates
+  if (locks.length > 0) return "its query locks rows"
+  if (date !== undefined) return `'${date.text}' is read at another moment on each shard`
+  const after = [insert.onConflictClause, insert.returningClause]
+  if (hasSubquery(after)) return "a subquery in ON CONFLICT or RETURNING would be asked on the shard of each row"
+  const own = new Set(
+    functions.flatMap(({ name, stability }) =>
+      stability === "shard" && !StatementTime.isStatementTime(name) && !Functions.isVolatile(name) ? [name] : []
+    )
+  )
+  let found: string | undefined
+  Tree.visit(after, (node) => {
+    const call = Ast.as("FuncCall", node)
+    const name = Ast.names(call?.funcname).at(-1)
+    if (name !== undefined && own.has(name)) found ??= name
+  })
+  return found === undefined ? undefined : `function ${found} can give another value on each shard`
+}
+
+/**
+ * Somewhere in these nodes another query is asked.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const hasSubquery = (nodes: unknown): boolean => {
+  let found = false
+  Tree.visit(nodes, (node) => {
+    if (Ast.as("SubLink", node) !== undefined) found = true
+  })
+  return found
+}
+
 /** What copies would make of the same rows, each in its own way. */
 const differing = (insert: InsertStmt, relation: Catalog.Relation): string | undefined => {
   const own = ScatterWrite.defaultsOf({ InsertStmt: insert }, relation).find(
@@ -172,7 +210,6 @@ const differing = (insert: InsertStmt, relation: Catalog.Relation): string | und
     const call = Ast.as("FuncCall", node)
     const called = Ast.names(call?.funcname).at(-1) ?? ""
     if (call !== undefined && Functions.isVolatile(called)) name ??= called
-    if (Ast.as("SubLink", node) !== undefined) name ??= "(a subquery)"
   })
   return name === undefined ? undefined : `function ${name}, which gives each its own value,`
 }

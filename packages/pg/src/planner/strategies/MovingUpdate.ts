@@ -73,6 +73,7 @@ const obstacleOf = (
   if (reference !== undefined) return `foreign key ${reference.key.name} would have to follow them`
   if (trigger !== undefined) return `trigger ${trigger.name} would see other writes`
   if (call !== undefined) return `function ${call.name} would be called twice`
+  if (FedInsert.hasSubquery(update.returningClause)) return "a subquery in RETURNING would be asked on their new shard"
   if (mentionsOld(update)) return "RETURNING shows what they were"
   return undefined
 }
