@@ -45,6 +45,7 @@ import * as PgCommitLog from "./PgCommitLog.js"
 import * as PgDirectory from "./PgDirectory.js"
 import * as PgIdStore from "./PgIdStore.js"
 import * as PgInstall from "./PgInstall.js"
+import * as PgMeta from "./PgMeta.js"
 import * as PgPlanner from "./PgPlanner.js"
 import * as PgShard from "./PgShard.js"
 import * as PgTopologyStore from "./PgTopologyStore.js"
@@ -100,6 +101,7 @@ export type Provided =
   | KeyResolver.KeyResolver
   | SqlClient
   | PgClient.PgClient
+  | PgMeta.PgMeta
   | Reactivity.Reactivity
 
 /**
@@ -177,7 +179,8 @@ const make = (config: Config): Effect.Effect<Context.Context<Made>, ShardError, 
       Context.add(ShardManager.ShardManager, manager),
       Context.add(KeyResolver.KeyResolver, resolver),
       Context.add(Client.SqlClient, client),
-      Context.add(PgClient.PgClient, client)
+      Context.add(PgClient.PgClient, client),
+      Context.add(PgMeta.PgMeta, { client: meta })
     )
   })
 
