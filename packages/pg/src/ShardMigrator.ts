@@ -382,16 +382,16 @@ left join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = $1 whe
         if (found.length === 0) yield* query("create schema shardlayer")
         if (!found.some(({ relname }) => relname !== null)) {
           yield* query(`create table ${recordTable(world)} (
-  id integer primary key,
+  id bigint primary key,
   name text not null,
   created_at timestamptz not null default clock_timestamp()
 )`)
         }
         yield* query(`lock table ${recordTable(world)} in share mode`)
-        return yield* query<{ id: number; name: string }>(`select id, name from ${recordTable(world)}`)
+        return yield* query<{ id: string; name: string }>(`select id::text as id, name from ${recordTable(world)}`)
       })
     )
-    return { shard, recorded: new Map(rows.map(({ id, name }) => [id, name])) }
+    return { shard, recorded: new Map(rows.map(({ id, name }) => [Number(id), name])) }
   }).pipe(
     Effect.tapError((error) =>
       isBlocked(error) ? world.router.recover({ grace: "1 second", forget: false }) : Effect.void

@@ -14,6 +14,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
 import { clusterOf, ids, run, schemaOf, topology, type World } from "./schemas.js"
 
 type Cluster = World["cluster"]
@@ -73,7 +74,7 @@ const recorded = (cluster: Cluster, id: string) =>
   Effect.map(
     cluster.query<{ id: number }>(
       id,
-      "select id from shardlayer.shard_migrations where created_at is not null order by id"
+      "select id::int as id from shardlayer.shard_migrations where created_at is not null order by id"
     ),
     (rows) => rows.map((row) => row.id)
   )
@@ -159,7 +160,7 @@ describe("ShardMigrator", () => {
     "says which ids are twice, late, or of another name",
     () =>
       Effect.gen(function* () {
-        const { cluster, context, migrate, sql } = yield* make()
+        const { cluster, context, migrate, sql } = yield* make({ transformResultNames: (name) => name.toUpperCase() })
         const one = { "0002_base": text("create table users (id int8 primary key)") }
         yield* sql.withTransaction(ShardRouter.lockShard(migrate(one)))
         expect(yield* Effect.flip(migrate({ ...one, "2_twice": Effect.void }))).toMatchObject({
@@ -189,7 +190,7 @@ describe("ShardMigrator", () => {
             Layer.succeedContext(context)
           )
         )
-        expect(yield* cluster.query("shard_3", 'select id, name from shardlayer."Other Record"')).toEqual([
+        expect(yield* cluster.query("shard_3", 'select id::int as id, name from shardlayer."Other Record"')).toEqual([
           { id: 1, name: "other" }
         ])
       }),
@@ -200,8 +201,11 @@ describe("ShardMigrator", () => {
     "two processes at once run each once; who waits in vain says so; a lost lock stops",
     () =>
       Effect.gen(function* () {
-        const { cluster, migrate } = yield* make()
-        const other = yield* processOver(cluster)
+        const cluster = yield* clusterOf({ shards: 4, oracle: false })
+        // The meta database is none of the shards.
+        const meta = () => PgShard.layer({ url: cluster.shards[3]!.url, maxConnections: 2 })
+        const { migrate } = yield* processOver(cluster, { meta: meta() })
+        const other = yield* processOver(cluster, { meta: meta() })
         const all = yield* Effect.all([migrate(migrations), other.migrate(migrations)], { concurrency: 2 })
         expect(all.map(({ applied }) => applied.length).sort()).toEqual([0, 3])
         expect((yield* equal(cluster)).ids).toEqual([1, 2, 3])
@@ -218,7 +222,7 @@ describe("ShardMigrator", () => {
           _tag: "MigrationLocked",
           reason: "held"
         })
-        yield* kill(cluster, "shard_1", "pid in (select pid from pg_locks where locktype = 'advisory')")
+        yield* kill(cluster, "shard_4", "pid in (select pid from pg_locks where locktype = 'advisory')")
         expect(yield* Fiber.join(running)).toMatchObject({ _tag: "MigrationLocked", reason: "lost" })
         expect((yield* equal(cluster)).ids).toEqual([1, 2, 3])
         const quick = { ...migrations, "0004_slow": text("alter table users add column slow int") }
@@ -292,7 +296,8 @@ describe("ShardMigrator and what is cut off", () => {
 
   const settled = (world: Effect.Effect.Success<ReturnType<typeof make>>, n: number) =>
     Effect.gen(function* () {
-      yield* Effect.retry(world.migrate(upTo(n)), { times: 3 })
+      // Idle connections to a server that died are noticed when they are used.
+      yield* Effect.retry(world.migrate(upTo(n)), { times: 10, schedule: Schedule.spaced("100 millis") })
       const { ids: done, schema } = yield* equal(world.cluster)
       expect(done).toEqual(Array.from({ length: n }, (_, i) => i + 1))
       expect(schema.filter((line) => line.includes(`extra_${n}`)).length).toBe(2)
@@ -320,6 +325,30 @@ describe("ShardMigrator and what is cut off", () => {
             const running = yield* Effect.fork(Effect.exit(world.migrate(upTo(n))))
             yield* Effect.sleep(millis)
             yield* kill(world.cluster, id)
+            yield* Fiber.join(running)
+            yield* settled(world, n)
+          }
+        }
+      }),
+    240_000
+  )
+
+  it.scopedLive(
+    "by the server of any shard, that of the meta database included",
+    () =>
+      Effect.gen(function* () {
+        const cluster = yield* clusterOf({ mode: "servers", oracle: false })
+        const world = { cluster, ...(yield* processOver(cluster)) }
+        yield* world.migrate(upTo(1))
+        let n = 1
+        for (const id of ids) {
+          for (const millis of [60, 180]) {
+            n++
+            const running = yield* Effect.fork(Effect.exit(world.migrate(upTo(n))))
+            yield* Effect.sleep(millis)
+            yield* cluster.kill(id)
+            // Backends of a server that was killed outlive it for a moment, and keep its memory.
+            yield* Effect.retry(cluster.restart(id), { times: 20, schedule: Schedule.spaced("200 millis") })
             yield* Fiber.join(running)
             yield* settled(world, n)
           }
@@ -394,6 +423,13 @@ describe("ShardMigrator and shards that come later", () => {
         expect(report.applied).toMatchObject([{ id: 7, shards: all }])
         expect((yield* equal(cluster, all)).ids).toEqual([1, 2, 3, 4, 5, 6, 7])
         expect((yield* migrate(next, { also })).applied).toEqual([])
+        // One of the topology that was brought back as it had been before.
+        yield* cluster.query(
+          "shard_2",
+          "alter table users drop column late; delete from shardlayer.shard_migrations where id = 7"
+        )
+        expect((yield* migrate(next)).applied).toMatchObject([{ id: 7, shards: ["shard_2"] }])
+        yield* equal(cluster, all)
       }),
     120_000
   )
