@@ -127,6 +127,18 @@ export class ShardBehind extends Data.TaggedError("ShardBehind")<{
   }
 }
 
+/**
+ * As the cause of `MigrationFailed`: what a migration without a transaction did, or left, would not survive being run again.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class NotRepeatable extends Data.TaggedError("NotRepeatable")<{ readonly reason: string }> {
+  override get message() {
+    return this.reason
+  }
+}
+
 /** @since 0.1.0 @category errors */
 export type Failure = Migrator.MigrationError | MigrationFailed | MigrationLocked | ShardBehind | ShardError
 
@@ -318,8 +330,10 @@ const load = <R>(
 const effectIn = (found: unknown): Migration["effect"] | undefined => {
   const { default: exported } = (found ?? {}) as { readonly default?: { readonly default?: unknown } }
   const effect = Effect.isEffect(found) ? found : (exported?.default ?? exported)
-  return Effect.isEffect(effect) ? (effect as Migration["effect"]) : undefined
+  return isMigration(effect) ? effect : undefined
 }
+
+const isMigration = (value: unknown): value is Migration["effect"] => Effect.isEffect(value)
 
 const migrationError = (reason: Migrator.MigrationError["reason"], message: string, cause?: unknown) =>
   new Migrator.MigrationError({ reason, message, cause })
@@ -536,14 +550,16 @@ const apart = (
   return failing(migration, shard, Effect.all([run, indexesAreWhole(world, shard), record], { discard: true }))
 }
 
-const indexesAreWhole = (world: World, shard: string): Effect.Effect<void, ShardError | Error> =>
+const indexesAreWhole = (world: World, shard: string): Effect.Effect<void, ShardError | NotRepeatable> =>
   Effect.gen(function* () {
     const rows = yield* MetaClient.make(yield* world.client(shard)).query<{ name: string }>(
       "select indexrelid::regclass::text as name from pg_catalog.pg_index where not indisvalid order by 1"
     )
     if (rows.length === 0) return
     const names = rows.map(({ name }) => name).join(", ")
-    return yield* Effect.fail(new Error(`a build that failed has left ${names} invalid: drop it there, and run again`))
+    return yield* new NotRepeatable({
+      reason: `a build that failed has left ${names} invalid: drop it there, and run again`
+    })
   })
 
 /** What passes the guard needs no look at whose rows it writes. */
@@ -588,17 +604,17 @@ const repeatable = (parser: Parser.Parser, effect: Effect.Effect<unknown, unknow
           : undefined
     return needed === undefined
       ? undefined
-      : new Error(`a migration without a transaction may run again: this statement needs ${needed}`)
+      : new NotRepeatable({ reason: `a migration without a transaction may run again: this statement needs ${needed}` })
   })
 
 /** Refuses a statement before it is sent. What the migration makes of that does not matter: it has failed. */
 const guarded = (
   parser: Parser.Parser,
   effect: Effect.Effect<unknown, unknown>,
-  refuse: (statement: Parser.Statement["tree"]) => Error | undefined
+  refuse: (statement: Parser.Statement["tree"]) => ShardBehind | NotRepeatable | undefined
 ): Effect.Effect<unknown, unknown> =>
   Effect.suspend(() => {
-    let refused: Error | undefined
+    let refused: ShardBehind | NotRepeatable | undefined
     const look = (sql: string): void => {
       // What cannot be parsed is refused by the server, in its own words.
       const statements = Either.match(parser.parse(sql), { onLeft: () => [], onRight: (parsed) => parsed.statements })

@@ -233,6 +233,40 @@ describe("ShardMigrator", () => {
   )
 
   it.scopedLive(
+    "two that do not know of each other run each once, too",
+    () =>
+      Effect.gen(function* () {
+        const cluster = yield* clusterOf({ shards: 4, oracle: false })
+        const one = yield* processOver(cluster)
+        // Its lock is another one.
+        const other = yield* processOver(cluster, { meta: PgShard.layer({ url: cluster.shards[3]!.url }) })
+        const adding = (n: number): Record => ({
+          ...migrations,
+          ...Object.fromEntries(
+            Array.from({ length: n }, (_, i) => [
+              `${i + 4}_row`,
+              inSql((sql) => sql`insert into users ${sql.insert([1, 2, 3].map((id) => ({ id: (i + 1) * 10 + id })))}`)
+            ])
+          )
+        })
+        for (let n = 0; n < 4; n++) {
+          const exits = yield* Effect.all(
+            [Effect.exit(one.migrate(adding(n))), Effect.exit(other.migrate(adding(n)))],
+            {
+              concurrency: 2
+            }
+          )
+          const applied = exits.flatMap((exit) => (exit._tag === "Success" ? exit.value.applied : []))
+          expect(new Set(applied.map(({ id }) => id)).size).toBe(applied.length)
+          yield* one.migrate(adding(n))
+          expect((yield* equal(cluster)).ids).toHaveLength(3 + n)
+          expect(yield* one.sql`select count(*)::int as n from users`).toEqual([{ n: 5 + 3 * n }])
+        }
+      }),
+    120_000
+  )
+
+  it.scopedLive(
     "without a transaction: an index that one shard cannot build is completed later",
     () =>
       Effect.gen(function* () {
@@ -396,7 +430,8 @@ describe("ShardMigrator and shards that come later", () => {
           "3_index": ShardMigrator.noTransaction(
             text("create index concurrently if not exists orders_item on orders (item)")
           ),
-          "4_rows": inSql((sql) => sql`insert into countries values ('de', 'Germany')`),
+          // What it makes of the refusal does not matter.
+          "4_rows": inSql((sql) => Effect.exit(sql`insert into countries values ('de', 'Germany')`)),
           "5_copies": ShardMigrator.perShard(inSql((sql) => sql`insert into countries values ('fr', 'France')`)),
           "6_users": ShardMigrator.perShard(
             inSql((sql) => sql`insert into users ${sql.insert([1, 2, 3].map((id) => ({ id })))}`)
@@ -404,6 +439,18 @@ describe("ShardMigrator and shards that come later", () => {
         }
         yield* migrate(record)
         const also = ["shard_4"]
+        // Left by a build that was cut off.
+        yield* cluster.query(
+          "shard_4",
+          "create table kept (id int); create index broken on kept (id); update pg_index set indisvalid = false where indexrelid = 'broken'::regclass"
+        )
+        expect(yield* Effect.flip(migrate(record, { also }))).toMatchObject({
+          _tag: "MigrationFailed",
+          id: 3,
+          shard: "shard_4",
+          cause: { _tag: "NotRepeatable", reason: expect.stringContaining("broken") }
+        })
+        yield* cluster.query("shard_4", "drop table kept")
         const behind = yield* Effect.flip(migrate(record, { also }))
         expect(behind).toMatchObject({ _tag: "ShardBehind", id: 4, shard: "shard_4", statement: "INSERT" })
         expect(behind.message).toContain("ShardMigrator.record")
