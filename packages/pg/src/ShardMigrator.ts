@@ -586,9 +586,7 @@ const writesCopies = ({ copies }: World, kind: StatementKind.Kind, statement: Pa
   const { into, writes } = Contents.of(statement)
   const isCopy = (relation: { readonly schemaname?: string; readonly relname?: string } | undefined) =>
     copies.has(`${relation?.schemaname ?? "public"}.${relation?.relname}`)
-  return (
-    (kind === "query" || kind === "merge") && into.length === 0 && writes.every(({ node }) => isCopy(node.relation))
-  )
+  return kind === "query" && into.length === 0 && writes.every(({ node }) => isCopy(node.relation))
 }
 
 /** Fails before a statement that would not survive being run again. */
