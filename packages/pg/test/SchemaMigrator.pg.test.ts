@@ -102,10 +102,13 @@ describe("the stock Migrator on the routed client", () => {
       Effect.gen(function* () {
         const { cluster, sql } = yield* make()
         const other = yield* routerOver(cluster)
-        const run = (client: SqlClient) =>
-          PgMigrator.run({ loader: Migrator.fromRecord(migrations) }).pipe(
+        // Files and commands are asked for by its dumps alone, which are not made here.
+        const run = (client: SqlClient) => {
+          const migrated: unknown = PgMigrator.run({ loader: Migrator.fromRecord(migrations) }).pipe(
             Effect.provideService(Client.SqlClient, client)
-          ) as Effect.Effect<ReadonlyArray<readonly [number, string]>, unknown>
+          )
+          return migrated as Effect.Effect<ReadonlyArray<readonly [number, string]>, unknown>
+        }
         // Making its own table at once is what the Migrator itself does not survive, on one PostgreSQL either.
         yield* migrate(sql, {})
         const all = yield* Effect.all([run(sql), run(other.client)], { concurrency: 2 })

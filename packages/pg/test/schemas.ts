@@ -11,6 +11,7 @@ import * as PgShard from "@shardlayer/pg/PgShard"
 import * as PgCluster from "@shardlayer/testing/PgCluster"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
 
@@ -68,7 +69,9 @@ export type World = Effect.Effect.Success<ReturnType<typeof make>>
 
 /** The typed error of something that must fail. */
 export const failure = (effect: Effect.Effect<unknown, SqlError | ShardError>): Effect.Effect<ShardError> =>
-  Effect.map(Effect.flip(effect) as Effect.Effect<SqlError | ShardError>, (error) => {
+  Effect.map(Effect.either(effect), (said) => {
+    if (Either.isRight(said)) throw new Error("it did not fail")
+    const error = said.left
     const cause = error instanceof SqlError ? error.cause : error
     if (!isShardError(cause)) throw error
     return cause
