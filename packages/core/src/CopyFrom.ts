@@ -22,7 +22,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { CopyFormats, CopyProblem, CopyRecord } from "./Dialect.js"
 import { CopyWriter } from "./internal/copyWriter.js"
-import { type Stages, unassigned } from "./internal/stages.js"
+import { aloneIn, type Stages, unassigned } from "./internal/stages.js"
 import * as LocalTransaction from "./LocalTransaction.js"
 import type * as Bind from "./plan/Bind.js"
 import type { Constraint } from "./plan/Constraint.js"
@@ -195,12 +195,10 @@ interface Place {
 
 const placeOf = (stages: Stages, { pin, policy, unchecked }: ShardContext.ShardContext): Place => {
   const topology = stages.manager.topology()
-  const [first, second] = topology.shards
-  const isElsewhere = pin?._tag === "Shard" && pin.shard !== first
   return {
     topology,
     policy: Policy.within(stages.policy, policy),
-    alone: second === undefined && !isElsewhere ? first : undefined,
+    alone: aloneIn(topology, pin),
     pin,
     unchecked
   }

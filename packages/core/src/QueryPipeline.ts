@@ -24,7 +24,7 @@ import * as Analyze from "./Analyze.js"
 import * as CachedRead from "./CachedRead.js"
 import * as Executor from "./Executor.js"
 import * as Generation from "./Generation.js"
-import { answersTo, ownerOf, ownersOf, type Stages, transacting } from "./internal/stages.js"
+import { aloneIn, answersTo, ownerOf, ownersOf, type Stages, transacting } from "./internal/stages.js"
 import type { Operation } from "./LightStatement.js"
 import * as PinnedStatement from "./PinnedStatement.js"
 import * as Bind from "./plan/Bind.js"
@@ -481,9 +481,7 @@ class Pipeline implements QueryPipeline {
     const { pin, policy: said, unchecked } = ShardContext.of(fiber)
     const policy = Policy.within(this.stages.policy, said)
     const transaction = LocalTransaction.find(fiber.currentContext, this.stages.owner)
-    const { shards } = this.stages.manager.topology()
-    // A pin may name a shard that stands by, outside of the topology.
-    const alone = shards.length === 1 && (pin?._tag !== "Shard" || pin.shard === shards[0]) ? shards[0] : undefined
+    const alone = aloneIn(this.stages.manager.topology(), pin)
     return {
       transaction,
       policy,

@@ -2,20 +2,12 @@
  * Writes whose rows come from other shards than they go to: INSERT … SELECT off the key, and UPDATEs that give rows
  * another key. What they answer and what they leave is what one PostgreSQL answers and has.
  */
-import { SqlError } from "@effect/sql/SqlError"
 import { describe, expect, it } from "@effect/vitest"
-import { isShardError, type ShardError } from "@shardlayer/core/ShardError"
-import * as ShardRouter from "@shardlayer/core/ShardRouter"
 import * as Keyspace from "@shardlayer/core/topology/Keyspace"
 import * as Table from "@shardlayer/core/topology/Table"
 import * as Topology from "@shardlayer/core/topology/Topology"
-import * as PgRouter from "@shardlayer/pg/PgRouter"
-import * as PgShard from "@shardlayer/pg/PgShard"
-import * as PgCluster from "@shardlayer/testing/PgCluster"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
-import * as Layer from "effect/Layer"
+import { codeOf, compared, make as besideOne, same } from "./besideOne.js"
 
 const ids = ["shard_1", "shard_2", "shard_3"]
 
@@ -64,28 +56,20 @@ create table levels (level int, id int, what text);
 create table totals (name text, value numeric, at date default current_date);
 `
 
-const tables = ["countries", "users", "orders", "events", "names", "levels", "totals"]
-const untimed: Record<string, string> = { events: "tenant, id, note, size, twice" }
-
 const make = Effect.gen(function* () {
-  const cluster = yield* PgCluster.make({ shards: 3, oracle: true, mode: "databases" })
-  for (const { id } of cluster.nodes) yield* cluster.query(id, schema)
-  const router = Context.get(
-    yield* Layer.build(
-      PgRouter.layer({
-        topology,
-        install: true,
-        shards: Object.fromEntries(
-          cluster.shards.map(({ id, url }) => [
-            id,
-            PgShard.layer({ url, maxConnections: 5, acquireTimeout: "3 seconds" })
-          ])
-        )
-      })
-    ),
-    ShardRouter.ShardRouter
-  )
-  const world = { cluster, router, sql: router.client }
+  const world = yield* besideOne({
+    topology,
+    schema,
+    tables: {
+      countries: "1, 2",
+      users: "1, 2",
+      orders: "1, 2",
+      events: { columns: "tenant, id, note, size, twice", order: "1, 2" },
+      names: "1, 2",
+      levels: "1, 2",
+      totals: "name, value"
+    }
+  })
   yield* same(world, "insert into countries values ('de', 'Germany', 357), ('fr', 'France', 551)")
   yield* same(
     world,
@@ -97,60 +81,6 @@ const make = Effect.gen(function* () {
   )
   return world
 })
-
-type World = {
-  readonly cluster: PgCluster.PgCluster.Service
-  readonly router: ShardRouter.ShardRouterService
-  readonly sql: ShardRouter.ShardRouterService["client"]
-}
-
-const failureOf = (error: ShardError | SqlError): ShardError => {
-  const cause = error instanceof SqlError ? error.cause : error
-  if (!isShardError(cause)) throw error
-  return cause
-}
-
-/** As texts, whichever way a driver gives them. */
-const plain = (rows: ReadonlyArray<object>) =>
-  rows.map((row) =>
-    Object.entries(row).map(([name, value]: [string, unknown]) => [name, value === null ? null : JSON.stringify(value)])
-  )
-
-/** Runs it on both sides, compares the answers, and then all tables. */
-const same = ({ cluster, router, sql }: World, text: string, params: ReadonlyArray<unknown> = [], ordered = false) =>
-  Effect.gen(function* () {
-    const expected = yield* Effect.either(cluster.query("oracle", text, params))
-    const given = yield* Effect.either(Effect.mapError(sql.unsafe<object>(text, params), failureOf))
-    if (Either.isLeft(expected)) {
-      const { code } = expected.left.cause as { readonly code: string }
-      const failure = Either.isLeft(given) ? given.left : undefined
-      expect([text, failure?._tag === "StatementFailed" ? failure.code : given]).toEqual([text, code])
-    } else {
-      if (Either.isLeft(given)) throw given.left
-      const sort = (rows: ReadonlyArray<unknown>) => (ordered ? rows : rows.map((row) => JSON.stringify(row)).sort())
-      expect([text, sort(plain(given.right))]).toEqual([text, sort(plain(expected.right))])
-    }
-    yield* compared(cluster, router)
-  })
-
-const compared = (cluster: World["cluster"], router: World["router"]) =>
-  Effect.gen(function* () {
-    for (const table of tables) {
-      const all = `select ${untimed[table] ?? "*"} from ${table} order by ${table === "totals" ? "name, value" : "1, 2"}`
-      const expected = plain(yield* cluster.query("oracle", all))
-      if (table === "countries") {
-        for (const { id } of cluster.shards) expect([id, plain(yield* cluster.query(id, all))]).toEqual([id, expected])
-      } else {
-        expect([table, plain(yield* router.client.unsafe<object>(all))]).toEqual([table, expected])
-      }
-    }
-  })
-
-const codeOf = ({ sql }: World, text: string) =>
-  Effect.map(Effect.flip(sql.unsafe(text)), (error) => {
-    const failure = failureOf(error)
-    return failure._tag === "UnsupportedQuery" ? failure.code : failure._tag
-  })
 
 describe("an INSERT of rows that are read elsewhere", () => {
   it.scopedLive(
@@ -263,7 +193,7 @@ describe("an INSERT of rows that are read elsewhere", () => {
   it.scopedLive("is part of the transaction that is open, and has one time", () =>
     Effect.gen(function* () {
       const world = yield* make
-      const { cluster, router, sql } = world
+      const { sql } = world
       yield* Effect.flip(
         sql.withTransaction(
           Effect.gen(function* () {
@@ -275,7 +205,7 @@ describe("an INSERT of rows that are read elsewhere", () => {
           })
         )
       )
-      yield* compared(cluster, router)
+      yield* compared(world)
       yield* sql`insert into users (id, at) select id + 1000, now() from users where id < 10`
       yield* sql`insert into events (tenant, id) select age, id from users where age < 10`
       const [times] = yield* sql<{
@@ -338,14 +268,14 @@ describe("an UPDATE of the key", () => {
       // No range has it.
       yield* same(world, "insert into levels select age, id, name from users")
       expect(yield* codeOf(world, "update levels set level = nullif(level, 7)")).toBe("KeyUnassigned")
-      yield* compared(world.cluster, world.router)
+      yield* compared(world)
     })
   )
 
   it.scopedLive("is part of the transaction that is open", () =>
     Effect.gen(function* () {
       const world = yield* make
-      const { cluster, router, sql } = world
+      const { sql } = world
       yield* same(world, "insert into events (tenant, id) select age, 1 from users")
       yield* Effect.flip(
         sql.withTransaction(
@@ -359,7 +289,7 @@ describe("an UPDATE of the key", () => {
           })
         )
       )
-      yield* compared(cluster, router)
+      yield* compared(world)
       const raw = yield* sql`update events set tenant = tenant + 500 where tenant < 7`.raw
       expect(raw).toMatchObject({ command: "UPDATE", rowCount: 7 })
     })
@@ -386,7 +316,7 @@ describe("an UPDATE of the key", () => {
       expect(
         yield* codeOf(world, "insert into events (tenant, id) select id, (random() * 10)::int from users")
       ).toMatch(/SL4011/)
-      yield* compared(world.cluster, world.router)
+      yield* compared(world)
     })
   )
 })

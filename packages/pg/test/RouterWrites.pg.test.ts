@@ -2,22 +2,17 @@
  * Statements that write several shards: what they answer and what they leave is what one PostgreSQL answers and has, and
  * they happen on all shards or on none.
  */
-import { SqlError } from "@effect/sql/SqlError"
+import type { SqlError } from "@effect/sql/SqlError"
 import { describe, expect, it } from "@effect/vitest"
-import { isShardError, type ShardError } from "@shardlayer/core/ShardError"
+import type { ShardError } from "@shardlayer/core/ShardError"
 import * as ShardRouter from "@shardlayer/core/ShardRouter"
 import * as Keyspace from "@shardlayer/core/topology/Keyspace"
 import * as Table from "@shardlayer/core/topology/Table"
 import * as Topology from "@shardlayer/core/topology/Topology"
-import * as PgRouter from "@shardlayer/pg/PgRouter"
-import * as PgShard from "@shardlayer/pg/PgShard"
-import * as PgCluster from "@shardlayer/testing/PgCluster"
 import * as Chunk from "effect/Chunk"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
-import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
+import { compared, failureOf, make as besideOne, same, type Setup, type World } from "./besideOne.js"
 
 const ids = ["shard_1", "shard_2", "shard_3"]
 
@@ -53,76 +48,13 @@ create table cities (
 create table settings (name text primary key);
 `
 
-const tables = ["countries", "users", "orders", "cities"]
-
-const make = makeWith(undefined)
-
-function makeWith(types: Parameters<typeof PgShard.layer>[0]["types"]) {
-  return Effect.gen(function* () {
-    const cluster = yield* PgCluster.make({ shards: 3, oracle: true, mode: "databases" })
-    for (const { id } of cluster.nodes) yield* cluster.query(id, schema)
-    const router = Context.get(
-      yield* Layer.build(
-        PgRouter.layer({
-          topology,
-          install: true,
-          shards: Object.fromEntries(
-            cluster.shards.map(({ id, url }) => [
-              id,
-              PgShard.layer({ url, types, maxConnections: 5, acquireTimeout: "3 seconds" })
-            ])
-          )
-        })
-      ),
-      ShardRouter.ShardRouter
-    )
-    return { cluster, router, sql: router.client }
-  })
+const setup: Setup = {
+  topology,
+  schema,
+  tables: { countries: "1, 2", users: "1, 2", orders: "1, 2", cities: "1, 2" }
 }
 
-const failureOf = (error: ShardError | SqlError): ShardError => {
-  const cause = error instanceof SqlError ? error.cause : error
-  if (!isShardError(cause)) throw error
-  return cause
-}
-
-/** As texts, whichever way a driver gives them. */
-const plain = (rows: ReadonlyArray<object>) =>
-  rows.map((row) =>
-    Object.entries(row).map(([name, value]: [string, unknown]) => [name, value === null ? null : String(value)])
-  )
-
-type World = Effect.Effect.Success<typeof make>
-
-/** Runs it on both sides, compares the answers, and then all tables. */
-const same = ({ cluster, router, sql }: World, text: string, params: ReadonlyArray<unknown> = [], ordered = false) =>
-  Effect.gen(function* () {
-    const expected = yield* Effect.either(cluster.query("oracle", text, params))
-    const given = yield* Effect.either(Effect.mapError(sql.unsafe<object>(text, params), failureOf))
-    if (Either.isLeft(expected)) {
-      const { code } = expected.left.cause as { readonly code: string }
-      const failure = Either.isLeft(given) ? given.left : undefined
-      expect([text, failure?._tag === "StatementFailed" ? failure.code : given]).toEqual([text, code])
-    } else {
-      if (Either.isLeft(given)) throw given.left
-      const sort = (rows: ReadonlyArray<unknown>) => (ordered ? rows : rows.map((row) => JSON.stringify(row)).sort())
-      expect([text, sort(plain(given.right))]).toEqual([text, sort(plain(expected.right))])
-    }
-    yield* compared(cluster, router)
-  })
-
-const compared = (cluster: World["cluster"], router: World["router"]) =>
-  Effect.gen(function* () {
-    for (const table of tables) {
-      const all = `select * from ${table} order by 1, 2`
-      const expected = plain(yield* cluster.query("oracle", all))
-      if (table === "countries") {
-        for (const { id } of cluster.shards) expect([id, plain(yield* cluster.query(id, all))]).toEqual([id, expected])
-      } else {
-        expect([table, plain(yield* router.client.unsafe<object>(all))]).toEqual([table, expected])
-      }
-    }
-  })
+const make = besideOne(setup)
 
 const fill = (world: World) =>
   Effect.gen(function* () {
@@ -224,7 +156,7 @@ describe("writes of several shards", () => {
       )
       expect(left).toEqual([{ name: "kept" }])
       yield* world.cluster.query("oracle", "update users set name = 'kept' where id = 1")
-      yield* compared(world.cluster, world.router)
+      yield* compared(world)
     })
   )
 
@@ -304,13 +236,16 @@ describe("writes of several shards", () => {
       expect(yield* narrow(router.transaction(sql`delete from users`, { mode: "single" }))).toBe(
         "CrossShardTransaction"
       )
-      yield* compared(world.cluster, world.router)
+      yield* compared(world)
     })
   )
 
   it.scopedLive("and recovery do not depend on the parsers that a program gives its clients", () =>
     Effect.gen(function* () {
-      const { cluster, router, sql } = yield* makeWith({ getTypeParser: () => (text: string) => text })
+      const { cluster, router, sql } = yield* besideOne({
+        ...setup,
+        types: { getTypeParser: () => (text: string) => text }
+      })
       yield* sql`insert into users (id, age) values (1, 1), (2, 1), (3, 1), (4, 1), (5, 1)`
       expect(yield* sql`update users set age = 2 where id < 3 returning age`).toEqual([{ age: "2" }, { age: "2" }])
       yield* cluster.query("shard_1", "begin; insert into settings values ('x'); prepare transaction 'foreign'")

@@ -2,22 +2,15 @@
  * Writes in WITH over several shards: what such a statement answers and leaves is what one PostgreSQL answers and has,
  * and what shards cannot do each by itself is refused.
  */
-import { SqlError } from "@effect/sql/SqlError"
 import { describe, expect, it } from "@effect/vitest"
-import { isShardError, type ShardError } from "@shardlayer/core/ShardError"
 import * as ShardRouter from "@shardlayer/core/ShardRouter"
 import * as Keyspace from "@shardlayer/core/topology/Keyspace"
 import * as Table from "@shardlayer/core/topology/Table"
 import * as Topology from "@shardlayer/core/topology/Topology"
-import * as PgRouter from "@shardlayer/pg/PgRouter"
-import * as PgShard from "@shardlayer/pg/PgShard"
-import * as PgCluster from "@shardlayer/testing/PgCluster"
 import * as Chunk from "effect/Chunk"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
-import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
+import { codeOf, compared, failureOf, make as besideOne, same, type World } from "./besideOne.js"
 
 const topology = Topology.make({
   shards: ["shard_1", "shard_2", "shard_3"],
@@ -43,65 +36,11 @@ create table visits (id int8, n int);
 create table totals (name text primary key, n int);
 `
 
-const tables = ["countries", "users", "orders", "archive", "visits", "totals"]
-
-const make = Effect.gen(function* () {
-  const cluster = yield* PgCluster.make({ shards: 3, oracle: true, mode: "databases" })
-  for (const { id } of cluster.nodes) yield* cluster.query(id, schema)
-  const layer = PgRouter.layer({
-    topology,
-    install: true,
-    shards: Object.fromEntries(
-      cluster.shards.map(({ id, url }) => [id, PgShard.layer({ url, maxConnections: 5, acquireTimeout: "3 seconds" })])
-    )
-  })
-  const router = Context.get(yield* Layer.build(layer), ShardRouter.ShardRouter)
-  return { cluster, router, sql: router.client }
+const make = besideOne({
+  topology,
+  schema,
+  tables: { countries: "1, 2", users: "1, 2", orders: "1, 2", archive: "1, 2", visits: "1, 2", totals: "1, 2" }
 })
-
-type World = Effect.Effect.Success<typeof make>
-
-const failureOf = (error: ShardError | SqlError): ShardError => {
-  const cause = error instanceof SqlError ? error.cause : error
-  if (!isShardError(cause)) throw error
-  return cause
-}
-
-/** As texts, whichever way a driver gives them. */
-const plain = (rows: ReadonlyArray<object>) =>
-  rows.map((row) =>
-    Object.entries(row).map(([name, value]: [string, unknown]) => [name, value === null ? null : String(value)])
-  )
-
-/** Runs it on both sides, compares the answers, and then all tables. */
-const same = ({ cluster, router, sql }: World, text: string, params: ReadonlyArray<unknown> = [], ordered = false) =>
-  Effect.gen(function* () {
-    const expected = yield* Effect.either(cluster.query("oracle", text, params))
-    const given = yield* Effect.either(Effect.mapError(sql.unsafe<object>(text, params), failureOf))
-    if (Either.isLeft(expected)) {
-      const { code } = expected.left.cause as { readonly code: string }
-      const failure = Either.isLeft(given) ? given.left : undefined
-      expect([text, failure?._tag === "StatementFailed" ? failure.code : given]).toEqual([text, code])
-    } else {
-      if (Either.isLeft(given)) throw given.left
-      const sort = (rows: ReadonlyArray<unknown>) => (ordered ? rows : rows.map((row) => JSON.stringify(row)).sort())
-      expect([text, sort(plain(given.right))]).toEqual([text, sort(plain(expected.right))])
-    }
-    yield* compared({ cluster, router, sql })
-  })
-
-const compared = ({ cluster, router }: World) =>
-  Effect.gen(function* () {
-    for (const table of tables) {
-      const all = `select * from ${table} order by 1, 2`
-      const expected = plain(yield* cluster.query("oracle", all))
-      if (table === "countries") {
-        for (const { id } of cluster.shards) expect([id, plain(yield* cluster.query(id, all))]).toEqual([id, expected])
-      } else {
-        expect([table, plain(yield* router.client.unsafe<object>(all))]).toEqual([table, expected])
-      }
-    }
-  })
 
 const fill = (world: World) =>
   Effect.gen(function* () {
@@ -119,12 +58,6 @@ const fill = (world: World) =>
     )
     yield* same(world, "insert into visits values (1, 1), (2, 2), (3, 3), (4, 4)")
     yield* same(world, "insert into totals values ('a', 1)")
-  })
-
-const codeOf = ({ sql }: World, text: string) =>
-  Effect.map(Effect.flip(sql.unsafe(text)), (error) => {
-    const failure = failureOf(error)
-    return failure._tag === "UnsupportedQuery" ? failure.code : failure._tag
   })
 
 describe("writes in WITH", () => {

@@ -16,10 +16,12 @@ import type { SchemaChanges } from "../SchemaChanges.js"
 import type { QueryPlannerService } from "../QueryPlanner.js"
 import { isShardError, KeyUnassigned, type ShardError } from "../ShardError.js"
 import type { Limits } from "../scatter/Parts.js"
+import type { ShardContext } from "../ShardContext.js"
 import type { ShardManagerService } from "../ShardManager.js"
 import type { TableChanges } from "../TableChanges.js"
 import * as Resolver from "../topology/Resolver.js"
 import type { ShardId } from "../topology/ShardId.js"
+import type { Topology } from "../topology/Topology.js"
 
 export interface Options {
   /** Plans kept, in entries of one generation. */
@@ -48,6 +50,10 @@ export interface Stages {
   readonly owner: object
   readonly withTransaction: SqlClient["withTransaction"]
 }
+
+/** The only shard there is: everything passes as it is. A pin may name one that stands by, outside of the topology. */
+export const aloneIn = ({ shards: [first, second] }: Topology, pin: ShardContext["pin"]): ShardId | undefined =>
+  second === undefined && (pin?._tag !== "Shard" || pin.shard === first) ? first : undefined
 
 /** Runs in a transaction: that of the fiber, or one of its own. */
 export const transacting =

@@ -12,7 +12,7 @@ import * as ShardCall from "../ShardCall.js"
 import type { TextBound } from "../ShardConnection.js"
 import { GatherLimitExceeded, MergeLimitExceeded, type ShardError } from "../ShardError.js"
 import * as Staging from "../Staging.js"
-import { ask, type Bound, type Given, type Options, paramsOf, type Request } from "./Parts.js"
+import { ask, type Bound, exceeded, type Given, type Options, paramsOf, type Request } from "./Parts.js"
 
 /** @since 0.1.0 @category functions */
 export const combined = (
@@ -61,18 +61,18 @@ export const combined = (
 
 const tooMuch = (
   { gathered }: Extract<Finish, { readonly _tag: "Combine" }>,
-  { bytesMax, rowsMax }: TextBound,
+  limits: TextBound,
   given: ReadonlyArray<Given>
 ): GatherLimitExceeded | MergeLimitExceeded | undefined => {
-  const isOver = (what: "rows" | "bytes", max: number) =>
-    given.some(({ result }) => result.truncated === what) ||
-    given.reduce((sum, { result }) => sum + (what === "rows" ? result.rows.length : result.bytes), 0) > max
-  const error = (what: "rows" | "bytes", max: number) =>
-    gathered.length > 0
-      ? new GatherLimitExceeded({ tables: gathered, max, what })
-      : new MergeLimitExceeded({ max, what: `${what} to combine` })
-  if (isOver("rows", rowsMax)) return error("rows", rowsMax)
-  return isOver("bytes", bytesMax) ? error("bytes", bytesMax) : undefined
+  const found = exceeded(
+    limits,
+    given.map(({ result }) => result)
+  )
+  if (found === undefined) return undefined
+  const { max, what } = found
+  return gathered.length > 0
+    ? new GatherLimitExceeded({ tables: gathered, max, what })
+    : new MergeLimitExceeded({ max, what: `${what} to combine` })
 }
 
 /**

@@ -15,6 +15,7 @@ import { GatherLimitExceeded, KeyInvalid, type ShardError } from "../ShardError.
 import type { KeyType } from "../topology/KeyType.js"
 import * as KeyValue from "../topology/KeyValue.js"
 import type { ShardId } from "../topology/ShardId.js"
+import { exceeded } from "./Parts.js"
 
 /**
  * `types`: those of the keyspace. `shards`: of the keys, one each.
@@ -133,13 +134,8 @@ export const tooMuch = (
   { limits, tables }: Pick<Request, "limits" | "tables">,
   results: ReadonlyArray<TextResult>
 ): GatherLimitExceeded | undefined => {
-  const isOver = (what: "rows" | "bytes", max: number) =>
-    results.some(({ truncated }) => truncated === what) ||
-    results.reduce((sum, { bytes, rows }) => sum + (what === "rows" ? rows.length : bytes), 0) > max
-  if (isOver("rows", limits.rowsMax)) return new GatherLimitExceeded({ tables, max: limits.rowsMax, what: "rows" })
-  return isOver("bytes", limits.bytesMax)
-    ? new GatherLimitExceeded({ tables, max: limits.bytesMax, what: "bytes" })
-    : undefined
+  const found = exceeded(limits, results)
+  return found === undefined ? undefined : new GatherLimitExceeded({ tables, ...found })
 }
 
 /**

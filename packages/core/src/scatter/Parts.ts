@@ -248,6 +248,23 @@ export const textsOrMissing = (options: Options, request: Request, page: Bound) 
   )
 
 /**
+ * What there is more of, in all results together, than may be held.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const exceeded = (
+  { bytesMax, rowsMax }: TextBound,
+  results: ReadonlyArray<TextResult>
+): { readonly what: "rows" | "bytes"; readonly max: number } | undefined => {
+  const isOver = (what: "rows" | "bytes", max: number) =>
+    results.some(({ truncated }) => truncated === what) ||
+    results.reduce((sum, { bytes, rows }) => sum + (what === "rows" ? rows.length : bytes), 0) > max
+  if (isOver("rows", rowsMax)) return { what: "rows", max: rowsMax }
+  return isOver("bytes", bytesMax) ? { what: "bytes", max: bytesMax } : undefined
+}
+
+/**
  * Of the shard of this place in the request.
  *
  * @since 0.1.0

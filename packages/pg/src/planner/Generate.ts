@@ -13,8 +13,9 @@ import type { Draw, Generated } from "@shardlayer/core/plan/Generated"
 import * as Id from "@shardlayer/core/topology/Id"
 import * as Table from "@shardlayer/core/topology/Table"
 import * as Either from "effect/Either"
-import type { InsertStmt, MergeStmt, Node, RangeVar, ResTarget, SelectStmt } from "libpg-query"
+import type { InsertStmt, MergeStmt, Node, RangeVar, SelectStmt } from "libpg-query"
 import * as Ast from "./Ast.js"
+import * as Write from "./analysis/Write.js"
 import * as Catalog from "./Catalog.js"
 import * as Contents from "./classify/Contents.js"
 import { type Parsed, type Parser, toOffset } from "./Parser.js"
@@ -113,15 +114,13 @@ const defaulted = (
 ): Draft | undefined => {
   const found = (targets ?? [])
     .flatMap((node) => Ast.as("ResTarget", node) ?? [])
-    .find((assigned) => isDefault(valueOf(assigned)) && target?.generators.some(([name]) => name === assigned.name))
+    .find(
+      (assigned) =>
+        isDefault(Write.assignedNode(assigned)) && target?.generators.some(([name]) => name === assigned.name)
+    )
   return target === undefined || found === undefined
     ? undefined
     : refusal("SET … = DEFAULT", target, found.name ?? "", relation)
-}
-
-const valueOf = ({ val }: ResTarget): Node | undefined => {
-  const part = Ast.as("MultiAssignRef", val)
-  return part === undefined ? val : Ast.as("RowExpr", part.source)?.args?.[(part.colno ?? 1) - 1]
 }
 
 const isDefault = (node: Node | undefined): boolean => node !== undefined && "SetToDefault" in node
@@ -170,7 +169,7 @@ const givenBy = (target: Target, insert: InsertStmt): ReadonlySet<string> => {
   const ignored = ignoredOf(target, insert)
   const written = columnsOf(insert.cols)
   const names = written.length > 0 ? written : target.relation.columns.map(({ name }) => name)
-  const rows = plainRows(select)
+  const rows = Write.plainRows(select)
   const isGiven = (place: number): boolean =>
     rows === undefined
       ? written.length > 0 || place < widthOf(select)
@@ -197,18 +196,6 @@ const widthOf = (select: SelectStmt): number => {
   }).length
 }
 
-/** The rows of a VALUES list that is nothing else. */
-const plainRows = (select: SelectStmt): ReadonlyArray<ReadonlyArray<Node>> | undefined => {
-  const lists = select.valuesLists ?? []
-  const isPlain =
-    lists.length > 0 &&
-    select.withClause === undefined &&
-    (select.sortClause ?? []).length === 0 &&
-    select.limitCount === undefined &&
-    select.limitOffset === undefined
-  return isPlain ? lists.map((list) => Ast.as("List", list)?.items ?? []) : undefined
-}
-
 /** What a statement may have. */
 const paramsMax = 65_535
 
@@ -229,7 +216,7 @@ const filled = (
   const [first] = lacking
   if (first === undefined) return Either.right(undefined)
   const select = Ast.as("SelectStmt", insert.selectStmt)
-  const rows = select === undefined ? [[]] : plainRows(select)
+  const rows = select === undefined ? [[]] : Write.plainRows(select)
   const refused = (what: string) => Either.left(refusal(what, target, first[0], insert.relation))
   if (rows === undefined) return refused("INSERT … SELECT")
   const ignored = ignoredOf(target, insert)

@@ -37,7 +37,7 @@ import { type Merged, withNow } from "./strategies/Merged.js"
 import { merging } from "./strategies/Merging.js"
 import { mergeUnion } from "./strategies/MergeUnion.js"
 import * as WritingWith from "./strategies/WritingWith.js"
-import type { Described } from "./Types.js"
+import * as Types from "./Types.js"
 
 /**
  * A plan, and the parameters whose types it took for granted.
@@ -57,7 +57,7 @@ export interface Planned {
  * @since 0.1.0
  * @category models
  */
-export type Descriptions = (sql: string) => Described | "invalid" | undefined
+export type Descriptions = (sql: string) => Types.Described | "invalid" | undefined
 
 /** @since 0.1.0 @category functions */
 export const planStatement = (
@@ -112,7 +112,7 @@ const refused = (refusal: Draft): Either.Either<never, Stop> =>
 
 const describing =
   (descriptions: Descriptions) =>
-  (sql: string): Described => {
+  (sql: string): Types.Described => {
     const known = descriptions(sql)
     if (known === undefined) throw new Stopped({ _tag: "Undescribed", sql })
     return known === "invalid" ? refuse(draft("SL1103", {}, undefined)) : known
@@ -125,7 +125,7 @@ interface Subject {
   readonly params: ParamTypes
   readonly sql: string
   readonly study: Study
-  readonly describe: (sql: string) => Described
+  readonly describe: (sql: string) => Types.Described
 }
 
 const planOf = (subject: Subject): Plan => {
@@ -335,7 +335,7 @@ const withText = (plan: Plan, sql: string): Plan =>
  * @since 0.1.0
  * @category constructors
  */
-export const paramTypes = ({ params }: Described): ParamTypes => {
+export const paramTypes = ({ params }: Types.Described): ParamTypes => {
   const base = (index: number): number => params[index - 1]?.base ?? 0
   return {
     scalar: (index) => KeyTypes.familyOfOid(base(index)),
@@ -368,7 +368,8 @@ const notMerged = ({ finish, why }: Merged): ReadonlyArray<string> => {
 }
 
 const contextOf = ({ describe, parser, sql, study, view }: Subject): Context => {
-  const { columns, params } = describe(sql)
+  const described = describe(sql)
+  const { columns } = described
   // A stock client gives no names, and before PostgreSQL 16 no columns at all: nothing can be put together by that.
   if (columns.length === 0 || columns.some(({ name }) => name === "")) refuse(draft("SL4019", {}, undefined))
   return {
@@ -377,11 +378,7 @@ const contextOf = ({ describe, parser, sql, study, view }: Subject): Context => 
     study,
     columns,
     describe,
-    paramType: (index) => {
-      const type = params[index - 1]
-      if (type === undefined) throw new Error(`a statement has no parameter $${index} although its tree does`)
-      return type
-    }
+    paramType: Types.paramType(described)
   }
 }
 

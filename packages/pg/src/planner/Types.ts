@@ -43,6 +43,20 @@ export interface Described {
   readonly columns: ReadonlyArray<{ readonly name: string; readonly type: TypeRef }>
 }
 
+/**
+ * Of a parameter by its number.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const paramType =
+  ({ params }: Described) =>
+  (index: number): TypeRef => {
+    const type = params[index - 1]
+    if (type === undefined) throw new Error(`a statement has no parameter $${index} although its tree does`)
+    return type
+  }
+
 /** Name, OID, OID of its array type. */
 const builtin: ReadonlyArray<readonly [string, number, number]> = `
 bool 16 1000, bytea 17 1001, char 18 1002, name 19 1003, int8 20 1016, int2 21 1005, int4 23 1007, regproc 24 

@@ -136,8 +136,13 @@ const insertedNames = (named: Named, statement: InsertStmt): ReadonlyArray<strin
   return columns.map((column) => ((column.indirection ?? []).length > 0 ? "" : (column.name ?? "")))
 }
 
-/** The rows of a VALUES list that is nothing else. */
-const plainRows = (select: SelectStmt): ReadonlyArray<ReadonlyArray<Node>> | undefined => {
+/**
+ * The rows of a VALUES list that is nothing else.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const plainRows = (select: SelectStmt): ReadonlyArray<ReadonlyArray<Node>> | undefined => {
   const lists = select.valuesLists ?? []
   const isPlain =
     lists.length > 0 &&
@@ -349,8 +354,13 @@ export const updateOf = (targets: ReadonlyArray<Node> | undefined): WriteRules.O
   }
 }
 
-/** The value of one target; `(a, b) = (…)` comes as one source that several columns refer to. */
-const assignedNode = (target: ResTarget): Node | undefined => {
+/**
+ * The value of one target; `(a, b) = (…)` comes as one source that several columns refer to.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const assignedNode = (target: ResTarget): Node | undefined => {
   const part = Ast.as("MultiAssignRef", target.val)
   return part === undefined ? target.val : Ast.as("RowExpr", part.source)?.args?.[(part.colno ?? 1) - 1]
 }

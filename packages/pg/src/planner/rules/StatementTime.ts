@@ -7,6 +7,7 @@
  * @since 0.1.0
  */
 import type { Node, SQLValueFunction } from "libpg-query"
+import type { ParamSource } from "@shardlayer/core/plan/Merge"
 import * as Ast from "../Ast.js"
 import type { OwnParams } from "../rewrite/Fragments.js"
 import * as Tree from "../rewrite/Tree.js"
@@ -33,6 +34,15 @@ const types: ReadonlyMap<string, string> = new Map([
  * @category guards
  */
 export const isStatementTime = (name: string): boolean => functions.has(name) || types.has(name)
+
+/**
+ * What asks a shard for the moment, where one of these parameters is it.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const moment = (params: ReadonlyArray<ParamSource>): string | undefined =>
+  params.some(({ _tag }) => _tag === "Now") ? "SELECT pg_catalog.now()" : undefined
 
 /** @since 0.1.0 @category functions */
 export const fixed = (tree: Node, own: OwnParams): Node => {

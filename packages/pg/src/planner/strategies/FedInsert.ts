@@ -112,12 +112,11 @@ const put = (
   const tree: Node = {
     InsertStmt: { ...rest, cols: given.map(ScatterWrite.column), selectStmt: rows }
   }
-  const timed = ScatterWrite.defaultsOf(tree, relation).filter((column) => ScatterWrite.isTimed(column.default ?? ""))
+  const timed = ScatterWrite.timedDefaults(tree, relation)
   const whole = timed.length === 0 ? tree : ScatterWrite.withDefaults(tree, relation, timed)
   if (whole === undefined)
     return refused(`the default of ${timed.map(({ name }) => name).join(", ")} asks for the time`)
   const statement = fragmentOf(whole, own)
-  const isTimed = [read, statement].some((fragment) => fragment.params.some(({ _tag }) => _tag === "Now"))
   return Either.right({
     read,
     write: {
@@ -130,7 +129,7 @@ const put = (
       },
       returning: insert.returningClause !== undefined,
       wide: false,
-      now: isTimed ? "SELECT pg_catalog.now()" : undefined
+      now: StatementTime.moment([...read.params, ...statement.params])
     }
   })
 }

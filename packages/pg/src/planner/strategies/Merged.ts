@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import type { Merge, ParamSource } from "@shardlayer/core/plan/Merge"
+import * as StatementTime from "../rules/StatementTime.js"
 
 /** @since 0.1.0 @category models */
 export type Merged = Omit<Merge, "now"> & {
@@ -16,5 +17,5 @@ export const withNow = ({ why: _why, ...merged }: Merged): Merge => {
   const { finish, statement } = merged
   const sources: ReadonlyArray<ParamSource> =
     finish._tag === "Combine" ? [...statement.params, ...finish.statement.params] : statement.params
-  return { ...merged, now: sources.some(({ _tag }) => _tag === "Now") ? "SELECT pg_catalog.now()" : undefined }
+  return { ...merged, now: StatementTime.moment(sources) }
 }

@@ -9,15 +9,17 @@
  */
 import type { Node, RangeVar, UpdateStmt } from "libpg-query"
 import type { Fragment } from "@shardlayer/core/plan/Merge"
-import type { Write } from "@shardlayer/core/plan/Write"
+import type * as Plan from "@shardlayer/core/plan/Write"
 import * as Either from "effect/Either"
 import * as Ast from "../Ast.js"
 import type { Named, Target } from "../analysis/Model.js"
+import * as Write from "../analysis/Write.js"
 import * as Functions from "../Functions.js"
 import { draft, type Draft } from "../Refusal.js"
 import * as Fragments from "../rewrite/Fragments.js"
 import * as Tree from "../rewrite/Tree.js"
 import * as Relation from "../rules/Relation.js"
+import * as StatementTime from "../rules/StatementTime.js"
 import type { SchemaView } from "../SchemaView.js"
 import type { TypeRef } from "../Types.js"
 import { alignedRows, unshared } from "./Alignment.js"
@@ -30,7 +32,7 @@ export const moving = (
   view: SchemaView,
   target: Target,
   update: UpdateStmt
-): Either.Either<Write, Draft> => {
+): Either.Either<Plan.Write, Draft> => {
   const { location, named } = target
   const { analyzed } = subject.study
   const refused = (why: string) => Either.left(draft("SL6001", { table: ScatterWrite.tableOf(target), why }, location))
@@ -39,9 +41,7 @@ export const moving = (
   if (problem !== undefined) return Either.left(problem)
   const obstacle = obstacleOf(subject, view, named, update) ?? alignedRows(analyzed)
   if (obstacle !== undefined) return refused(`it gives rows another key, and ${obstacle}`)
-  const timed = ScatterWrite.defaultsOf({ UpdateStmt: update }, named.relation).filter((column) =>
-    ScatterWrite.isTimed(column.default ?? "")
-  )
+  const timed = ScatterWrite.timedDefaults({ UpdateStmt: update }, named.relation)
   const given =
     timed.length === 0
       ? update
@@ -93,8 +93,7 @@ const assignments = ({ targetList }: UpdateStmt): ReadonlyMap<string, Node> | un
   const values = new Map<string, Node>()
   for (const node of targetList ?? []) {
     const target = Ast.as("ResTarget", node)
-    const part = Ast.as("MultiAssignRef", target?.val)
-    const value = part === undefined ? target?.val : Ast.as("RowExpr", part.source)?.args?.[(part.colno ?? 1) - 1]
+    const value = target === undefined ? undefined : Write.assignedNode(target)
     if (value === undefined || (target?.indirection ?? []).length > 0) return undefined
     values.set(target?.name ?? "", value)
   }
@@ -135,7 +134,7 @@ const written = (
   update: UpdateStmt,
   row: Row,
   key: FedInsert.Key["parts"]
-): Write => {
+): Plan.Write => {
   const { relation, returningClause, whereClause } = update
   if (relation === undefined) throw new Error("an UPDATE without its table")
   const fragmentOf = (tree: (own: Fragments.OwnParams) => Node): Fragment => {
@@ -160,13 +159,12 @@ const written = (
       ...(returningClause === undefined ? {} : { returningClause })
     }
   }))
-  const isTimed = [read, keep, insert].some((fragment) => fragment.params.some(({ _tag }) => _tag === "Now"))
   const to = { _tag: "Owners", table: table.id, keyspace: table.keyspace, columns: table.columns, key } as const
   return {
     action: { _tag: "Move", read, keep, insert, remove, to },
     returning: returningClause !== undefined,
     wide: whereClause === undefined,
-    now: isTimed ? "SELECT pg_catalog.now()" : undefined
+    now: StatementTime.moment([...read.params, ...keep.params, ...insert.params])
   }
 }
 

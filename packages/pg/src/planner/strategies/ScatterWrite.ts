@@ -24,7 +24,7 @@ import * as Fragments from "../rewrite/Fragments.js"
 import * as Tree from "../rewrite/Tree.js"
 import * as ValuesText from "../rewrite/ValuesText.js"
 import * as StatementTime from "../rules/StatementTime.js"
-import type { Described } from "../Types.js"
+import * as Types from "../Types.js"
 import { alignedMerge } from "./AlignedMerge.js"
 import { alignedWrite, isOrderDependent, unshared } from "./Alignment.js"
 
@@ -33,7 +33,7 @@ export interface Subject {
   readonly parser: Parser.Parser
   readonly sql: string
   readonly study: Study
-  readonly describe: (sql: string) => Described
+  readonly describe: (sql: string) => Types.Described
 }
 
 /**
@@ -172,7 +172,7 @@ const written = ({ study: { tree } }: Subject, action: Action, statement: Fragme
   action,
   returning: returns(tree),
   wide: isWide(tree),
-  now: statement?.params.some(({ _tag }) => _tag === "Now") === true ? "SELECT pg_catalog.now()" : undefined
+  now: StatementTime.moment(statement?.params ?? [])
 })
 
 export const returns = (tree: Node): boolean => {
@@ -242,12 +242,7 @@ export const fragmentOf = (
   tree: Node,
   own: Fragments.OwnParams
 ): Fragment => {
-  const { params } = describe(sql)
-  return Fragments.fragment(parser, StatementTime.fixed(tree, own), own, (index) => {
-    const type = params[index - 1]
-    if (type === undefined) throw new Error(`a statement has no parameter $${index} although its tree does`)
-    return type
-  })
+  return Fragments.fragment(parser, StatementTime.fixed(tree, own), own, Types.paramType(describe(sql)))
 }
 
 /**

@@ -240,23 +240,15 @@ const each = (subject: ScatterWrite.Subject, timed: Timed): Write => {
     action: { _tag: "Each", statement },
     returning: true,
     wide: ScatterWrite.isWide(subject.study.tree),
-    now: statement?.params.some(({ _tag }) => _tag === "Now") === true ? "SELECT pg_catalog.now()" : undefined
+    now: StatementTime.moment(statement?.params ?? [])
   }
 }
 
 /** Undefined: as it stands. */
-const statementOf = (
-  { describe, parser, sql, study: { analyzed } }: ScatterWrite.Subject,
-  { changed, tree }: Timed
-): Fragment | undefined => {
-  if (!changed && !analyzed.functions.some(({ name }) => StatementTime.isStatementTime(name))) return undefined
-  const { params } = describe(sql)
-  const own = Fragments.ownParams()
-  return Fragments.fragment(parser, StatementTime.fixed(tree, own), own, (index) => {
-    const type = params[index - 1]
-    if (type === undefined) throw new Error(`a statement has no parameter $${index} although its tree does`)
-    return type
-  })
+const statementOf = (subject: ScatterWrite.Subject, { changed, tree }: Timed): Fragment | undefined => {
+  const { functions } = subject.study.analyzed
+  const isTimed = changed || functions.some(({ name }) => StatementTime.isStatementTime(name))
+  return isTimed ? ScatterWrite.fragmentOf(subject, tree, Fragments.ownParams()) : undefined
 }
 
 /** The study of the same statement with the time in its writes. */
