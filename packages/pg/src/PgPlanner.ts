@@ -58,6 +58,8 @@ export interface Options {
 
 /** The catalogs read last, and what they were read for. */
 interface Loaded {
+  /** A transaction was prepared on a shard, or changed its schema: the catalogs may be of different moments. */
+  readonly isUnsettled: boolean
   readonly catalogs: ReadonlyArray<Catalog.ShardCatalog>
   readonly missing: ReadonlyArray<{ readonly shard: ShardId; readonly error: ShardError }>
   /** A shard's catalog could not be read just now: what is here of it, if anything, may be old. */
@@ -82,10 +84,10 @@ export const make = (options: Options): Effect.Effect<QueryPlannerService> =>
 
     const classify = (sql: string): Effect.Effect<PinnedPlan, ShardError> =>
       Effect.flatMap(parse(sql), (parsed) =>
-        Effect.flatMap(catalog.current, (loaded) => {
+        Effect.flatMap(Effect.zip(Clock.currentTimeMillis, catalog.current), ([sinceMillis, loaded]) => {
           const first = Classify.classify(parsed, loaded.view)
           if (!first.unknownName) return Effect.succeed(first.plan)
-          return Effect.map(catalog.newer(loaded), (newer) =>
+          return Effect.map(catalog.newer(loaded, sinceMillis), (newer) =>
             newer === undefined ? first.plan : Classify.classify(parsed, newer.view).plan
           )
         })
@@ -207,28 +209,21 @@ interface CatalogState {
   /** Read now, if it was not before or is stale. */
   readonly current: Effect.Effect<Loaded, ShardError>
   readonly reload: Effect.Effect<Loaded, ShardError>
-  /** A newer reading than this one, if it is time for one. */
-  readonly newer: (than: Loaded) => Effect.Effect<Loaded | undefined, ShardError>
+  /** A newer reading than this one; none if this one was begun at `sinceMillis` or later. */
+  readonly newer: (than: Loaded, sinceMillis: number) => Effect.Effect<Loaded | undefined, ShardError>
   readonly invalidate: Effect.Effect<void>
 }
 
 const makeCatalog = (options: Options): Effect.Effect<CatalogState> =>
   Effect.map(Effect.makeSemaphore(1), (single) => {
-    const reloadMillis = options.reloadMillis ?? 1_000
+    const reloadMillis = options.reloadMillis ?? 250
     let loaded: Loaded | undefined
     let isStale = true
     let version = 1
-    let seen = options.topology()
-    let shape = shapeOf(seen)
+    const hasChanged = topologyChanges(options)
 
-    /** A new slot map leaves plans as they are; new tables, keyspaces or shards do not. */
     const followTopology = () => {
-      const now = options.topology()
-      if (now === seen) return
-      seen = now
-      const next = shapeOf(now)
-      if (next === shape) return
-      shape = next
+      if (!hasChanged()) return
       isStale = true
       version++
     }
@@ -236,7 +231,7 @@ const makeCatalog = (options: Options): Effect.Effect<CatalogState> =>
     const load = Effect.suspend(() => {
       followTopology()
       isStale = false
-      return readAll(options, loaded)
+      return readSettled(options, loaded)
     }).pipe(
       Effect.tap((fresh) =>
         Effect.sync(() => {
@@ -286,18 +281,37 @@ const makeCatalog = (options: Options): Effect.Effect<CatalogState> =>
       },
       current,
       reload: single.withPermits(1)(load),
-      newer: (than) =>
-        Effect.flatMap(Clock.currentTimeMillis, (now) => {
-          if (loaded !== undefined && loaded !== than) return Effect.succeed(loaded)
-          if (now - than.readAtMillis < reloadMillis) return Effect.succeed(undefined)
-          return single.withPermits(1)(Effect.suspend(() => (loaded === than ? load : current)))
-        }),
+      newer: (than, sinceMillis) => {
+        if (loaded !== undefined && loaded !== than) return Effect.succeed(loaded)
+        if (than.readAtMillis > sinceMillis) return Effect.succeed(undefined)
+        return single.withPermits(1)(
+          Effect.flatMap(Clock.currentTimeMillis, (now) => {
+            if (loaded !== than) return current
+            return Effect.delay(load, Duration.millis(Math.max(0, than.readAtMillis + reloadMillis - now)))
+          })
+        )
+      },
       invalidate: Effect.sync(() => {
         isStale = true
         version++
       })
     }
   })
+
+/** Whether it has another shape than when it was asked last: a new slot map leaves plans as they are. */
+const topologyChanges = (options: Options): (() => boolean) => {
+  let seen = options.topology()
+  let shape = shapeOf(seen)
+  return () => {
+    const now = options.topology()
+    if (now === seen) return false
+    seen = now
+    const next = shapeOf(now)
+    if (next === shape) return false
+    shape = next
+    return true
+  }
+}
 
 const shapeOf = (topology: Topology): string =>
   JSON.stringify([
@@ -323,6 +337,26 @@ const contentOf = ({ catalogs, coordinator, missing, problems }: Loaded): string
     coordinator?.problems
   ])
 
+/** How long a schema change that some shards have committed may take on the others, before it is called a mismatch. */
+const settlingMillis = 2_000
+
+/**
+ * Catalogs that differ because a change of the schema is being committed are read again: shards commit it one after
+ * another, and each is asked by itself. What differs in the second reading, with no transaction prepared anywhere, differs.
+ */
+const readSettled = (options: Options, before: Loaded | undefined): Effect.Effect<Loaded, ShardError> =>
+  Effect.gen(function* () {
+    const startedAt = yield* Clock.currentTimeMillis
+    let fresh = yield* readAll(options, before)
+    for (let pauseMillis = 25; fresh.problems.size > 0; pauseMillis *= 2) {
+      if (fresh.readAtMillis - startedAt > settlingMillis) break
+      if (pauseMillis > 25 && !fresh.isUnsettled) break
+      yield* Effect.sleep(Duration.millis(pauseMillis))
+      fresh = yield* readAll(options, before)
+    }
+    return fresh
+  })
+
 /** Asks all shards at once, and a coordinator that is none of them; at least one shard must answer. */
 const readAll = (options: Options, before: Loaded | undefined): Effect.Effect<Loaded, ShardError> =>
   Effect.gen(function* () {
@@ -343,6 +377,7 @@ const readAll = (options: Options, before: Loaded | undefined): Effect.Effect<Lo
       catalog === undefined && error !== undefined ? [{ shard: id, error }] : []
     )
     const isBehind = readings.some(({ error }) => error !== undefined)
+    const isUnsettled = readings.some((reading) => reading.isUnsettled)
     if (catalogs.length === 0) {
       const [first] = missing
       return yield* first === undefined ? Effect.dieMessage("the topology has no shards") : Effect.fail(first.error)
@@ -356,7 +391,7 @@ const readAll = (options: Options, before: Loaded | undefined): Effect.Effect<Lo
     }
     const searchPath = options.searchPath ?? searchPathOf(catalogs)
     const view = SchemaView.make({ topology, catalogs, problems, searchPath, coordinator })
-    return { catalogs, missing, isBehind, problems, coordinator, view, topology, readAtMillis }
+    return { catalogs, missing, isBehind, isUnsettled, problems, coordinator, view, topology, readAtMillis }
   })
 
 /** What a database said of its catalog, or why it did not; then the one known before may stand for it. */
@@ -364,6 +399,7 @@ interface Reading {
   readonly id: ShardId
   readonly catalog: Catalog.ShardCatalog | undefined
   readonly error: ShardError | undefined
+  readonly isUnsettled: boolean
 }
 
 const readOne = (
@@ -380,8 +416,13 @@ const readOne = (
         new ShardUnavailable({ shard: id, reason: `its catalog did not come within ${timeoutMillis} ms`, sent: false })
     }),
     Effect.match({
-      onSuccess: (catalog): Reading => ({ id, catalog, error: undefined }),
-      onFailure: (error) => ({ id, catalog: isLocked(error) ? knownOf(before, id) : undefined, error })
+      onSuccess: ({ catalog, isUnsettled }): Reading => ({ id, catalog, error: undefined, isUnsettled }),
+      onFailure: (error) => ({
+        id,
+        catalog: isLocked(error) ? knownOf(before, id) : undefined,
+        error,
+        isUnsettled: isLocked(error)
+      })
     })
   )
 }
@@ -411,13 +452,15 @@ const attempt = (
   parsed: Parser.Parsed,
   isSecond: boolean
 ): Effect.Effect<Plan, ShardError> =>
-  Effect.flatMap(catalog.current, (loaded) => {
+  Effect.flatMap(Effect.zip(Clock.currentTimeMillis, catalog.current), ([sinceMillis, loaded]) => {
+    const stoppedBy = (stop: SchemaView.Stop) =>
+      stopped(options, catalog, loaded, parser, parsed, stop, isSecond ? undefined : sinceMillis)
     const general = loaded.problems.get(CatalogCheck.everything)
     if (general !== undefined) return Effect.fail(new SchemaMismatch({ problems: general }))
     const known = new Map<string, Described | "invalid">()
     const plan = (types: ParamTypes) => planDescribed(options, loaded, { parser, parsed, types, known })
     return Effect.flatMap(plan(pendingTypes), (first) => {
-      if (Either.isLeft(first)) return stopped(options, catalog, loaded, parser, parsed, first.left, isSecond)
+      if (Either.isLeft(first)) return stoppedBy(first.left)
       if (first.right.paramsNeeded.size === 0) return Effect.succeed(first.right.plan)
       const answered = known.get(parsed.sql)
       const described =
@@ -426,9 +469,7 @@ const attempt = (
           : Effect.succeed(answered)
       return Effect.flatMap(described, (types) =>
         Effect.flatMap(plan(paramTypes(types)), (second) =>
-          Either.isLeft(second)
-            ? stopped(options, catalog, loaded, parser, parsed, second.left, isSecond)
-            : Effect.succeed(second.right.plan)
+          Either.isLeft(second) ? stoppedBy(second.left) : Effect.succeed(second.right.plan)
         )
       )
     })
@@ -473,11 +514,12 @@ const stopped = (
   parser: Parser.Parser,
   parsed: Parser.Parsed,
   stop: SchemaView.Stop,
-  isSecond: boolean
+  /** When the statement came; absent where it was planned anew already. */
+  sinceMillis: number | undefined
 ): Effect.Effect<Plan, ShardError> => {
   const mayChange = stop._tag !== "Refused" || stop.unknownName
-  if (isSecond || !mayChange) return Effect.fail(errorOf(loaded, parsed.sql, stop))
-  return Effect.flatMap(catalog.newer(loaded), (newer) =>
+  if (sinceMillis === undefined || !mayChange) return Effect.fail(errorOf(loaded, parsed.sql, stop))
+  return Effect.flatMap(catalog.newer(loaded, sinceMillis), (newer) =>
     newer === undefined
       ? Effect.fail(errorOf(loaded, parsed.sql, stop))
       : attempt(options, catalog, parser, parsed, true)

@@ -9,7 +9,9 @@ import { ShardUnavailable } from "@shardlayer/core/ShardError"
 import * as PgCommitLog from "@shardlayer/pg/PgCommitLog"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import { eventually } from "./eventually.js"
 import { clusterOf, failure, ids, make, routerOver, run, schemaOf, type World } from "./schemas.js"
 
@@ -202,6 +204,31 @@ describe("schema changes and others", () => {
         yield* leave(100)
         yield* Effect.timeout(run(sql, "truncate users"), "20 seconds")
         expect(yield* sql`select count(*)::int as n from users`).toEqual([{ n: 0 }])
+      }),
+    120_000
+  )
+
+  it.scopedLive(
+    "one that other shards have yet to commit is waited for by another router",
+    () =>
+      Effect.gen(function* () {
+        const { cluster, sql } = yield* make()
+        yield* run(sql, base)
+        const table = "create table events (user_id int8 primary key)"
+        yield* cluster.query("shard_1", table)
+        for (const id of ["shard_2", "shard_3"]) {
+          yield* cluster.query(id, `begin; ${table}; prepare transaction 'late_${id}'`)
+        }
+        const other = yield* routerOver(cluster, { router: { install: false } })
+        const read = yield* Effect.fork(Effect.exit(other.client`select count(*)::int as n from events`))
+        yield* Effect.sleep("700 millis")
+        expect(yield* Fiber.poll(read)).toEqual(Option.none())
+        for (const id of ["shard_2", "shard_3"]) yield* cluster.query(id, `commit prepared 'late_${id}'`)
+        expect(yield* Fiber.join(read)).toEqual(Exit.succeed([{ n: 0 }]))
+        // What differs for good is not waited for.
+        yield* cluster.query("shard_1", "alter table events add column note text")
+        yield* other.refresh
+        expect(yield* failure(other.client`select * from events`)).toMatchObject({ _tag: "SchemaMismatch" })
       }),
     120_000
   )

@@ -1,5 +1,6 @@
 /**
- * The one query that reads a shard's catalog, as one row with one json value.
+ * The one query that reads a shard's catalog, as one row: a json value, and whether transactions were
+ * prepared there.
  *
  * `$1` lists the tables to read in full, as `schema.name`; NULL reads all. Works on PostgreSQL 15 and later: columns
  * that a version lacks are read through `to_jsonb`. Reads no user table.
@@ -332,4 +333,5 @@ select json_build_object(
   'version', current_setting('server_version_num')::int, 'encoding', getdatabaseencoding(), 'settings', ${settings},
   'relations', ${relations}, 'functions', ${functions}, 'operators', ${operators}, 'casts', ${casts}, 'types', ${types},
   'collations', ${collations}, 'orders', ${orders}, 'recasts', ${recasts},
-  'builtins', ${builtins}, 'system', ${system}, 'indexTables', ${indexTables})::text as catalog`
+  'builtins', ${builtins}, 'system', ${system}, 'indexTables', ${indexTables})::text as catalog,
+  exists (select from pg_prepared_xacts p where p.database = current_database())::text as unsettled`

@@ -16,18 +16,30 @@ import * as Catalog from "./Catalog.js"
 import { catalogQuery } from "./CatalogQuery.js"
 import * as Partitions from "./Partitions.js"
 
+/**
+ * A shard's catalog, and whether transactions were prepared there as it was read: what they change is not in it yet,
+ * and may be in another shard's already.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Read {
+  readonly catalog: Catalog.ShardCatalog
+  readonly isUnsettled: boolean
+}
+
 /** @since 0.1.0 @category functions */
 export const read = (
   shard: ShardId,
   driver: Pick<ShardDriver, "inspect">,
   topology: Topology
-): Effect.Effect<Catalog.ShardCatalog, ShardError> => {
+): Effect.Effect<Read, ShardError> => {
   const listed = Object.values(topology.tables).map((table) => Catalog.key(table.schema, table.name))
   const wanted = topology.unlisted === shard ? null : listed
   return Effect.map(driver.inspect(catalogQuery, [wanted]), (rows) => {
-    const text = rows[0]?.[0]
+    const [text, unsettled] = rows[0] ?? []
     if (typeof text !== "string") throw new Error("the catalog query gave no text")
-    return decode(shard, text)
+    return { catalog: decode(shard, text), isUnsettled: unsettled === "true" }
   })
 }
 

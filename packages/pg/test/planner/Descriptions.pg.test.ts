@@ -32,7 +32,7 @@ describe("descriptions", () => {
         yield* cluster.query("shard_1", schemaSql)
         const { driver } = yield* openShard(cluster.shards[0]!)
         const parser = yield* Parser.make
-        const types = yield* Catalog.read(topology.shards[0]!, driver, topology)
+        const { catalog: types } = yield* Catalog.read(topology.shards[0]!, driver, topology)
         const found = new Map<string, Described>()
         const ask = (sql: string) =>
           Effect.map(driver.describe(sql), ({ columns, params }) =>
