@@ -166,12 +166,39 @@ describe("merged statements", () => {
         expect(yield* failure("select a.id from events a, events b where a.big = b.id + 0")).toMatchObject({
           _tag: "GatherLimitExceeded"
         })
-        expect(yield* failure("select * from events e where e.id > (select f.id from events f limit 1)")).toMatchObject(
-          {
-            code: "SL4022",
-            offset: expect.any(Number)
-          }
+        expect(
+          yield* failure("select * from events e where e.id > (select f.id from events f where f.id <> e.id limit 1)")
+        ).toMatchObject({
+          code: "SL4022",
+          offset: expect.any(Number)
+        })
+      }),
+    60_000
+  )
+
+  it.scopedLive(
+    "take rows that one PostgreSQL could have taken where LIMIT stands in a subquery without ORDER BY",
+    () =>
+      Effect.gen(function* () {
+        const { one, sql } = yield* make()
+        const fits = [
+          "select count(*), sum(big) from (select big from events where kind_id = 1 limit 60) t",
+          "select e.id, f.id as f from events e left join (select id, kind_id from events limit 100) f on f.kind_id = e.id order by 1, 2",
+          "with t as (select id, tag from events limit 1000) select a.id from t a join t b on a.tag = b.tag and b.id = 7 order by 1",
+          "select id from events where kind_id = any (array(select kind_id from events where id < 40 limit 40)) order by id",
+          "select id from (select id from events offset 0) t order by id desc"
+        ]
+        for (const text of fits) expect(yield* sql.unsafe(text), text).toEqual(yield* one.unsafe(text))
+        // Seven of sixty; each is there, none twice, and both references are to the same seven.
+        const some = yield* sql.unsafe<{ id: string; same: string; tag: string; n: string }>(
+          `with t as (select id, tag from events limit 7) select e.id, e.tag, count(b.id) over () as n, b.id as same
+           from events e join t a on a.id = e.id + 0 join t b on b.id = a.id and b.tag = e.tag`
         )
+        expect(new Set(some.map(({ id }) => id)).size).toBe(7)
+        for (const row of some) {
+          expect(row).toMatchObject({ same: row.id, n: "7" })
+          expect(yield* one`select tag from events where id = ${row.id}`).toEqual([{ tag: row.tag }])
+        }
       }),
     60_000
   )

@@ -299,10 +299,10 @@ export const entries = {
     example: "select count(*), (select count(*) from countries) from users"
   },
   SL4022: {
-    title: "Subqueries that take some rows, no matter which",
-    reason: "a subquery over rows of several shards has {clause} without ORDER BY",
-    hint: "Say ORDER BY, so that it is determined which rows it takes",
-    example: "select * from users u where u.age > (select o.id from orders o limit 1)"
+    title: "Correlated subqueries that take some rows, no matter which",
+    reason: "a correlated subquery over rows of several shards has {clause} without ORDER BY",
+    hint: "Say ORDER BY, so that it is determined which rows it takes for each row around it",
+    example: "select * from users u where u.age > (select o.id from orders o where o.id <> u.id limit 1)"
   },
   SL4023: {
     title: "Finishing on a coordinator that is no shard",

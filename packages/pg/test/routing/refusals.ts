@@ -81,7 +81,7 @@ const refused: Record<string, ReadonlyArray<readonly [code: string, text: string
     ["SL4010", "select * from users for update"],
     ["SL4011", "select id, random() from users"],
     ["SL4012", "select * from users, settings"],
-    ["SL4022", "select * from users where balance > (select id from orders limit 1)"]
+    ["SL4022", "select * from users u where balance > (select o.id from orders o where o.id <> u.balance limit ^1)"]
   ],
   "hidden code": [
     ["SL5001", `select ^shout(name) from users where id = ${on1}`],

@@ -1,6 +1,7 @@
 /**
- * LIMIT without ORDER BY inside of a statement: which rows it lets through is open, and where shards' rows meet they would
- * not be those of before.
+ * LIMIT without ORDER BY in a correlated subquery over rows of several shards. Which rows any LIMIT lets through is open
+ * without an order, and whichever they are, they are rows that one PostgreSQL could have given. Where the subquery runs
+ * anew for each row around it, though, an answer that is open for every row is rarely the one that was meant.
  *
  * Enters: a statement's levels. Leaves: the first such LIMIT as a refusal. Not one where it makes no difference which rows
  * they are: their number alone counts (EXISTS, no row at all, one row of an aggregate), or they are all alike.
@@ -18,9 +19,9 @@ import * as Tree from "../rewrite/Tree.js"
 /** @since 0.1.0 @category functions */
 export const looseLimit = (context: Context): Draft | undefined => {
   const settled = settledBlocks(context)
-  for (const [block, { traits }] of context.study.analyzed.blocks.entries()) {
+  for (const [block, { correlated, traits }] of context.study.analyzed.blocks.entries()) {
     const limit = traits.find(({ kind }) => kind === "limit")
-    if (block === 0 || limit === undefined || settled.has(block)) continue
+    if (!correlated || limit === undefined || settled.has(block)) continue
     if (!traits.some(({ kind }) => kind === "order")) return draft("SL4022", { clause: limit.clause }, limit.location)
   }
   return undefined
