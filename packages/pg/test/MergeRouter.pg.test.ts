@@ -204,6 +204,46 @@ describe("merged statements", () => {
   )
 
   it.scopedLive(
+    "give an aggregate in a subquery the rows of the level that its columns are of",
+    () =>
+      Effect.gen(function* () {
+        const { one, sql } = yield* make()
+        const texts = [
+          "select (select sum(events.id) from kinds limit 1) from events",
+          "select (select sum(length(e.tag)) from events f limit 1) as n from events e",
+          "select exists (select from events f where f.id > min(e.id)) from events e",
+          "select (select count(*) from events f where f.id > max(e.id) - 10) as n from events e",
+          "select kind_id, sum(id) from events e group by kind_id having exists (select from events f where sum(e.id) = f.id * 590) order by 1",
+          "select kind_id, (select f.tag from events f where f.id = min(e.id)) as tag from events e group by kind_id order by 1",
+          "select tag, max(id) > all (select f.id from events f where f.kind_id = count(distinct e.kind_id)) as top from events e group by tag order by tag",
+          "select (select max((select f.big from events f where f.id = e.id))) as big from events e",
+          "select (select max(e.amount) filter (where e.id < 10) from kinds limit 1) as amount from events e",
+          "select case when 1 in (select max(e.kind_id) union all select min(f.id) from events f join events g on f.id = g.kind_id) then 2 end as c from events e",
+          "select (select count(*) + sum(e.id) from kinds) as n from events e where e.id = 7",
+          "select (select coalesce(max(e.id), -1) + f.id from events f where f.id = 5) as n from events e where e.id = 1 and e.kind_id = 99",
+          "select (select coalesce(max(e.id), -1) + f.id from events f where f.id = 5) as n from events e where e.id = 1 and e.id = 2",
+          "select n from (select (select json_agg(e.id order by e.id) from kinds where id = 1) as n from events e where e.id < 4) t where n is not null",
+          "select k.id, l.top from kinds k, lateral (select max(e.id) as top from events e where e.kind_id = k.id) l order by 1",
+          "select kind_id from events e group by kind_id order by (select max(e.id) from kinds limit 1) desc"
+        ]
+        for (const text of texts) {
+          expect(yield* sql.unsafe(text), text).toEqual(yield* one.unsafe(text))
+          expect((yield* sql.unsafe(text)).length, text).toBeGreaterThan(0)
+        }
+        const codeOf = (client: SqlClient, text: string) =>
+          Effect.map(Effect.flip(client.unsafe(text)), ({ cause }) => (cause as { code?: string }).code)
+        for (const text of [
+          "select (select max(min(e.id)) from events f) from events e",
+          "select e.id, (select max(e.id) from kinds limit 1) from events e",
+          "select 1 from events e, lateral (select max(e.id) from events f) t"
+        ]) {
+          expect(yield* codeOf(sql, text), text).toBe(yield* codeOf(one, text))
+        }
+      }),
+    60_000
+  )
+
+  it.scopedLive(
     "give more groups and distinct rows than may be held, one after another",
     () =>
       Effect.gen(function* () {

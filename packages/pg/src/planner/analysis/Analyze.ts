@@ -11,13 +11,13 @@ import type { Node, RangeVar, SelectStmt } from "libpg-query"
 import * as Either from "effect/Either"
 import type * as Ast from "../Ast.js"
 import { draft } from "../Refusal.js"
-import { type SchemaView, type Stop, Stopped } from "../SchemaView.js"
+import { refuse, type SchemaView, type Stop, Stopped } from "../SchemaView.js"
 import * as Builder from "./Builder.js"
 import * as Expression from "./Expression.js"
 import * as MergeStatement from "./MergeStatement.js"
 import type { Analyzed } from "./Model.js"
 import * as Select from "./Select.js"
-import type { Level, Range, Walk } from "./Walk.js"
+import type { Level, OuterAggregates, Range, Walk } from "./Walk.js"
 import * as Write from "./Write.js"
 
 /**
@@ -38,20 +38,33 @@ export interface Study {
 }
 
 /** @since 0.1.0 @category functions */
-export const analyze = (tree: Node, view: SchemaView, params: Builder.ParamTypes): Either.Either<Study, Stop> => {
-  const builder = Builder.make(view, params, paramsOf(tree))
-  return stoppable(() => {
-    const walk = makeWalk(builder)
-    Select.query(walk, tree, undefined, undefined, undefined)
-    return {
-      tree,
-      analyzed: builder.finish(),
-      levels: walk.levels,
-      ranges: walk.ranges,
-      usesWholeRows: walk.wholeRows.used,
-      builder
-    }
+export const analyze = (tree: Node, view: SchemaView, params: Builder.ParamTypes): Either.Either<Study, Stop> =>
+  stoppable(() => {
+    const first = studied(tree, view, params, new Map())
+    if (first.outerAggregates.size === 0) return first.study
+    const second = studied(tree, view, params, first.outerAggregates)
+    // A view's query that is parsed anew has other nodes.
+    const isWhole = [...second.outerAggregates.keys()].every((node) => first.outerAggregates.has(node))
+    if (!isWhole) return refuse(draft("SL1101", { construct: "an aggregate of an outer query" }, undefined))
+    return second.study
   })
+
+const studied = (
+  tree: Node,
+  view: SchemaView,
+  params: Builder.ParamTypes,
+  known: OuterAggregates["known"]
+): { readonly study: Study; readonly outerAggregates: OuterAggregates["known"] } => {
+  const builder = Builder.make(view, params, paramsOf(tree))
+  const outerAggregates: OuterAggregates = { known, found: new Map() }
+  const walk = makeWalk(builder, outerAggregates)
+  Select.query(walk, tree, undefined, undefined, undefined)
+  if (outerAggregates.found.size > 0) builder.addOuterAggregate()
+  const { levels, ranges, wholeRows } = walk
+  return {
+    study: { tree, analyzed: builder.finish(), levels, ranges, usesWholeRows: wholeRows.used, builder },
+    outerAggregates: outerAggregates.found
+  }
 }
 
 /**
@@ -93,12 +106,17 @@ const paramsOf = (value: unknown): ReadonlyArray<Builder.ParamUse> => {
   return found
 }
 
-const makeWalk = (builder: Builder.Builder, views: ReadonlyArray<string> = []): Walk => {
+const makeWalk = (
+  builder: Builder.Builder,
+  outerAggregates: OuterAggregates,
+  views: ReadonlyArray<string> = []
+): Walk => {
   const walk: Walk = {
     builder,
     frames: [],
+    outerAggregates,
     views,
-    within: (view, inside) => makeWalk(inside, [...views, view]),
+    within: (view, inside) => makeWalk(inside, outerAggregates, [...views, view]),
     levels: new Map(),
     ranges: new Map(),
     wholeRows: { used: false },

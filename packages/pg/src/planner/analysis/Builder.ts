@@ -103,7 +103,9 @@ export interface Builder {
   readonly isParam: (kind: "scalar" | "array", use: ParamUse, family: Family, isDirect: boolean) => boolean
   /** A place that gives the parameter this type, where the type does not matter. */
   readonly placeParam: (use: ParamUse, family: Family) => void
+  /** What is known so far. */
   readonly finish: () => Analyzed
+  readonly addOuterAggregate: () => void
 }
 
 const relationsMax = 2_000
@@ -232,7 +234,11 @@ const makeUses = () => {
   const targets: Array<Target> = []
   const feeds: Array<Feed> = []
   let isWrite = false
+  let hasOuterAggregates = false
   const methods = {
+    addOuterAggregate: () => {
+      hasOuterAggregates = true
+    },
     addLeaf: (leaf: Leaf) => void leaves.push(leaf),
     addReference: (name: string) => void references.add(name),
     addSingle: (use: SingleUse) => void singles.push(use),
@@ -253,6 +259,7 @@ const makeUses = () => {
   return {
     methods,
     finish: () => ({
+      hasOuterAggregates,
       leaves,
       references: [...references].sort(),
       singles,

@@ -28,7 +28,7 @@ import * as Condition from "./Condition.js"
 import * as NameLookup from "./NameLookup.js"
 import { findSource, resolve, type Scope } from "./Scope.js"
 import * as Unnest from "./Unnest.js"
-import type { Walk } from "./Walk.js"
+import type { AggregateFrame, Walk } from "./Walk.js"
 
 /** @since 0.1.0 @category functions */
 export const expression = (walk: Walk, node: Node | undefined, scope: Scope, place: Place): void => {
@@ -100,13 +100,13 @@ export const expression = (walk: Walk, node: Node | undefined, scope: Scope, pla
       return within(walk, opened.node, scope, place)
     case "JsonObjectAgg":
     case "JsonArrayAgg":
-      walk.builder.trait(place.block, {
+      walk.builder.trait(walk.outerAggregates.known.get(opened.node) ?? place.block, {
         kind: "aggregate",
         clause: opened._tag,
         location: Ast.locationOf(node),
         orderFree: false
       })
-      return aggregated(walk, place, () => within(walk, opened.node, scope, place))
+      return aggregated(walk, opened.node, place, () => within(walk, opened.node, scope, place))
     default:
       return refuse(draft("SL1101", { construct: opened._tag }, Ast.locationOf(node)))
   }
@@ -172,7 +172,9 @@ const mention = (walk: Walk, place: Place, block: number, guessed: boolean, loca
   if (block !== place.block) walk.builder.correlate(place.block, block)
   for (const frame of walk.frames) {
     if (block === frame.block) frame.inner = true
-    else if (walk.builder.isAbove(block, frame.block)) frame.outer = true
+    else if (walk.builder.isAbove(block, frame.block)) {
+      if (frame.outer === undefined || walk.builder.isAbove(frame.outer, block)) frame.outer = block
+    }
   }
   if (guessed && walk.frames.length > 0) {
     refuse(
@@ -270,8 +272,9 @@ const call = (walk: Walk, node: FuncCall, scope: Scope, place: Place): void => {
     window(walk, node.over, scope, place)
     parts()
   } else if (info.aggregate || isAggregateCall(node)) {
-    walk.builder.trait(place.block, { kind: "aggregate", clause: name, location, orderFree: info.orderFree })
-    aggregated(walk, place, parts)
+    const block = walk.outerAggregates.known.get(node) ?? place.block
+    walk.builder.trait(block, { kind: "aggregate", clause: name, location, orderFree: info.orderFree })
+    aggregated(walk, node, place, parts)
   } else parts()
 }
 
@@ -284,14 +287,12 @@ const isAggregateCall = (node: FuncCall): boolean =>
   (node.agg_order ?? []).length > 0
 
 /** An aggregate whose arguments belong to a query further out is that query's: its rows are not where it stands. */
-const aggregated = (walk: Walk, place: Place, parts: () => void): void => {
-  const frame = { block: place.block, inner: false, outer: false }
+const aggregated = (walk: Walk, node: object, place: Place, parts: () => void): void => {
+  const frame: AggregateFrame = { block: place.block, inner: false, outer: undefined }
   walk.frames.push(frame)
   parts()
   walk.frames.pop()
-  if (frame.outer && !frame.inner) {
-    refuse(draft("SL1101", { construct: "an aggregate of an outer query" }, undefined))
-  }
+  if (frame.outer !== undefined && !frame.inner) walk.outerAggregates.found.set(node, frame.outer)
 }
 
 /**

@@ -190,6 +190,8 @@ export interface Lock {
 
 /** @since 0.1.0 @category models */
 export interface Analyzed {
+  /** An aggregate call stands in a subquery, and works on the rows of a level around it. */
+  readonly hasOuterAggregates: boolean
   readonly columns: ReadonlyArray<ColumnInfo>
   readonly relations: ReadonlyArray<Relation>
   readonly blocks: ReadonlyArray<Block>

@@ -66,13 +66,16 @@ const selectQuery = (
   return plain(context, select, place)
 }
 
-const traitsOf = (walk: Walk, select: SelectStmt): LevelTraits => {
+const traitsOf = (walk: Walk, select: SelectStmt, block: BlockId): LevelTraits => {
   const outputs = [select.targetList, select.sortClause, select.havingClause, select.distinctClause]
   const grouped = (select.groupClause ?? []).length > 0
   return {
     grouped,
     aggregated:
-      grouped || select.havingClause !== undefined || finds(outputs, (key, value) => isAggregate(walk, key, value)),
+      grouped ||
+      select.havingClause !== undefined ||
+      finds(outputs, (key, value) => isAggregate(walk, key, value)) ||
+      [...walk.outerAggregates.known.values()].includes(block),
     groupingSets: (select.groupClause ?? []).some((node) => "GroupingSet" in node),
     windows: (select.windowClause ?? []).length > 0 || finds(outputs, (key) => key === "over"),
     distinctOn: (select.distinctClause ?? []).some((node) => Object.keys(node).length > 0),
@@ -87,8 +90,9 @@ const finds = (value: unknown, test: (key: string, value: unknown) => boolean): 
 }
 
 const isAggregate = (walk: Walk, key: string, value: unknown): boolean => {
+  if (typeof value !== "object" || value === null || walk.outerAggregates.known.has(value)) return false
   if (key === "JsonObjectAgg" || key === "JsonArrayAgg") return true
-  if (key !== "FuncCall" || typeof value !== "object" || value === null || "over" in value) return false
+  if (key !== "FuncCall" || "over" in value) return false
   if (["agg_star", "agg_distinct", "agg_filter", "agg_order", "agg_within_group"].some((mark) => mark in value))
     return true
   const call: Ast.Body<"FuncCall"> = value
@@ -97,7 +101,7 @@ const isAggregate = (walk: Walk, key: string, value: unknown): boolean => {
 
 const plain = (context: FromContext, select: SelectStmt, place: Place): Shape => {
   const { walk } = context
-  const traits = traitsOf(walk, select)
+  const traits = traitsOf(walk, select, place.block)
   const scope = From.scopeOf(context, From.from(context, select.fromClause, place), place)
   walk.condition(select.whereClause, scope, place)
   // An aggregate without GROUP BY gives a row even if nothing satisfies WHERE: its subqueries cannot rely on it.
@@ -355,7 +359,7 @@ const values = (context: FromContext, select: SelectStmt, place: Place): Shape =
   const rows = (select.valuesLists ?? []).map((row) => Ast.as("List", row)?.items ?? [])
   for (const row of rows) for (const node of row) walk.expression(node, scope, { ...place, sees: "above" })
   walkLimits(context, select, place)
-  recordTraits(walk, select, { ...traitsOf(walk, select), aggregated: false }, place.block)
+  recordTraits(walk, select, { ...traitsOf(walk, select, place.block), aggregated: false }, place.block)
   const outputs = (rows[0] ?? []).map((_, index): Output => {
     const known = rows.map((row) => valueOf(walk, Equality.termOf(walk.builder, scope, row[index])))
     const family = known[0]?.family
@@ -395,7 +399,12 @@ const setOperation = (context: FromContext, select: SelectStmt, place: Place): S
     orderFree: true
   })
   const limited = select.limitCount !== undefined || select.limitOffset !== undefined
-  recordTraits(walk, select, { ...traitsOf(walk, { ...select, targetList: [] }), aggregated: false }, place.block)
+  recordTraits(
+    walk,
+    select,
+    { ...traitsOf(walk, { ...select, targetList: [] }, place.block), aggregated: false },
+    place.block
+  )
   const outputs = left.outputs.map((output, index): Output => {
     const other = right.outputs[index]
     const family = other !== undefined && other.family === output.family ? output.family : undefined

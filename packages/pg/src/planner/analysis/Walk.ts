@@ -72,7 +72,20 @@ export interface Position {
 export interface AggregateFrame {
   readonly block: BlockId
   inner: boolean
-  outer: boolean
+  /** The innermost level around that a column in them is of. */
+  outer: BlockId | undefined
+}
+
+/**
+ * Aggregate calls that stand in a subquery and belong to a level around it, by their node. A walk finds them when the
+ * levels around are half done: `known` are those of the walk before.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface OuterAggregates {
+  readonly known: ReadonlyMap<object, BlockId>
+  readonly found: Map<object, BlockId>
 }
 
 /**
@@ -129,6 +142,7 @@ export type Range =
 export interface Walk {
   readonly builder: Builder
   readonly frames: Array<AggregateFrame>
+  readonly outerAggregates: OuterAggregates
   /** The views around, outermost first. */
   readonly views: ReadonlyArray<string>
   /** A walk through the query of a view. */

@@ -56,11 +56,18 @@ const isAllAlike = (context: Context, level: Level): boolean =>
   (level.select.targetList ?? []).every((target) => {
     let isAlike = true
     Tree.visit(target, (node) => {
+      if (isOuterAggregate(context, level, node)) return false
       if (isAlike && !isSteady(context, level, node)) isAlike = false
       return isAlike
     })
     return isAlike
   })
+
+/** An aggregate of a level that does not aggregate is that of a level around it. */
+const isOuterAggregate = (context: Context, level: Level, node: Node): boolean => {
+  const call = Ast.as("FuncCall", node)
+  return call !== undefined && !level.traits.aggregated && context.view.isAggregate(Ast.names(call.funcname))
+}
 
 const isSteady = (context: Context, level: Level, node: Node): boolean => {
   const opened = Ast.open(node)

@@ -133,6 +133,7 @@ const values = (analyzed: Analyzed): Draft | undefined => {
  * @category functions
  */
 export const subqueries = (analyzed: Analyzed): string | undefined => {
+  if (analyzed.hasOuterAggregates) return "an aggregate in a subquery belongs to the query around it"
   const sharded = new Set(analyzed.leaves.flatMap((leaf) => blocksAround(analyzed, leaf.block)))
   for (const [block, info] of analyzed.blocks.entries()) {
     if (block === top || sharded.has(block) || info.correlated) continue
