@@ -80,7 +80,7 @@ export const failure = (effect: Effect.Effect<unknown, SqlError | ShardError>): 
 export const run = (sql: SqlClient, text: string) => sql.unsafe<Record<string, unknown>>(text)
 
 /** Everything in schema public and beside it, one line a thing. */
-const described = `
+export const described = `
 select 'column ' || n.nspname || '.' || c.relname || '.' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
   || ' ' || a.attnotnull || ' ' || coalesce(pg_get_expr(d.adbin, d.adrelid), '') as line
 from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
