@@ -5,8 +5,8 @@
  * once it was carried out. Recovery and one retry have to leave schema and contents of all shards as one PostgreSQL has
  * them, nothing prepared, no lock held, no session at work; and what was told before has to be true.
  *
- * `SHARDLAYER_POINTS=all` runs every case, and not a chosen part: some 500, for which two busy cores
- * need a quarter of an hour.
+ * `SHARDLAYER_POINTS=all` runs every case, and not a chosen part: some 500, for which two busy
+ * cores need a quarter of an hour.
  */
 import { describe, expect, it } from "@effect/vitest"
 import type { SqlClient } from "@effect/sql/SqlClient"
@@ -327,7 +327,7 @@ const holds = (world: World, subject: Subject, at: Command, fault: Fault, { afte
     const code = again?._tag === "SchemaChangeFailed" ? again.failed[0]?.cause : again
     const isKnown = code?._tag === "StatementFailed" && subject.again.includes(code.code)
     if (isDone ? !isKnown : !Exit.isSuccess(retry)) wrong("the retry", again)
-    const last = yield* world.look
+    const last = yield* eventually(world.look, isFree)
     if (!isFree(last) || !isAs(last, after)) wrong("after the retry", last)
     yield* world.undo(subject)
     return { isStruck, told, isDone, problems }
