@@ -11,7 +11,7 @@ import type { Locale } from "../locale.js"
 import type { Checked, Outcome } from "./Check.js"
 import * as Check from "./Check.js"
 import { codes } from "./generate/Failing.js"
-import type { Write } from "./generate/Write.js"
+import * as Write from "./generate/Write.js"
 import { print } from "./Print.js"
 import * as Regression from "./Regression.js"
 import type * as Schema from "./Schema.js"
@@ -20,7 +20,8 @@ import * as Shrink from "./Shrink.js"
 import type { Sides } from "./Sides.js"
 import type * as Tree from "./Tree.js"
 import type * as World from "./World.js"
-import type { Verdict as WriteVerdict } from "./WriteCheck.js"
+import * as WriteCheck from "./WriteCheck.js"
+import * as WriteTree from "./WriteTree.js"
 
 export interface Asked {
   readonly place: number
@@ -35,6 +36,12 @@ export interface SelfAsked {
   readonly result: SelfCheck.Result
 }
 
+export interface WriteAsked {
+  readonly place: number
+  readonly write: Write.Write
+  readonly checked: WriteCheck.Checked
+}
+
 export interface Options {
   readonly locale: Locale
   /** Where finds go; undefined leaves them in the summary alone. */
@@ -46,8 +53,7 @@ export interface Options {
 
 export interface Finder {
   readonly look: (sides: Sides, schema: Schema.Schema, asked: Asked) => Effect.Effect<void>
-  /** Is shown with all its values: it is short, and is not shrunk. */
-  readonly lookAtWrite: (shards: number, write: Write, verdict: WriteVerdict) => Effect.Effect<void>
+  readonly lookAtWrite: (sides: Sides, schema: Schema.Schema, asked: WriteAsked) => Effect.Effect<void>
   readonly lookAtSelf: (sides: Sides, schema: Schema.Schema, asked: SelfAsked) => Effect.Effect<void>
 }
 
@@ -70,17 +76,18 @@ export const make = (options: Options): Finder => {
     look: (sides, schema, asked) =>
       Effect.gen(function* () {
         const { expected } = asked.checked
+        const text = JSON.stringify(print(asked.query))
         if (expected._tag === "Failed" && !codes.has(expected.code)) {
-          yield* tellOnce(options, seen, `oracle ${expected.code} ${expected.message}`, asked)
+          yield* tellOnce(options, seen, `oracle ${expected.code} ${expected.message}`, text)
         }
         for (const outcome of asked.checked.outcomes) {
           const { strategy, verdict } = outcome
-          if (verdict._tag === "Undetermined") yield* tellOnce(options, seen, `undetermined ${verdict.reason}`, asked)
+          if (verdict._tag === "Undetermined") yield* tellOnce(options, seen, `undetermined ${verdict.reason}`, text)
           if (verdict._tag !== "Wrong" && verdict._tag !== "Broken") continue
           const key = `${verdict._tag} ${strategy} ${verdict.reason}`
           const folder = folderFor(key)
           if (folder === undefined) {
-            yield* tellOnce(options, seen, `not shrunk: ${key}`, asked)
+            yield* tellOnce(options, seen, `not shrunk: ${key}`, text)
             continue
           }
           yield* options.print(`  ${verdict._tag} @${outcome.shards} ${verdict.reason}\n    ${print(asked.query).sql}`)
@@ -89,10 +96,29 @@ export const make = (options: Options): Finder => {
           return yield* options.print(`  shrunk to: ${regression.statement.sql}\n    ${file}`)
         }
       }),
-    lookAtWrite: (shards, { params, sql }, verdict) => {
-      if (verdict._tag !== "Wrong" && verdict._tag !== "Broken") return Effect.void
-      return options.print(`  ${verdict._tag} @${shards} ${verdict.reason}\n    ${JSON.stringify({ sql, params })}`)
-    },
+    lookAtWrite: (sides, schema, { checked, place, write }) =>
+      Effect.gen(function* () {
+        const text = JSON.stringify(Write.printed(write))
+        const { answer } = checked.expected
+        if (answer._tag === "Failed" && mistakes.has(answer.code)) {
+          yield* tellOnce(options, seen, `oracle ${answer.code} ${answer.message}`, text)
+        }
+        for (const outcome of checked.outcomes) {
+          const { shards, verdict } = outcome
+          if (verdict._tag === "Undetermined") yield* tellOnce(options, seen, `undetermined ${verdict.reason}`, text)
+          if (verdict._tag !== "Wrong" && verdict._tag !== "Broken") continue
+          const key = `${verdict._tag} ${write.form} ${verdict.reason}`
+          const folder = folderFor(key)
+          if (folder === undefined) {
+            yield* tellOnce(options, seen, `not shrunk: ${key}`, text)
+            continue
+          }
+          yield* options.print(`  ${verdict._tag} @${shards} ${verdict.reason}\n    ${text}`)
+          const regression = yield* shrinkWrite(sides, write, outcome, options, `${schema.seed} ${place}`)
+          const file = Regression.write(folder, `write-${nameOf(schema, place)}`, regression)
+          return yield* options.print(`  shrunk to: ${regression.question.statement.sql}\n    ${file}`)
+        }
+      }),
     lookAtSelf: (sides, schema, asked) =>
       Effect.gen(function* () {
         const { parts, place, result, shards } = asked
@@ -110,12 +136,25 @@ export const make = (options: Options): Finder => {
 
 const nameOf = (schema: Schema.Schema, place: number): string => `${schema.seed.toString(16)}-${place}`
 
+/** What a statement fails with that is none: syntax, names, types. Anything else may be in the rows. */
+const mistakes: ReadonlySet<string> = new Set([
+  "42601",
+  "42703",
+  "42P01",
+  "42702",
+  "42883",
+  "42804",
+  "42P18",
+  "42846",
+  "42P10"
+])
+
 /** Not the router's mistakes, but the generator's: a few lines to mend them by. */
-const tellOnce = (options: Options, seen: Map<string, number>, key: string, asked: Asked): Effect.Effect<void> => {
+const tellOnce = (options: Options, seen: Map<string, number>, key: string, text: string): Effect.Effect<void> => {
   const alike = key.replace(/"[^"]*"|\d+/g, "#")
   if (seen.has(alike) || seen.size > 200) return Effect.void
   seen.set(alike, 1)
-  return options.print(`  ${key.slice(0, 200)}\n    ${JSON.stringify(print(asked.query))}`)
+  return options.print(`  ${key.slice(0, 200)}\n    ${text}`)
 }
 
 const shrink = (
@@ -168,6 +207,61 @@ const reasonOf = ({ verdict }: Outcome): string =>
 const kindOf = (outcome: Outcome): string =>
   /^\w+: (it failed with \w+|it failed: \w+|column types|columns|it succeeded)/.exec(reasonOf(outcome))?.[0] ??
   outcome.verdict._tag
+
+/** What must stay the same of a write: where it differs, not by how much. */
+const kindOfWrite = ({ verdict }: WriteCheck.Outcome): string => {
+  const reason = "reason" in verdict ? verdict.reason : ""
+  const known = /^(it failed: \w+|answer: column types|answer: columns|answer: it succeeded|answer|.* afterwards)/.exec(
+    reason
+  )
+  return `${verdict._tag} ${known?.[0] ?? ""}`
+}
+
+const shrinkWrite = (
+  sides: Sides,
+  write: Write.Write,
+  found: WriteCheck.Outcome,
+  options: Options,
+  seed: string
+): Effect.Effect<Regression.Written> =>
+  Effect.gen(function* () {
+    const kind = kindOfWrite(found)
+    const questionOf = (tree: WriteTree.Part): WriteCheck.Question => ({ ...write, statement: WriteTree.print(tree) })
+    const last: { expected: WriteCheck.Done | undefined; outcome: WriteCheck.Outcome } = {
+      expected: undefined,
+      outcome: found
+    }
+    const persists = (tree: WriteTree.Part): Effect.Effect<boolean> =>
+      Effect.map(WriteCheck.check(sides, questionOf(tree), [found.shards]), ({ expected, outcomes }) => {
+        const [outcome] = outcomes
+        const isSame = outcome !== undefined && kindOfWrite(outcome) === kind && expected.answer._tag !== "Broken"
+        if (isSame) Object.assign(last, { expected, outcome })
+        return isSame
+      })
+    const tree = yield* Shrink.smallest(write.tree, WriteTree.cuts, persists)
+    const { isOrdered, statement, tables } = questionOf(tree)
+    const texts = [statement.sql, ...tables]
+    const world = yield* shrinkRows(sides, texts, persists(tree))
+    const { expected, outcome } = last
+    const nothing: WriteCheck.Done = {
+      answer: { _tag: "Broken", message: "not asked" },
+      contents: [],
+      misplaced: undefined
+    }
+    const reason =
+      "reason" in outcome.verdict ? `${outcome.verdict._tag}: ${outcome.verdict.reason}` : outcome.verdict._tag
+    return {
+      _tag: "Written",
+      reason,
+      seed,
+      locale: options.locale,
+      shards: [found.shards],
+      question: { statement, tables, isOrdered },
+      expected: expected ?? nothing,
+      actual: outcome.actual,
+      world
+    }
+  })
 
 const shrinkSelf = (
   sides: Sides,

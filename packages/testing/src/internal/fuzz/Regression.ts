@@ -16,6 +16,7 @@ import type { Printed } from "./Print.js"
 import * as SelfCheck from "./SelfCheck.js"
 import * as Sides from "./Sides.js"
 import type * as World from "./World.js"
+import * as WriteCheck from "./WriteCheck.js"
 
 interface Found {
   /** What was wrong when it was found. */
@@ -43,7 +44,15 @@ export interface Contradicted extends Found {
   readonly asked: SelfCheck.Asked
 }
 
-export type Regression = Compared | Contradicted
+/** What a write answered, or left in its tables, was something else than on the oracle. */
+export interface Written extends Found {
+  readonly _tag: "Written"
+  readonly question: WriteCheck.Question
+  readonly expected: WriteCheck.Done
+  readonly actual: WriteCheck.Done
+}
+
+export type Regression = Compared | Contradicted | Written
 
 export const write = (folder: string, name: string, regression: Regression): string => {
   mkdirSync(folder, { recursive: true })
@@ -82,6 +91,8 @@ export const replay = (
           return yield* compareAgain(sides, regression)
         case "Contradicted":
           return yield* contradictAgain(sides, regression)
+        case "Written":
+          return yield* writeAgain(sides, regression)
       }
     })
   )
@@ -112,4 +123,20 @@ const contradictAgain = (sides: Sides.Sides, { asked }: Contradicted): Effect.Ef
       results.flatMap(({ result, shards }) =>
         result._tag === "Violated" || result._tag === "Broken" ? [`@${shards}: ${result._tag} ${result.reason}`] : []
       )
+  )
+
+const writeAgain = (sides: Sides.Sides, { question }: Written): Effect.Effect<ReadonlyArray<string>> =>
+  Effect.map(WriteCheck.check(sides, question), ({ outcomes }) =>
+    outcomes.flatMap(({ shards, verdict }) => {
+      switch (verdict._tag) {
+        case "Exact":
+        case "FailedAlike":
+        case "Refused":
+          return []
+        case "Undetermined":
+        case "Wrong":
+        case "Broken":
+          return [`@${shards}: ${verdict._tag} ${verdict.reason}`]
+      }
+    })
   )

@@ -7,7 +7,9 @@ import type { Checked } from "./Check.js"
 import { isOversized } from "./Check.js"
 import { clausesOf, hasJoin, hasSubquery } from "./Frequency.js"
 import type { Result } from "./SelfCheck.js"
-import type { Verdict as WriteVerdict } from "./WriteCheck.js"
+import type * as Write from "./generate/Write.js"
+import { kindOf, kinds } from "./generate/Write.js"
+import type { Checked as WriteChecked, Verdict as WriteVerdict } from "./WriteCheck.js"
 import type * as Tree from "./Tree.js"
 
 export interface Tally {
@@ -25,13 +27,21 @@ export interface Tally {
   readonly millis: Record<string, number>
 }
 
-export interface WriteTally {
+/** What became of writes. */
+export interface WriteCounts {
   asked: number
   exact: number
+  /** Of the exact ones, those that changed a row. */
+  changing: number
   failedAlike: number
+  refused: number
   undetermined: number
   wrong: number
   failed: number
+}
+
+export interface WriteTally extends WriteCounts {
+  readonly kinds: Record<Write.Kind, WriteCounts>
   readonly refusals: Record<string, number>
   /** By SQLSTATE. */
   readonly failures: Record<string, number>
@@ -135,29 +145,50 @@ const count = (into: Tally, { actual, verdict }: Checked["outcomes"][number]): v
   }
 }
 
-export const addWrite = ({ writes }: Summary, shards: number, form: string, verdict: WriteVerdict): void => {
-  const none: WriteTally = {
-    asked: 0,
-    exact: 0,
-    failedAlike: 0,
-    undetermined: 0,
-    wrong: 0,
-    failed: 0,
-    refusals: {},
-    failures: {},
-    forms: {}
+const noWrites = (): WriteCounts => ({
+  asked: 0,
+  exact: 0,
+  changing: 0,
+  failedAlike: 0,
+  refused: 0,
+  undetermined: 0,
+  wrong: 0,
+  failed: 0
+})
+
+const writeTally = (): WriteTally => ({
+  ...noWrites(),
+  kinds: Object.fromEntries(kinds.map((kind) => [kind, noWrites()])) as Record<Write.Kind, WriteCounts>,
+  refusals: {},
+  failures: {},
+  forms: {}
+})
+
+export const addWrite = ({ writes }: Summary, form: Write.Form, { outcomes }: WriteChecked): void => {
+  for (const { actual, shards, verdict } of outcomes) {
+    const into = (writes[shards] ??= writeTally())
+    const isChanging = actual.answer._tag === "Rows" && (actual.answer.count ?? 0) > 0
+    countWrite(into, verdict, isChanging)
+    countWrite(into.kinds[kindOf(form)], verdict, isChanging)
+    if (verdict._tag === "Exact") increase(into.forms, form)
+    if (verdict._tag === "FailedAlike") increase(into.failures, verdict.code)
+    if (verdict._tag === "Refused") increase(into.refusals, verdict.code)
   }
-  const into = (writes[shards] ??= none)
+}
+
+const countWrite = (into: WriteCounts, { _tag }: WriteVerdict, isChanging: boolean): void => {
   into.asked++
-  switch (verdict._tag) {
+  switch (_tag) {
     case "Exact":
       into.exact++
-      return increase(into.forms, form)
+      if (isChanging) into.changing++
+      break
     case "FailedAlike":
       into.failedAlike++
-      return increase(into.failures, verdict.code)
+      break
     case "Refused":
-      return increase(into.refusals, verdict.code)
+      into.refused++
+      break
     case "Undetermined":
       into.undetermined++
       break
@@ -200,6 +231,9 @@ const histogram = (counts: Readonly<Record<string, number>>, most = 12): string 
     .map(([name, times]) => `${name} ${times}`)
     .join(", ")
 
+const countsOf = (of: WriteCounts): string =>
+  `asked ${of.asked}, exact ${of.exact} (${percent(of.exact, of.asked)}), of them with rows ${of.changing}, failed alike ${of.failedAlike}, refused ${of.refused}, wrong ${of.wrong}, failed ${of.failed}, undetermined ${of.undetermined}`
+
 const means = ({ millis, strategies }: Tally): Record<string, number> =>
   Object.fromEntries(
     Object.entries(millis).map(([name, sum]) => [name, Math.round((10 * sum) / (strategies[name] ?? 1)) / 10])
@@ -211,8 +245,13 @@ export const line = (summary: Summary, seconds: number): string => {
     ([shards, { answered, failed, refused, undetermined, wrong }]) =>
       `@${shards} ${answered} answered, ${refused} refused, ${wrong} WRONG, ${failed} failed, ${undetermined} undetermined`
   )
-  const speed = (summary.statements / Math.max(seconds, 0.001)).toFixed(0)
-  return `${seconds.toFixed(0).padStart(5)} s ${summary.schemas} schemas, ${summary.statements} statements (${speed}/s): ${tallies.join(" | ")}`
+  const written = Object.entries(summary.writes).map(
+    ([shards, { asked, exact, failed, refused, undetermined, wrong }]) =>
+      `writes @${shards} ${asked} asked, ${exact} exact, ${refused} refused, ${wrong} WRONG, ${failed} failed, ${undetermined} undetermined`
+  )
+  const asked = summary.statements + Math.max(0, ...Object.values(summary.writes).map((of) => of.asked))
+  const speed = (asked / Math.max(seconds, 0.001)).toFixed(0)
+  return `${seconds.toFixed(0).padStart(5)} s ${summary.schemas} schemas, ${asked} statements (${speed}/s): ${[...tallies, ...written].join(" | ")}`
 }
 
 /** The whole, for people. */
@@ -229,13 +268,15 @@ export const total = (title: string, summary: Summary): string =>
       `      ms each:    ${histogram(means(of))}`
     ]),
     ...Object.entries(summary.writes).flatMap(([shards, of]) => [
-      `  writes @${shards}: asked ${of.asked}, exact ${of.exact} (${percent(of.exact, of.asked)}), failed alike ${of.failedAlike}, wrong ${of.wrong}, failed ${of.failed}, undetermined ${of.undetermined}`,
+      `  writes @${shards}: ${countsOf(of)}`,
+      ...kinds.map((kind) => `      ${`${kind}:`.padEnd(11)} ${countsOf(of.kinds[kind])}`),
       `      refusals:   ${histogram(of.refusals)}`,
       `      failures:   ${histogram(of.failures)}`,
       `      forms:      ${histogram(of.forms)}`
     ]),
-    "  clauses, in percent of all statements and of those answered:",
-    ...frequencies(summary)
+    ...(summary.statements === 0
+      ? []
+      : ["  clauses, in percent of all statements and of those answered:", ...frequencies(summary)])
   ].join("\n")
 
 const frequencies = (summary: Summary): ReadonlyArray<string> => {

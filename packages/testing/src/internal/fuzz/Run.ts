@@ -26,6 +26,8 @@ export interface Options extends Finding.Options {
   readonly schemasMax: number
   /** Of each schema. */
   readonly statementsMax: number
+  /** Each statement writes, and nothing else is asked. */
+  readonly writesOnly?: boolean
   readonly millisMax: number
 }
 
@@ -57,7 +59,10 @@ export const run = (options: Options): Effect.Effect<Report.Summary> =>
           const sides = yield* Sides.make({ address, world: World.make(schema), shards })
           for (let from = 0; from < options.statementsMax && !isOver(); from += chunk) {
             const size = Math.min(chunk, options.statementsMax - from)
-            yield* askAll({ sides, schema, summary, finder, shards }, from, size)
+            const places = Array.from({ length: size }, (_, index) => from + index)
+            const batch = { sides, schema, summary, finder, shards }
+            if (options.writesOnly === true) yield* writeAll(batch, places)
+            else yield* askAll(batch, places)
             if (from % 500 === 0) yield* options.print(Report.line(summary, seconds()))
           }
         })
@@ -74,23 +79,16 @@ interface Batch {
   readonly shards: ReadonlyArray<number>
 }
 
-const askAll = (batch: Batch, from: number, size: number): Effect.Effect<void> =>
+const askAll = (batch: Batch, places: ReadonlyArray<number>): Effect.Effect<void> =>
   Effect.gen(function* () {
     const { finder, schema, shards, sides, summary } = batch
-    const places = Array.from({ length: size }, (_, index) => from + index)
     const asked = yield* Effect.forEach(places, (place) => ask(sides, schema, place), { concurrency })
     for (const one of asked.flat()) {
       Report.add(summary, one.query, one.checked)
       yield* finder.look(sides, schema, one)
     }
-    // One after another: they wait for each other's rows.
-    for (const place of places.filter((each) => each % writesEvery === 0)) {
-      const write = Write.generate(Random.derive(~schema.seed, place), schema)
-      for (const { shards: on, verdict } of yield* WriteCheck.check(sides, write)) {
-        Report.addWrite(summary, on, write.form, verdict)
-        yield* finder.lookAtWrite(on, write, verdict)
-      }
-    }
+    const writing = places.filter((place) => place % writesEvery === 0)
+    yield* writeAll(batch, writing)
     const self = yield* Effect.forEach(
       places.filter((place) => place % selfEvery === 0),
       (place) => askSelf(sides, schema, place, shards),
@@ -101,6 +99,20 @@ const askAll = (batch: Batch, from: number, size: number): Effect.Effect<void> =
       yield* finder.lookAtSelf(sides, schema, one)
     }
   })
+
+/** One after another: they wait for each other's rows. */
+const writeAll = ({ finder, schema, sides, summary }: Batch, places: ReadonlyArray<number>): Effect.Effect<void> =>
+  Effect.forEach(
+    places,
+    (place) =>
+      Effect.gen(function* () {
+        const write = Write.generate(Random.derive(~schema.seed, place), schema)
+        const checked = yield* WriteCheck.check(sides, { ...write, statement: Write.printed(write) })
+        Report.addWrite(summary, write.form, checked)
+        yield* finder.lookAtWrite(sides, schema, { place, write, checked })
+      }),
+    { discard: true }
+  )
 
 /** A statement; a part of those with parameters once more, with other values for them. */
 const ask = (sides: Sides.Sides, schema: Schema.Schema, place: number): Effect.Effect<ReadonlyArray<Finding.Asked>> => {

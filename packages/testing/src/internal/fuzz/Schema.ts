@@ -15,6 +15,8 @@ export interface Column {
   readonly nullable: boolean
   /** The type as the table declares it, where it says more than the kind. */
   readonly declared?: string
+  /** A constant, which a row has that is inserted without a value. */
+  readonly default?: string
 }
 
 export type Placement =
@@ -114,7 +116,11 @@ export const generate = (seed: number): Schema => {
       [1, "Asia/Kolkata"]
     ]),
     keyspaces,
-    tables: collation === undefined ? tables : tables.map((table) => collated(table, collation)),
+    tables: withDefaults(
+      seed,
+      values,
+      collation === undefined ? tables : tables.map((table) => collated(table, collation))
+    ),
     values,
     views: viewsOf(random, tables),
     skew: random.weighted([
@@ -134,6 +140,21 @@ const collated = (table: Table, collation: string): Table => ({
       : column
   )
 })
+
+/** Chance of its own: the rest of a seed's schema is what it was without. */
+const withDefaults = (seed: number, values: Values, tables: ReadonlyArray<Table>): ReadonlyArray<Table> => {
+  const random = Random.make(Random.derive(seed, defaultsNth))
+  const hasDefault = (table: Table, { name }: Column) =>
+    name !== "id" && !keyOf(table).some((key) => key.name === name) && random.chance(0.2)
+  return tables.map((table) => ({
+    ...table,
+    columns: table.columns.map((column) =>
+      hasDefault(table, column) ? { ...column, default: random.pick(values[column.kind]) } : column
+    )
+  }))
+}
+
+const defaultsNth = 1_000_003
 
 const keyspacesOf = (random: Random.Random): ReadonlyArray<Keyspace> => {
   const all: ReadonlyArray<Pick<Keyspace, "name" | "types">> = [

@@ -15,12 +15,16 @@ export type Persists<A> = (candidate: A) => Effect.Effect<boolean>
 const triesMax = 3000
 
 export const tree = <A extends object>(whole: A, persists: Persists<A>): Effect.Effect<A> =>
+  smallest(whole, cuts, persists)
+
+/** For whatever knows what is smaller by one cut. */
+export const smallest = <A>(whole: A, smaller: (one: A) => Iterable<A>, persists: Persists<A>): Effect.Effect<A> =>
   Effect.gen(function* () {
     let best = whole
     let tries = 0
     for (let found = true; found && tries < triesMax;) {
       found = false
-      for (const candidate of cuts(best)) {
+      for (const candidate of smaller(best)) {
         if (tries++ > triesMax) break
         if (!(yield* persists(candidate))) continue
         best = candidate

@@ -57,8 +57,8 @@ export const make = (schema: Schema.Schema): World => ({
 
 const createTable = (table: Schema.Table): string => {
   const columns = table.columns.map(
-    ({ declared, kind, name, nullable }) =>
-      `${quoted(name)} ${declared ?? Kind.sql(kind)}${nullable ? "" : " not null"}`
+    ({ declared, default: preset, kind, name, nullable }) =>
+      `${quoted(name)} ${declared ?? Kind.sql(kind)}${nullable ? "" : " not null"}${preset === undefined ? "" : ` default ${Kind.quote(preset)}`}`
   )
   const primaryKey = table.primaryKey.length === 0 ? [] : [`primary key (${table.primaryKey.map(quoted).join(", ")})`]
   return `create table ${quoted(table.name)} (${[...columns, ...primaryKey].join(", ")})`

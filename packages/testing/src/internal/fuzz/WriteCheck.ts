@@ -1,22 +1,38 @@
 /**
- * A statement that writes, on the oracle and on the routers: what it answers, and what its table holds afterwards.
+ * A statement that writes, on the oracle and on the routers: what it answers, and what its tables hold afterwards.
  *
- * Holds: both sides do it in a transaction that is rolled back, so that the next statement finds the same rows. Where an
- * assignment may take one of several rows, or the oracle fails for one of several reasons, nothing is determined.
+ * Holds: both sides do it in a transaction that is rolled back, so that the next statement finds the same rows. What the
+ * tables hold is asked twice: of the router, in its transaction, and of each shard, where a row that is not its own or a
+ * copy that is not like the others is wrong, too. Where an assignment may take one of several rows, or the oracle fails
+ * for one of several reasons, nothing is determined.
  */
 import type { ShardRouterService } from "@shardlayer/core/ShardRouter"
 import * as Effect from "effect/Effect"
-import type { Answer } from "../conformance/Answer.js"
+import type { Answer, Verdict as Judged } from "../conformance/Answer.js"
 import { judge } from "../conformance/Answer.js"
 import * as Routed from "../conformance/Routed.js"
 import type { Session } from "../conformance/Session.js"
-import type { Write } from "./generate/Write.js"
+import * as Owner from "./Owner.js"
+import type { Printed } from "./Print.js"
+import { name as quoted } from "./Print.js"
 import type { Sides } from "./Sides.js"
+import * as World from "./World.js"
+
+/** What a file can hold of it. */
+export interface Question {
+  readonly statement: Printed
+  /** What it may change. */
+  readonly tables: ReadonlyArray<string>
+  /** The rows of RETURNING come in an order that the statement determines. */
+  readonly isOrdered: boolean
+}
 
 export interface Done {
   readonly answer: Answer
-  /** What the table holds then; nothing after a failure. */
-  readonly content: Answer | undefined
+  /** What each table holds then; nothing after a failure. */
+  readonly contents: ReadonlyArray<Answer>
+  /** What a shard has that it should not, or does not have that it should. */
+  readonly misplaced: string | undefined
 }
 
 export type Verdict =
@@ -26,34 +42,50 @@ export type Verdict =
   | { readonly _tag: "Undetermined"; readonly reason: string }
   | { readonly _tag: "Wrong" | "Broken"; readonly reason: string }
 
-export const check = (
-  sides: Sides,
-  write: Write
-): Effect.Effect<ReadonlyArray<{ readonly shards: number; readonly verdict: Verdict }>> =>
+export interface Outcome {
+  readonly shards: number
+  readonly verdict: Verdict
+  readonly actual: Done
+}
+
+export interface Checked {
+  readonly expected: Done
+  readonly outcomes: ReadonlyArray<Outcome>
+}
+
+export const check = (sides: Sides, question: Question, on?: ReadonlyArray<number>): Effect.Effect<Checked> =>
   Effect.gen(function* () {
-    const expected = yield* onOracle(sides.oracle, write)
-    const outcomes: Array<{ readonly shards: number; readonly verdict: Verdict }> = []
-    for (const [shards, router] of sides.routers) {
-      const actual = yield* onRouter(router, write)
-      let verdict = compared(sides, write, expected, actual)
+    const expected = yield* onOracle(sides.oracle, question)
+    const routers = [...sides.routers].filter(([shards]) => on === undefined || on.includes(shards))
+    const done = yield* Effect.forEach(
+      routers,
+      ([shards, router]) => Effect.map(onRouter(sides, router, question, shards), (actual) => ({ shards, actual })),
+      // They share no row.
+      { concurrency: "unbounded" }
+    )
+    const outcomes: Array<Outcome> = []
+    for (const { actual, shards } of done) {
+      let verdict = compared(sides, question, expected, actual)
       if (verdict._tag === "Wrong") {
-        const again = compared(sides, write, expected, yield* onOracle(sides.mirror, write))
-        if (again._tag !== "Exact") verdict = { _tag: "Undetermined", reason: verdict.reason }
+        const again = compared(sides, question, expected, yield* onOracle(sides.mirror, question))
+        if (again._tag !== "Exact" && again._tag !== "FailedAlike")
+          verdict = { _tag: "Undetermined", reason: verdict.reason }
       }
-      outcomes.push({ shards, verdict })
+      outcomes.push({ shards, verdict, actual })
     }
-    return outcomes
+    return { expected, outcomes }
   })
 
-const contentSql = ({ table }: Write): string => `select * from ${table}`
+const contentSql = (table: string): string => `select * from ${quoted(table)}`
 
-const onOracle = (oracle: Session, write: Write): Effect.Effect<Done> =>
+const onOracle = (oracle: Session, { statement, tables }: Question): Effect.Effect<Done> =>
   Effect.gen(function* () {
     yield* oracle.run("begin")
-    const answer = yield* oracle.ask(write.sql, write.params)
-    const content = answer._tag === "Rows" ? yield* oracle.ask(contentSql(write)) : undefined
+    const answer = yield* oracle.ask(statement.sql, statement.params)
+    const contents =
+      answer._tag === "Rows" ? yield* Effect.forEach(tables, (table) => oracle.ask(contentSql(table))) : []
     yield* oracle.run("rollback")
-    return { answer, content }
+    return { answer, contents, misplaced: undefined }
   })
 
 class Undone {
@@ -61,20 +93,84 @@ class Undone {
   constructor(readonly done: Done) {}
 }
 
-const onRouter = (router: ShardRouterService, write: Write): Effect.Effect<Done> => {
+const onRouter = (
+  sides: Sides,
+  router: ShardRouterService,
+  { statement, tables }: Question,
+  shards: number
+): Effect.Effect<Done> => {
   const body = Effect.gen(function* () {
-    const answer = yield* Routed.ask(router, write.sql, false, write.params)
-    const content = answer._tag === "Rows" ? yield* Routed.ask(router, contentSql(write), false) : undefined
-    return yield* Effect.fail(new Undone({ answer, content }))
+    const answer = yield* Routed.ask(router, statement.sql, false, statement.params)
+    const isDone = answer._tag === "Rows"
+    const contents = isDone
+      ? yield* Effect.forEach(tables, (table) => Routed.ask(router, contentSql(table), false))
+      : []
+    const misplaced = isDone ? yield* misplacedOf(sides, router, tables, shards) : undefined
+    return yield* Effect.fail(new Undone({ answer, contents, misplaced }))
   })
   return Effect.map(Effect.flip(router.client.withTransaction(body)), (ended): Done =>
     ended._tag === "Undone"
       ? ended.done
-      : { answer: { _tag: "Broken", message: String(ended.message) }, content: undefined }
+      : { answer: { _tag: "Broken", message: String(ended.message) }, contents: [], misplaced: undefined }
   )
 }
 
-const compared = ({ named }: Sides, write: Write, expected: Done, actual: Done): Verdict => {
+/** Asks every shard by itself, in the same transaction. */
+const misplacedOf = (
+  { named, world }: Sides,
+  router: ShardRouterService,
+  tables: ReadonlyArray<string>,
+  shards: number
+): Effect.Effect<string | undefined> =>
+  Effect.gen(function* () {
+    const topology = World.topology(world, shards)
+    for (const { name, placement } of world.tables) {
+      if (!tables.includes(name)) continue
+      let copies: Answer | undefined
+      for (const [place, shard] of topology.shards.entries()) {
+        const problem = (why: string) => `${name} on ${shard}: ${why}`
+        const ask = (sql: string) => Effect.map(router.onShard(Routed.ask(router, sql, false), shard), named)
+        switch (placement._tag) {
+          case "Reference": {
+            const copy = yield* Effect.orDie(ask(contentSql(name)))
+            copies ??= copy
+            const verdict = judge("set", copies, copy, [])
+            if (verdict._tag !== "Exact") return problem(`its copy is another one: ${reasonOf(verdict)}`)
+            break
+          }
+          case "Single": {
+            if (place === placement.shard % topology.shards.length) break
+            const own = yield* Effect.orDie(ask(`select count(*) from ${quoted(name)}`))
+            if (isOther(own, "0")) return problem(`rows of a table that is not here: ${firstOf(own)}`)
+            break
+          }
+          case "Sharded": {
+            const keyspace = world.keyspaces.find((one) => one.name === placement.keyspace)
+            if (keyspace === undefined) throw new Error(`${name} is in no keyspace`)
+            const owner = Owner.expression(topology, keyspace, placement.key)
+            const sql = `select count(*) from ${quoted(name)} where ${owner} is distinct from '${shard}'`
+            const strangers = yield* Effect.orDie(ask(sql))
+            if (isOther(strangers, "0")) return problem(`rows of other shards: ${firstOf(strangers)}`)
+          }
+        }
+      }
+    }
+    return undefined
+  })
+
+const firstOf = (answer: Answer): string | null | undefined =>
+  answer._tag === "Rows" ? answer.rows[0]?.[0] : answer.message
+
+const isOther = (answer: Answer, value: string): boolean => firstOf(answer) !== value
+
+const reasonOf = (verdict: Judged): string => ("reason" in verdict ? verdict.reason : verdict._tag)
+
+const compared = (
+  { named }: Pick<Sides, "named">,
+  { isOrdered, tables }: Question,
+  expected: Done,
+  actual: Done
+): Verdict => {
   const { answer } = actual
   switch (answer._tag) {
     case "Refused":
@@ -88,19 +184,17 @@ const compared = ({ named }: Sides, write: Write, expected: Done, actual: Done):
         ? { _tag: "FailedAlike", code: answer.code }
         : { _tag: "Undetermined", reason: `it failed with ${answer.code}, not with ${expected.answer.code}` }
     case "Rows": {
-      const order = write.isOrdered ? "seq" : "set"
-      const first = judge(order, named(expected.answer), named(answer), [])
-      if (first._tag !== "Exact")
-        return { _tag: "Wrong", reason: `answer: ${"reason" in first ? first.reason : first._tag}` }
-      if (expected.content === undefined || actual.content === undefined)
-        return { _tag: "Broken", reason: "no content" }
-      const content = judge("set", named(expected.content), named(actual.content), [])
-      return content._tag === "Exact"
-        ? { _tag: "Exact" }
-        : {
-            _tag: content._tag === "Broken" ? "Broken" : "Wrong",
-            reason: `${write.table} afterwards: ${"reason" in content ? content.reason : content._tag}`
-          }
+      const first = judge(isOrdered ? "seq" : "set", named(expected.answer), named(answer), [])
+      if (first._tag !== "Exact") return { _tag: "Wrong", reason: `answer: ${reasonOf(first)}` }
+      for (const [place, table] of tables.entries()) {
+        const [left, right] = [expected.contents[place], actual.contents[place]]
+        if (left === undefined || right === undefined) return { _tag: "Broken", reason: "no content" }
+        const content = judge("set", named(left), named(right), [])
+        if (content._tag === "Exact") continue
+        const tag = content._tag === "Broken" ? "Broken" : "Wrong"
+        return { _tag: tag, reason: `${table} afterwards: ${reasonOf(content)}` }
+      }
+      return actual.misplaced === undefined ? { _tag: "Exact" } : { _tag: "Wrong", reason: actual.misplaced }
     }
   }
 }

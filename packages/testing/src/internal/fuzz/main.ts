@@ -1,6 +1,6 @@
 /**
- * `npm run fuzz -- --minutes 30 [--statements N] [--schemas N] [--seed S] [--shards 2,5] [--locale C|icu|libc|libc:NAME]`: random
- * statements on one PostgreSQL and on routers, compared.
+ * `npm run fuzz -- --minutes 30 [--writes-only] [--statements N] [--schemas N] [--seed S] [--shards 2,5] [--locale C|icu|libc|libc:NAME]`: random
+ * statements on one PostgreSQL and on routers, compared. `--writes-only`: each of them writes, and none is only read.
  *
  * Holds: what was found before is asked first. The exit code is 0 when every answer was exact or refused, 1 when one was
  * not, 2 when the arguments are wrong or the locale is not installed, 130 on Ctrl-C; the server is gone either way.
@@ -28,10 +28,11 @@ interface Arguments {
   readonly out: string
   readonly regressions: string
   readonly finds: number
+  readonly writesOnly: boolean
 }
 
 const usage =
-  "usage: npm run fuzz -- [--minutes M] [--statements N] [--schemas N] [--seed S] [--shards 2,5] [--locale C|icu|libc|libc:NAME] [--out FOLDER] [--regressions FOLDER] [--finds N]"
+  "usage: npm run fuzz -- [--minutes M] [--writes-only] [--statements N] [--schemas N] [--seed S] [--shards 2,5] [--locale C|icu|libc|libc:NAME] [--out FOLDER] [--regressions FOLDER] [--finds N]"
 
 /** Statements of one schema, where nothing else is said. */
 const statementsOfSchema = 2000
@@ -47,7 +48,8 @@ const readArguments = (): Arguments | undefined => {
       locale: { type: "string", default: "C" },
       out: { type: "string", default: "test-results/fuzz" },
       regressions: { type: "string", default: "regressions" },
-      finds: { type: "string", default: "20" }
+      finds: { type: "string", default: "20" },
+      "writes-only": { type: "boolean", default: false }
     }
   })
   const shards = values.shards.split(",").map(Number)
@@ -62,7 +64,8 @@ const readArguments = (): Arguments | undefined => {
   const numbers = [...shards, minutes, schemas, statements, seed, Number(values.finds)]
   if (numbers.some((number) => Number.isNaN(number) || number < 0)) return undefined
   if (locale === undefined) return undefined
-  return { minutes, statements, schemas, seed, shards, locale, out, regressions, finds: Number(values.finds) }
+  const [finds, writesOnly] = [Number(values.finds), values["writes-only"]]
+  return { minutes, statements, schemas, seed, shards, locale, out, regressions, finds, writesOnly }
 }
 
 const print = (text: string) => Effect.sync(() => void process.stdout.write(`${text}\n`))
@@ -87,6 +90,7 @@ const fuzz = (given: Arguments) =>
       shards: given.shards,
       schemasMax: given.schemas,
       statementsMax: given.statements,
+      writesOnly: given.writesOnly,
       millisMax: given.minutes * 60_000,
       regressions: given.regressions,
       findsMax: given.finds,
