@@ -41,7 +41,7 @@ export interface WriteCounts {
 }
 
 export interface WriteTally extends WriteCounts {
-  readonly kinds: Record<Write.Kind, WriteCounts>
+  readonly kinds: Record<Write.Counted, WriteCounts>
   readonly refusals: Record<string, number>
   /** By SQLSTATE. */
   readonly failures: Record<string, number>
@@ -158,7 +158,7 @@ const noWrites = (): WriteCounts => ({
 
 const writeTally = (): WriteTally => ({
   ...noWrites(),
-  kinds: Object.fromEntries(kinds.map((kind) => [kind, noWrites()])) as Record<Write.Kind, WriteCounts>,
+  kinds: Object.fromEntries(kinds.map((kind) => [kind, noWrites()])) as Record<Write.Counted, WriteCounts>,
   refusals: {},
   failures: {},
   forms: {}

@@ -4,6 +4,7 @@
  * Enters: a seed, a schema. Leaves: pieces, whose text says all. Holds: what is answered and what is left are determined:
  * no two parts of one statement change the same row.
  */
+import * as Kind from "../Kind.js"
 import type { Printed } from "../Print.js"
 import * as Randoms from "../Random.js"
 import type { Schema, Table } from "../Schema.js"
@@ -41,10 +42,10 @@ export type Form = (typeof forms)[number]
 
 export const kinds = ["insert", "update", "delete", "merge", "with", "truncate"] as const
 
-export type Kind = (typeof kinds)[number]
+export type Counted = (typeof kinds)[number]
 
 /** What a run is counted by. */
-export const kindOf = (form: Form): Kind => kinds.find((kind) => form.startsWith(kind)) ?? "insert"
+export const kindOf = (form: Form): Counted => kinds.find((kind) => form.startsWith(kind)) ?? "insert"
 
 export const printed = ({ tree }: Write): Printed => print(tree)
 
@@ -84,7 +85,7 @@ const write = (parts: Parts, table: Table, form: Form): Write => {
         : made([
             `insert into ${table.name} `,
             parts.insertedRows(table),
-            onConflict(parts, table),
+            optional(onConflict(parts, table)),
             parts.returning(table)
           ])
     case "insert select":
@@ -178,6 +179,9 @@ const insertSelect = (parts: Parts, table: Table): Part => {
   const row = parts
     .rowFrom(table, { alias: "b", columns: source.columns }, keyOf(source))
     .filter(([, value]) => value !== "default")
+  if (hasSameKey(table, source) && random.chance(0.2)) {
+    return ["insert into ", ...derived(parts, table, source), parts.returning(table)]
+  }
   // Which rows come first is open, unless each has its own number.
   const page = hasId(source) && source.unique.includes("id") && random.chance(0.1) ? " order by b.id limit 3" : ""
   return [
@@ -187,5 +191,42 @@ const insertSelect = (parts: Parts, table: Table): Part => {
     random.chance(0.6) ? optional([" where ", parts.condition(source, "b.")]) : "",
     optional(page),
     parts.returning(table)
+  ]
+}
+
+const hasSameKey = (one: Table, other: Table): boolean => {
+  const kindsOf = (table: Table) =>
+    keyOf(table)
+      .map((key) => table.columns.find(({ name }) => name === key)?.kind)
+      .join()
+  return keyOf(one).length > 0 && kindsOf(one) === kindsOf(other)
+}
+
+/** A row for each key, or the rows of a table twice with other numbers; what else a row must have is a constant. */
+const derived = (parts: Parts, table: Table, source: Table): ReadonlyArray<Part> => {
+  const { random, schema } = parts
+  const keys = keyOf(table)
+  const theirs = keyOf(source).map((key) => `b.${quoted(key)}`)
+  const needed = table.columns.filter(({ name, nullable }) => !nullable && !keys.includes(name))
+  const constants = needed.filter(({ name }) => name !== "id" && name !== "v_int4")
+  const names = [...keys, ...(hasId(table) ? ["id"] : []), "v_int4", ...constants.map(({ name }) => name)]
+  const columns = names.map(quoted).join(", ")
+  const others = constants.map(({ kind }) => Kind.literal(kind, random.pick(schema.values[kind])))
+  const values = (id: string, value: string) => [...theirs, ...(hasId(table) ? [id] : []), value, ...others].join(", ")
+  const from = ` from ${source.name} as b`
+  const where = optional([" where ", parts.condition(source, "b.")])
+  if (random.chance(0.6) || !hasId(source)) {
+    const having = random.chance(0.3) ? optional(" having count(*) > 1") : ""
+    return [
+      `${table.name} (${columns}) select ${values("5000 + count(*)::int4", "sum(b.v_int4)::int4")}${from}`,
+      where,
+      ` group by ${theirs.join(", ")}`,
+      having
+    ]
+  }
+  return [
+    `${table.name} (${columns}) select ${values("b.id + 1000", "1")}${from}`,
+    where,
+    ` union all select ${values("b.id + 3000", "b.v_int4")}${from}`
   ]
 }

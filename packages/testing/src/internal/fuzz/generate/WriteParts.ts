@@ -122,15 +122,22 @@ export class Parts {
         : this.value(column, true)
     return list(
       [
-        ...chosen.map((column) => [`${quoted(column.name)} = `, this.assigned(column, own, other)]),
+        ...chosen.map((column) => [`${quoted(column.name)} = `, this.assigned(table, column, { own, other })]),
         ...(moved.length > 0 ? moved.map((column) => [`${quoted(column.name)} = `, key(column)]) : same)
       ],
       ", "
     )
   }
 
-  private assigned(column: Column, own: string, other: Other | undefined): Part {
+  private assigned(
+    table: Table,
+    column: Column,
+    { other, own }: { readonly other: Other | undefined; readonly own: string }
+  ): Part {
     const { random } = this
+    const counted =
+      column.kind === "int4" && other === undefined && random.chance(0.15) ? this.counted(table, own) : undefined
+    if (counted !== undefined) return counted
     const alike = (other?.columns ?? []).filter(({ kind }) => kind === column.kind)
     const named =
       other === undefined || alike.length === 0 ? undefined : `${other.alias}.${quoted(random.pick(alike).name)}`
@@ -163,13 +170,44 @@ export class Parts {
     const column = random.pick(table.columns.filter(isComparable))
     const shown = `${alias}${quoted(column.name)}`
     if (alias !== "" || random.chance(0.8)) return this.comparison(column, shown, keys.includes(column.name))
-    const sources = this.schema.tables.filter((other) => isBeside(table, other) && other !== table)
-    if (sources.length === 0) return `${shown} is not null`
-    const other = random.pick(sources)
-    const on = keys.map((key, index) => `s.${quoted(keyOf(other)[index] ?? "")} = ${table.name}.${quoted(key)}`)
-    return on.length === 0
-      ? `exists (select from ${other.name} s)`
-      : `${random.chance(0.3) ? "not " : ""}exists (select from ${other.name} s where ${on.join(" and ")})`
+    return this.subquery(table) ?? `${shown} is not null`
+  }
+
+  /** Whether there are rows of another table beside, or the value is among theirs. */
+  private subquery(table: Table): Part | undefined {
+    const { random, schema } = this
+    const own = keyOf(table)
+    const sources = schema.tables.filter((other) => isBeside(table, other) && other !== table)
+    const other = random.pick(sources.length > 0 && random.chance(0.85) ? sources : schema.tables)
+    const keys = isBeside(table, other) ? keyOf(other) : []
+    const not = random.chance(0.3) ? "not " : ""
+    const where = optional([" where ", this.condition(other, "s.")])
+    if (random.chance(0.4)) {
+      const name = random.pick([own[0] ?? "id", "id", "v_int4"])
+      const theirs = name === own[0] && keys.length > 0 ? keys[0] : name
+      const [column, found] = [table, other].map(({ columns }, index) =>
+        columns.find((one) => one.name === (index === 0 ? name : theirs))
+      )
+      if (column === undefined || found === undefined || column.kind !== found.kind) return undefined
+      return [`${quoted(column.name)} ${not}in (select s.${quoted(found.name)} from ${other.name} s`, where, ")"]
+    }
+    const on = keys.map((key, index) => `s.${quoted(key)} = ${table.name}.${quoted(own[index] ?? "")}`)
+    if (on.length === 0) return [`${not}exists (select from ${other.name} s`, where, ")"]
+    const more = random.chance(0.4) ? optional([" and ", this.condition(other, "s.")]) : ""
+    return [`${not}exists (select from ${other.name} s where ${on.join(" and ")}`, more, ")"]
+  }
+
+  /** A number made of the rows of another table, those beside the row most often. */
+  private counted(table: Table, own: string): Part | undefined {
+    const { random, schema } = this
+    const sources = schema.tables.filter((other) => isBeside(table, other) && other !== table)
+    if (sources.length === 0) return undefined
+    const other = random.pick(random.chance(0.85) ? sources : schema.tables)
+    const keys = isBeside(table, other) ? keyOf(other) : []
+    const row = own === "" ? `${table.name}.` : own
+    const on = keys.map((key, index) => `s.${quoted(key)} = ${row}${quoted(keyOf(table)[index] ?? "")}`)
+    const value = random.pick(["count(*)::int4", "max(s.v_int4)", "min(s.v_int4)"])
+    return `(select ${value} from ${other.name} s${on.length === 0 ? "" : ` where ${on.join(" and ")}`})`
   }
 
   comparison(column: Column, shown: string, isKey: boolean): Part {
