@@ -108,7 +108,7 @@ it.effect("leaves little around what must stay, and columns with as many values"
       [/^insert into .* values .*default/, 70],
       [/when not matched by source/, 220],
       [/do update set/, 170],
-      [/^update \S+ set .* is not null/, 80]
+      [/^update \S+ set .* is not null/, 110]
     ] as const) {
       expect(finds(mark).length, String(mark)).toBeGreaterThan(2)
       for (const find of finds(mark)) {
