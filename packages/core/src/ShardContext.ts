@@ -74,6 +74,20 @@ export const pinned = <A, E, R>(effect: Effect.Effect<A, E, R>, pin: Pin): Effec
   })
 
 /**
+ * Runs `effect` without a pin, under the policy around it: for all shards. Under a lock a pin stays, and this is
+ * `ShardLocked`.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const everywhere = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | ShardLocked, R> =>
+  Effect.flatMap(current, (context): Effect.Effect<A, E | ShardLocked, R> => {
+    if (context.pin === undefined) return effect
+    if (context.locked) return Effect.fail(new ShardLocked({ locked: describe(context.pin), wanted: "all shards" }))
+    return withOwnRequests(Effect.locally(effect, ref, { ...context, pin: undefined }))
+  })
+
+/**
  * A request looks the same on every shard: under `Effect.withRequestCaching`, an answer found on one shard would be
  * given for another. So each pin has a cache of its own, for its extent.
  */
