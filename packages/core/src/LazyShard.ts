@@ -17,6 +17,7 @@ import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import { CurrentShardDriver, CurrentShardId, type ShardDriver } from "./ShardConnection.js"
 import { ShardUnavailable } from "./ShardError.js"
+import * as ShardEvents from "./ShardEvents.js"
 import type { ShardId } from "./topology/ShardId.js"
 
 /**
@@ -55,16 +56,17 @@ export const make = ({ adapt, id, layer, scope }: Options): LazyShard => {
   const build = Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
       if (opened !== undefined) return opened.driver
-      const own = yield* Scope.fork(scope, ExecutionStrategy.sequential)
+      const closing = yield* Scope.fork(scope, ExecutionStrategy.sequential)
       const named = Layer.provide(layer, Layer.succeed(CurrentShardId, id))
-      const exit = yield* Effect.exit(restore(Layer.buildWithScope(named, own)))
+      const exit = yield* Effect.exit(restore(Layer.buildWithScope(named, closing)))
       if (Exit.isFailure(exit)) {
-        yield* Scope.close(own, exit)
+        yield* Scope.close(closing, exit)
         return yield* Effect.failCause(unavailable(id, exit.cause))
       }
       const found = Context.getOption(exit.value, CurrentShardDriver)
-      const driver = found._tag === "Some" ? found.value : adapt(Context.get(exit.value, Client.SqlClient), id)
-      opened = { driver, scope: own }
+      const own = found._tag === "Some" ? found.value : adapt(Context.get(exit.value, Client.SqlClient), id)
+      const driver = ShardEvents.driver(id, own)
+      opened = { driver, scope: closing }
       return driver
     })
   )

@@ -40,6 +40,7 @@ import {
   TransactionEnded,
   TransactionRolledBack
 } from "./ShardError.js"
+import * as ShardEvents from "./ShardEvents.js"
 import type { ShardId } from "./topology/ShardId.js"
 
 /**
@@ -179,17 +180,24 @@ export const makeWithTransaction =
           for (const [key, value] of options.spanAttributes) span.attribute(key, value)
           const context = fiber.currentContext
           const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
-          const level = new TransactionLevel(options, findLevel(context, options.owner))
+          const outer = findLevel(context, options.owner)
+          const level = new TransactionLevel(options, outer)
           const body = Effect.mapInputContext(effect, (_: Context.Context<R>) =>
             inside<R>(context, options.owner, level, span)
           )
-          return restore(Effect.zipRight(Effect.mapError(level.open, options.mapError), body)).pipe(
+          let ran: Exit.Exit<A, E | SqlError> | undefined
+          const whole = restore(Effect.zipRight(Effect.mapError(level.open, options.mapError), body)).pipe(
             Effect.exit,
             Effect.flatMap((exit) => {
+              ran = exit
               span.event(`db.transaction.${level.eventAfter(exit)}`, clock.unsafeCurrentTimeNanos())
               return Effect.zipRight(Effect.mapError(level.end(exit), options.mapError), exit)
             })
           )
+          // Of a router: that of one shard's own client says nothing of where it runs.
+          return outer !== undefined || options.eager
+            ? whole
+            : ShardEvents.transaction(fiber, options.openAll !== undefined, whole, () => ran)
         })
       )
     )

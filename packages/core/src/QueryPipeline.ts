@@ -28,7 +28,7 @@ import { aloneIn, answersTo, ownerOf, ownersOf, type Stages, transacting } from 
 import type { Operation } from "./LightStatement.js"
 import * as PinnedStatement from "./PinnedStatement.js"
 import * as Bind from "./plan/Bind.js"
-import type { Analysis } from "./plan/Explain.js"
+import * as Explain from "./plan/Explain.js"
 import type { TextRow } from "./plan/Merge.js"
 import type { Plan, Written } from "./plan/Plan.js"
 import * as Partial from "./Partial.js"
@@ -41,6 +41,8 @@ import * as SchemaChanges from "./SchemaChanges.js"
 import * as ShardContext from "./ShardContext.js"
 import type { StatementConnection } from "./ShardConnection.js"
 import { OperationRefused, ScatterRefused, type ShardError, ShardNotPinned, StatementInvalid } from "./ShardError.js"
+import type { Observation } from "./ShardEvent.js"
+import * as ShardEvents from "./ShardEvents.js"
 import type { ShardId } from "./topology/ShardId.js"
 import type { Topology } from "./topology/Topology.js"
 
@@ -81,7 +83,7 @@ export interface QueryPipeline {
     sql: string,
     params: ReadonlyArray<unknown>,
     options: Pick<Analyze.Options, "dialect" | "format">
-  ) => Effect.Effect<readonly [Route, Analysis], ShardError>
+  ) => Effect.Effect<readonly [Route, Explain.Analysis], ShardError>
   /** One connection of the pinned shard, for the scope; what runs on it is classified as pinned. */
   readonly reserve: Effect.Effect<StatementConnection, ShardError, Scope.Scope>
   /** The shard that holds a key. */
@@ -123,6 +125,7 @@ interface Place extends Executor.Terms {
   readonly pinned: PinnedStatement.Pinned | undefined
   readonly only: Bind.OnlyKey | undefined
   readonly isUnchecked: boolean
+  readonly observation: Observation | undefined
 }
 
 class Pipeline implements QueryPipeline {
@@ -155,6 +158,19 @@ class Pipeline implements QueryPipeline {
 
   readonly run: QueryPipeline["run"] = (operation, sql, params, fiber) => {
     const place = this.placeOf(fiber)
+    const { observation } = place
+    if (observation === undefined) return this.runAt(place, operation, sql, params)
+    return ShardEvents.statement(observation, { operation, sql, params }, (inside) =>
+      this.runAt({ ...place, observation: inside }, operation, sql, params)
+    )
+  }
+
+  private runAt(
+    place: Place,
+    operation: Operation,
+    sql: string,
+    params: ReadonlyArray<unknown>
+  ): Effect.Effect<any, ShardError> {
     const given = this.given(place, sql, params)
     if (given === undefined) return this.runGiven(place, operation, sql, params)
     return Effect.flatMap(given, (made) => this.runGiven(place, operation, made.sql, made.params))
@@ -177,6 +193,7 @@ class Pipeline implements QueryPipeline {
     params: ReadonlyArray<unknown>
   ): Effect.Effect<any, ShardError> {
     const { alone, only, pinned } = place
+    this.tellPinned(place)
     if (alone !== undefined) {
       const answer = this.executor.runOn(alone, place, operation, sql, params)
       return this.pinned.watched(sql, place.transaction, answer)
@@ -203,6 +220,7 @@ class Pipeline implements QueryPipeline {
     const refusal = this.refusalOf(place.policy, routing, sql, params)
     if (refusal !== undefined) return Effect.fail(refusal)
     const { bound } = routing
+    this.tellRouted(place, bound)
     if (bound._tag === "Listed") return this.runList(bound.statements, place, operation, sql, params)
     const executed = this.executor.run(bound, termsOf(routing, place), operation, sql, params)
     const run = isTruncation(routing) ? SchemaChanges.resolving(this.stages.resolve, executed) : executed
@@ -274,11 +292,25 @@ class Pipeline implements QueryPipeline {
     Stream.unwrap(
       Effect.withFiberRuntime<Stream.Stream<Row, ShardError>, ShardError>((fiber) => {
         const place = this.placeOf(fiber)
-        const given = this.given(place, sql, params)
-        if (given === undefined) return this.streamGiven(place, sql, params)
-        return Effect.flatMap(given, (made) => this.streamGiven(place, made.sql, made.params))
+        const { observation } = place
+        if (observation === undefined) return this.streamAt(place, sql, params)
+        return Effect.succeed(
+          ShardEvents.statementStream(observation, { sql, params }, (inside) =>
+            Stream.unwrap(this.streamAt({ ...place, observation: inside }, sql, params))
+          )
+        )
       })
     )
+
+  private streamAt(
+    place: Place,
+    sql: string,
+    params: ReadonlyArray<unknown>
+  ): Effect.Effect<Stream.Stream<Row, ShardError>, ShardError> {
+    const given = this.given(place, sql, params)
+    if (given === undefined) return this.streamGiven(place, sql, params)
+    return Effect.flatMap(given, (made) => this.streamGiven(place, made.sql, made.params))
+  }
 
   private streamGiven(
     place: Place,
@@ -286,6 +318,7 @@ class Pipeline implements QueryPipeline {
     params: ReadonlyArray<unknown>
   ): Effect.Effect<Stream.Stream<Row, ShardError>, ShardError> {
     const { alone, only, pinned } = place
+    this.tellPinned(place)
     if (alone !== undefined) {
       const rows = this.executor.streamOn(alone, place, sql, params)
       return Effect.succeed(this.pinned.watchedStream(sql, place.transaction, rows))
@@ -299,6 +332,7 @@ class Pipeline implements QueryPipeline {
         const answer = this.runRouted(routing, place, "execute", sql, params)
         return Effect.map(answer, (all: ReadonlyArray<Row>) => Stream.fromIterable(all))
       }
+      this.tellRouted(place, bound)
       const rows = this.executor.stream(bound, termsOf(routing, place), sql, params)
       return Effect.succeed(this.stages.changes.afterStream(writtenBy(routing), place.transaction, rows))
     })
@@ -328,7 +362,20 @@ class Pipeline implements QueryPipeline {
 
   readonly partial: QueryPipeline["partial"] = (sql, params, fiber) => {
     const place = this.placeOf(fiber)
+    const { observation } = place
+    if (observation === undefined) return this.partialAt(place, sql, params)
+    return ShardEvents.statement(observation, { operation: "queryPartial", sql, params }, (inside) =>
+      this.partialAt({ ...place, observation: inside }, sql, params)
+    )
+  }
+
+  private partialAt(
+    place: Place,
+    sql: string,
+    params: ReadonlyArray<unknown>
+  ): Effect.Effect<Partial.PartialRows<any>, ShardError> {
     return Effect.flatMap(this.reading("router.queryPartial", place, sql, params), ({ bound }) => {
+      this.tellRouted(place, bound)
       const refusal = Partial.refusal(bound)
       return refusal === undefined ? this.executor.partial(bound, place.policy, sql, params) : Effect.fail(refusal)
     })
@@ -489,8 +536,24 @@ class Pipeline implements QueryPipeline {
       pinned:
         alone === undefined && pin?._tag === "Shard" ? { shard: pin.shard, unchecked, transaction, policy } : undefined,
       only: pin?._tag === "Key" ? pin : undefined,
-      isUnchecked: unchecked
+      isUnchecked: unchecked,
+      observation: ShardEvents.of(fiber)
     }
+  }
+
+  private tellRouted({ observation }: Place, bound: Bind.BoundPlan): void {
+    if (observation === undefined) return
+    const { shards } = this.stages.manager.topology()
+    ShardEvents.routed(observation, () => ({
+      strategy: Explain.strategyOf(bound),
+      shards: Explain.shardsOf(bound, shards)
+    }))
+  }
+
+  private tellPinned({ alone, observation, pinned }: Place): void {
+    const shard = alone ?? pinned?.shard
+    if (observation === undefined || shard === undefined) return
+    ShardEvents.routed(observation, () => ({ strategy: "Pinned", shards: [shard] }))
   }
 
   /** The topology in force. What directories answered under an earlier one is forgotten at once. */

@@ -1,6 +1,6 @@
 /**
- * Which shard the current fiber means, and under which policy its statements run. The one module that makes a
- * `FiberRef`, so that a port to Effect 4 stays small.
+ * Which shard the current fiber means, and under which policy its statements run. And who watches them. The one
+ * module that makes a `FiberRef`, so that a port to Effect 4 stays small.
  *
  * Holds: children inherit the value at fork; it is restored after success, failure and interruption; a child's value
  * never flows back at `Fiber.join`, so two fibers never see each other's shard.
@@ -13,8 +13,10 @@ import * as FiberRef from "effect/FiberRef"
 import { globalValue } from "effect/GlobalValue"
 import * as Request from "effect/Request"
 import * as RequestResolver from "effect/RequestResolver"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Policy from "./Policy.js"
+import type { Observation } from "./ShardEvent.js"
 import { ShardLocked } from "./ShardError.js"
 import type { KeyTuple } from "./topology/KeyValue.js"
 import * as KeyValue from "./topology/KeyValue.js"
@@ -46,6 +48,11 @@ const unpinned: ShardContext = { pin: undefined, locked: false, unchecked: false
 
 const ref: FiberRef.FiberRef<ShardContext> = globalValue("@shardlayer/core/ShardContext", () =>
   FiberRef.unsafeMake<ShardContext>(unpinned, { join: (parent) => parent })
+)
+
+/** Apart from the context: what a layer puts here flows to whoever it is provided to, through the fibers that build it. */
+const observations: FiberRef.FiberRef<Observation | undefined> = globalValue("@shardlayer/core/Observation", () =>
+  FiberRef.unsafeMake<Observation | undefined>(undefined)
 )
 
 /**
@@ -150,6 +157,36 @@ export const bindResolver = <A extends Request.Request<any, any>, R>(
   resolver: RequestResolver.RequestResolver<A, R>
 ): Effect.Effect<RequestResolver.RequestResolver<A, R>> =>
   Effect.map(current, (context) => RequestResolver.locally(resolver, ref, context))
+
+/**
+ * Who is told what happens in a fiber, without an Effect.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const observationOf = (fiber: Fiber.RuntimeFiber<any, any>): Observation | undefined =>
+  fiber.getFiberRef(observations)
+
+/**
+ * Runs `effect` under an observation made of the one around it.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const observed = <A, E, R>(
+  effect: Effect.Effect<A, E, R>,
+  observation: (around: Observation | undefined) => Observation
+): Effect.Effect<A, E, R> => Effect.locallyWith(effect, observations, observation)
+
+/**
+ * The same until the scope is closed: of a layer, for all that it is provided to.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const observedScoped = (
+  observation: (around: Observation | undefined) => Observation
+): Effect.Effect<void, never, Scope.Scope> => Effect.locallyScopedWith(observations, observation)
 
 /** @since 0.1.0 @category models */
 export const describe = (pin: Pin): string => {

@@ -32,3 +32,10 @@ export * as PgServerError from "./PgServerError.js"
  * @since 0.1.0
  */
 export * as VirtualShards from "./VirtualShards.js"
+
+/**
+ * What ran where, statement by statement.
+ *
+ * @since 0.1.0
+ */
+export * as QueryLog from "./QueryLog.js"

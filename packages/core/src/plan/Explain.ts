@@ -267,7 +267,8 @@ const runsOfWrite = (
   }
 }
 
-const strategyOf = (bound: BoundPlan): Strategy => {
+/** @since 0.1.0 @category getters */
+export const strategyOf = (bound: BoundPlan): Strategy => {
   switch (bound._tag) {
     case "AnyShard":
       return "AnyShard"
@@ -290,7 +291,13 @@ const strategyOfMerge = (finish: Finish): Strategy => {
   return finish.gathered.length > 0 ? "Gather" : "ScatterCombine"
 }
 
-const shardsOf = (bound: BoundPlan, shards: ReadonlyArray<ShardId>): ReadonlyArray<ShardId> => {
+/**
+ * Where it may run, of all shards.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const shardsOf = (bound: BoundPlan, shards: ReadonlyArray<ShardId>): ReadonlyArray<ShardId> => {
   switch (bound._tag) {
     case "AnyShard":
     case "Listed":
