@@ -106,7 +106,7 @@ const joined =
  * @since 0.1.0
  * @category accessors
  */
-export const of = (fiber: Fiber.RuntimeFiber<any, any>): Observation | undefined =>
+export const of = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Observation | undefined =>
   process.observed === 0 ? undefined : ShardContext.observationOf(fiber)
 
 /** @since 0.1.0 @category models */
@@ -197,7 +197,7 @@ export const routed = (
  * @category functions
  */
 export const transaction = <A, E, R>(
-  fiber: Fiber.RuntimeFiber<any, any>,
+  fiber: Fiber.RuntimeFiber<unknown, unknown>,
   isSnapshot: boolean,
   effect: Effect.Effect<A, E, R>,
   body: () => Exit.Exit<unknown, unknown> | undefined
@@ -321,7 +321,7 @@ const calledStream = <A>(
       )
 
 const callStarted = (
-  fiber: Fiber.RuntimeFiber<any, any>,
+  fiber: Fiber.RuntimeFiber<unknown, unknown>,
   at: At,
   given: Role | undefined,
   sql: string,

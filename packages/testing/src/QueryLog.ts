@@ -258,7 +258,6 @@ class Recorder {
       case "TransactionEnded": {
         const found = this.transactions.get(event.transaction)
         if (found !== undefined) Object.assign(found, { outcome: event.outcome, millis: event.millis })
-        return
       }
     }
   }

@@ -1,5 +1,5 @@
-import { SqlClient } from "@effect/sql"
-import { expect, it } from "@effect/vitest"
+import * as SqlClient from "@effect/sql/SqlClient"
+import { expect, layer } from "@effect/vitest"
 import { ShardRouter } from "@shardlayer/core/ShardRouter"
 import * as QueryLog from "@shardlayer/testing/QueryLog"
 import * as Effect from "effect/Effect"
@@ -12,7 +12,7 @@ import * as World from "./world.js"
 const callsOf = (calls: ReadonlyArray<QueryLog.Call>) =>
   calls.map(({ outcome, role, rows, shard }) => [shard, role, outcome === "success" ? rows : outcome])
 
-it.layer(World.layer(), { timeout: "60 seconds", excludeTestServices: true })("QueryLog", (test) => {
+layer(World.layer(), { timeout: "60 seconds", excludeTestServices: true })("QueryLog", (test) => {
   test.effect("says where one statement ran, with what and to what end", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
@@ -180,15 +180,18 @@ it.layer(World.layer(), { timeout: "60 seconds", excludeTestServices: true })("Q
   )
 })
 
-it.layer(Layer.provideMerge(World.layer(), QueryLog.layer), { timeout: "60 seconds", excludeTestServices: true })("QueryLog.layer", (test) => {
-  test.effect("watches everything that it is provided to, until it is cleared", () =>
-    Effect.gen(function* () {
-      const sql = yield* SqlClient.SqlClient
-      const { clear, entries } = yield* QueryLog.QueryLog
-      expect((yield* entries).filter(({ sql: text }) => text.startsWith("create table")).length).toBe(3)
-      yield* clear
-      yield* sql`select 1`
-      expect(yield* entries).toMatchObject([{ id: 1, sql: "select 1", strategy: "AnyShard" }])
-    })
-  )
-})
+layer(Layer.provideMerge(World.layer(), QueryLog.layer), { timeout: "60 seconds", excludeTestServices: true })(
+  "QueryLog.layer",
+  (test) => {
+    test.effect("watches everything that it is provided to, until it is cleared", () =>
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        const { clear, entries } = yield* QueryLog.QueryLog
+        expect((yield* entries).filter(({ sql: text }) => text.startsWith("create table")).length).toBe(3)
+        yield* clear
+        yield* sql`select 1`
+        expect(yield* entries).toMatchObject([{ id: 1, sql: "select 1", strategy: "AnyShard" }])
+      })
+    )
+  }
+)
