@@ -1,4 +1,11 @@
 /**
+ * Expectations about where statements run.
+ *
+ * @since 0.1.0
+ */
+export * as Expect from "./Expect.js"
+
+/**
  * Several real PostgreSQL databases for one test.
  *
  * @since 0.1.0
