@@ -6,6 +6,13 @@
 export * as Expect from "./Expect.js"
 
 /**
+ * One PostgreSQL and shards, side by side.
+ *
+ * @since 0.1.0
+ */
+export * as Oracle from "./Oracle.js"
+
+/**
  * Several real PostgreSQL databases for one test.
  *
  * @since 0.1.0

@@ -200,7 +200,7 @@ export const without = (rows: ReadonlyArray<string>, others: ReadonlyArray<strin
 }
 
 /** Equal texts for equal values, and no others: of numbers and texts, dates and bytes too. */
-const textOf = (value: unknown): string => {
+export const textOf = (value: unknown): string => {
   if (typeof value === "bigint") return `${value}n`
   if (value instanceof Date) return `date ${value.getTime()}`
   if (value instanceof Uint8Array) return valueOf(value)

@@ -14,9 +14,9 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
-import { escapeIdentifier, escapeLiteral } from "pg"
 import type { Answer } from "./Answer.js"
 import type { CaseSet, Layout } from "./Cases.js"
+import * as Contents from "./Contents.js"
 import * as Placement from "./Placement.js"
 import * as Session from "./Session.js"
 
@@ -100,8 +100,8 @@ export const make = (options: Options): Effect.Effect<Cluster, never, Scope.Scop
         Effect.map(placementOf(sides.oracle), ({ topology }) => Placement.isSame(topology, sides.topology))
       ),
       drift: (tables, compare) =>
-        Effect.suspend(() => drift(sides.topology, sides.oracle, sides.shards, { tables, compare })),
-      shuffled: (sql, seed) => Effect.suspend(() => shuffled(sides.oracle, sql, seed)),
+        Effect.suspend(() => Contents.drift(sides.topology, sides.oracle, sides.shards, { tables, compare })),
+      shuffled: (sql, seed) => Effect.suspend(() => Contents.shuffled(sides.oracle, sql, seed)),
       defaults: (tables) => Effect.suspend(() => defaults(sides.oracle, tables)),
       typeName: (oid) => Effect.suspend(() => typeName(oid, [sides.oracle, ...sides.shards.values()]))
     }
@@ -175,101 +175,12 @@ const openRouter = (
   return Effect.orDie(Effect.map(Layer.build(layer), (context) => Context.get(context, ShardRouter)))
 }
 
-const plainTables = (session: Session.Session): Effect.Effect<ReadonlyArray<string>> =>
-  Effect.map(
-    session.run(
-      "select relname from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace order by relname"
-    ),
-    (rows) => rows.map(([name]) => name ?? "")
-  )
-
 const takeAway = (shard: Session.Session, topology: Placement.Placement["topology"], id: string) =>
   Effect.gen(function* () {
     // Without triggers, rules and foreign keys: the rows are only put in their place.
     yield* shard.run("set session_replication_role = replica")
-    const statements = Placement.takeAway(topology, id, yield* plainTables(shard))
+    const statements = Placement.takeAway(topology, id, yield* Contents.plainTables(shard))
     if (statements.length > 0) yield* shard.run(statements.join(";\n"))
-  })
-
-/** Count, and the sum of the rows' hashes, which adds up over shards. */
-const fingerprint = (session: Session.Session, tables: ReadonlyArray<string>) =>
-  Effect.map(
-    session.run(
-      tables.length === 0
-        ? ""
-        : tables
-            .map(
-              (name, index) =>
-                `select ${index}, count(*), coalesce(sum(hashtextextended(case_row::text, 0)::numeric), 0)
-             from only ${escapeIdentifier(name)} as case_row`
-            )
-            .join(" union all ")
-    ),
-    (rows) =>
-      new Map(
-        rows.map(([index, count, sum]) => [
-          tables[Number(index)] ?? "",
-          { count: BigInt(count ?? 0), sum: BigInt(sum ?? 0) }
-        ])
-      )
-  )
-
-const drift = (
-  topology: Placement.Placement["topology"],
-  oracle: Session.Session,
-  shards: ReadonlyMap<string, Session.Session>,
-  given: { readonly tables: ReadonlyArray<string> | undefined; readonly compare: "rows" | "counts" }
-): Effect.Effect<ReadonlyArray<string>> =>
-  Effect.gen(function* () {
-    const tables = (yield* plainTables(oracle)).filter((name) => given.tables?.includes(name) ?? true)
-    if (tables.length === 0) return []
-    const expected = yield* fingerprint(oracle, tables)
-    const found: Array<string> = []
-    const prints = new Map<string, ReadonlyMap<string, { readonly count: bigint; readonly sum: bigint }>>()
-    for (const [id, session] of shards) {
-      const there = new Set(yield* plainTables(session))
-      prints.set(
-        id,
-        yield* fingerprint(
-          session,
-          tables.filter((name) => there.has(name))
-        )
-      )
-    }
-    for (const table of tables) {
-      const whole = expected.get(table)
-      const holders = Placement.holders(topology, table)
-      const parts = holders.shards.map((id) => prints.get(id)?.get(table))
-      const add = (of: "count" | "sum") => parts.reduce((total, part) => total + (part?.[of] ?? 0n), 0n)
-      const equal = (of: "count" | "sum") =>
-        holders.copies ? parts.every((part) => part?.[of] === whole?.[of]) : add(of) === whole?.[of]
-      const same = equal("count") && (given.compare === "counts" || equal("sum"))
-      const counts = parts.map((part) => String(part?.count ?? "none")).join(" + ")
-      if (!same)
-        found.push(`table ${table} holds ${counts} rows, the oracle ${whole?.count}: they are not the same rows`)
-    }
-    return found
-  })
-
-const shuffled = (oracle: Session.Session, sql: string, seed: number): Effect.Effect<Answer> =>
-  Effect.gen(function* () {
-    yield* oracle.run("begin; set local session_replication_role = replica")
-    for (const name of yield* plainTables(oracle)) {
-      const table = escapeIdentifier(name)
-      const columns = yield* oracle.run(
-        `select string_agg(quote_ident(attname), ', ' order by attnum) from pg_attribute
-         where attrelid = ${escapeLiteral(table)}::regclass and attnum > 0 and not attisdropped and attgenerated = ''`
-      )
-      const list = columns[0]?.[0]
-      if (list === undefined || list === null) continue
-      yield* oracle.run(
-        `create temp table case_shuffled as select * from only ${table} order by md5(ctid::text || ${seed}); delete from only ${table};
-         insert into ${table} (${list}) overriding system value select ${list} from case_shuffled; drop table case_shuffled`
-      )
-    }
-    const answer = yield* oracle.ask(sql)
-    yield* oracle.run("rollback")
-    return answer
   })
 
 const defaults = (session: Session.Session, tables: ReadonlyArray<string>): Effect.Effect<string> =>

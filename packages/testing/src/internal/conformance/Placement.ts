@@ -162,13 +162,15 @@ export const holders = (
   topology: Topology.Topology,
   table: string
 ): { readonly shards: ReadonlyArray<string>; readonly copies: boolean } => {
-  switch (topology.tables[table]?._tag) {
+  const found = Object.values(topology.tables).find(({ name }) => name === table)
+  switch (found?._tag) {
     case "Reference":
       return { shards: topology.shards, copies: true }
     case "Sharded":
       return { shards: topology.shards, copies: false }
     case "Single":
+      return { shards: [found.shard], copies: false }
     case undefined:
-      return { shards: [home], copies: false }
+      return { shards: [topology.unlisted ?? home], copies: false }
   }
 }

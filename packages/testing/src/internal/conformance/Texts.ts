@@ -44,6 +44,12 @@ export const transactionCommand = (parser: Parser, sql: string): TransactionComm
   }
 }
 
+/** A query whose top is one: writes in its WITH count, locks do not. */
+export const isRead = (parser: Parser, sql: string): boolean => {
+  const select = Ast.as("SelectStmt", treeOf(parser, sql))
+  return select !== undefined && !/\b(insert|update|delete|merge)\b/i.test(JSON.stringify(select.withClause ?? {}))
+}
+
 /** A schema change that also stores rows, which each shard alone would make other rows of. */
 export const makesRows = (parser: Parser, sql: string): boolean => {
   const tree = treeOf(parser, sql)
