@@ -262,11 +262,13 @@ const compareOne = (world: World, sql: string, params: ReadonlyArray<Param>): Ef
   Effect.gen(function* () {
     const { one, parser, router } = world
     const isRead = Texts.isRead(parser, sql)
-    const actual = yield* Routed.ask(router, sql, isRead, params)
-    if (actual._tag === "Refused") return { expected: actual, actual, verdict: actual }
+    const given = yield* Routed.ask(router, sql, isRead, params)
+    if (given._tag === "Refused") return { expected: given, actual: given, verdict: given }
     // Before it runs, while the rows are the same: a write cannot be asked again.
     const other = isRead ? undefined : yield* Contents.shuffled(one, sql, 1, params)
-    const expected = yield* one.ask(sql, params)
+    const answer = yield* one.ask(sql, params)
+    const expected = yield* named([one], answer)
+    const actual = yield* named([...world.shards.values()], given)
     const judged = (of: Answer): Verdict => {
       const columns = expected._tag === "Rows" ? expected.columns : []
       const { places } = Texts.sortKeys(parser, sql, columns)
@@ -278,9 +280,26 @@ const compareOne = (world: World, sql: string, params: ReadonlyArray<Param>): Ef
       return { expected, actual, verdict: drift.length === 0 ? verdict : { _tag: "Wrong", reason: drift.join("; ") } }
     }
     if (verdict._tag !== "Wrong") return { expected, actual, verdict }
-    const again = judged(other ?? (yield* Contents.shuffled(one, sql, 1, params)))
+    const again = judged(yield* named([one], other ?? (yield* Contents.shuffled(one, sql, 1, params))))
     return { expected, actual, verdict: again._tag === "Exact" ? verdict : { _tag: "Skipped", reason: verdict.reason } }
   })
+
+/** Types that databases define themselves have numbers of their own in each: by name they compare. */
+const named = (sessions: ReadonlyArray<Session.Session>, answer: Answer): Effect.Effect<Answer> => {
+  if (answer._tag !== "Rows") return Effect.succeed(answer)
+  const own = answer.columns.filter(({ type }) => Number(type) >= firstOwnType).map(({ type }) => type)
+  if (own.length === 0) return Effect.succeed(answer)
+  const types = `select oid, format_type(oid, null) from pg_type where oid in (${own.join(", ")})`
+  return Effect.map(
+    Effect.forEach(sessions, (session) => session.run(types)),
+    (found) => {
+      const names = new Map(found.flat().map(([oid, name]) => [oid, name] as const))
+      return { ...answer, columns: answer.columns.map(({ name, type }) => ({ name, type: names.get(type) ?? type })) }
+    }
+  )
+}
+
+const firstOwnType = 16_384
 
 const drifted = ({ one, shards, topology }: World) =>
   Contents.drift(topology, one, shards, { tables: undefined, compare: "rows" })

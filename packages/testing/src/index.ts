@@ -53,3 +53,10 @@ export * as VirtualShards from "./VirtualShards.js"
  * @since 0.1.0
  */
 export * as QueryLog from "./QueryLog.js"
+
+/**
+ * Random schemas and statements.
+ *
+ * @since 0.1.0
+ */
+export * as SqlArbitrary from "./SqlArbitrary.js"
