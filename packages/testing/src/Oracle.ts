@@ -109,6 +109,12 @@ export interface Sides {
    */
   readonly program: <A, E>(program: Effect.Effect<A, E, Client.SqlClient>) => Effect.Effect<Report, OracleDiffers>
   readonly router: ShardRouterService
+  /** The routed client, whose values are texts as they came. */
+  readonly sql: Client.SqlClient
+  /** Runs an effect on that router alone. */
+  readonly provide: <A, E, R>(
+    effect: Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E, Exclude<R, ShardRouter | Client.SqlClient>>
 }
 
 /**
@@ -155,7 +161,13 @@ export const make = (setup: Setup): Effect.Effect<Sides, PgServerError | OracleS
     return {
       statements: (statements) => compareAll(world, statements),
       program: (program) => Effect.scoped(Effect.flatMap(clients, (both) => compareProgram(world, both, program))),
-      router: world.router
+      router: world.router,
+      sql: world.router.client,
+      provide: (effect) =>
+        Effect.provide(
+          effect,
+          Context.make(ShardRouter, world.router).pipe(Context.add(Client.SqlClient, world.router.client))
+        )
     }
   })
 
