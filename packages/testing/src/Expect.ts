@@ -8,49 +8,23 @@
  * @since 0.1.0
  */
 import type { Statement } from "@effect/sql/Statement"
-import type { Explanation, Strategy } from "@shardlayer/core/plan/Explain"
-import type { ShardError } from "@shardlayer/core/ShardError"
+import type { Strategy } from "@shardlayer/core/plan/Explain"
 import { ShardRouter } from "@shardlayer/core/ShardRouter"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
-import type * as Either from "effect/Either"
-import type * as Exit from "effect/Exit"
 import * as Checks from "./internal/checks.js"
 import * as PlanFile from "./internal/planFile.js"
+import type { Planned, Ran, Subject } from "./internal/subject.js"
 import * as QueryLog from "./QueryLog.js"
 
-/**
- * A statement, and what the router would do with it.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Planned {
-  readonly _tag: "Planned"
-  readonly sql: string
-  readonly params: ReadonlyArray<unknown>
-  readonly plan: Either.Either<Explanation, ShardError>
-}
-
-/**
- * What an effect made the shards do, and what became of it.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Ran<A = unknown, E = unknown> {
-  readonly _tag: "Ran"
-  readonly exit: Exit.Exit<A, E>
-  readonly log: QueryLog.Log
-}
-
-/**
- * Of a log, expectations are about all its statements together.
- *
- * @since 0.1.0
- * @category models
- */
-export type Subject = Planned | Ran | QueryLog.Log
+export type {
+  /** @since 0.1.0 @category models */
+  Planned,
+  /** @since 0.1.0 @category models */
+  Ran,
+  /** @since 0.1.0 @category models */
+  Subject
+} from "./internal/subject.js"
 
 /**
  * It is not as expected. `seen` says what is, in lines.

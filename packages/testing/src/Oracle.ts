@@ -59,25 +59,13 @@ export interface Report {
   readonly undetermined: ReadonlyArray<{ readonly sql: string; readonly reason: string }>
 }
 
-/**
- * The first difference. Rows are texts; `onlyOnOne` those that the shards did not give.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Difference {
-  /** Of the statements, from 1; of a program the one that it ran as so manieth, if a statement shows the difference. */
-  readonly place: number | undefined
-  readonly sql: string | undefined
-  readonly params: ReadonlyArray<unknown>
-  readonly strategy: string | undefined
-  readonly reason: string
-  readonly onlyOnOne: ReadonlyArray<string>
-  readonly onlyOnShards: ReadonlyArray<string>
-}
+export type {
+  /** @since 0.1.0 @category models */
+  Difference
+} from "./internal/differing.js"
 
 /** @since 0.1.0 @category errors */
-export class OracleDiffers extends Data.TaggedError("OracleDiffers")<{ readonly difference: Difference }> {
+export class OracleDiffers extends Data.TaggedError("OracleDiffers")<{ readonly difference: Differing.Difference }> {
   override get message(): string {
     return Differing.format(this.difference)
   }

@@ -9,8 +9,8 @@ import type { Explanation, Strategy } from "@shardlayer/core/plan/Explain"
 import type { ShardError } from "@shardlayer/core/ShardError"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
-import type { Planned, Ran, Subject } from "../Expect.js"
-import type { Entry, Log } from "../QueryLog.js"
+import type { Entry, Log } from "./log.js"
+import type { Planned, Ran, Subject } from "./subject.js"
 import { codeOf, table, valueOf } from "./logText.js"
 
 export interface Check {

@@ -2,10 +2,26 @@
  * A difference between one PostgreSQL and shards, for people. Enters: both answers. Leaves: the rows that only one of them
  * has, and text.
  */
-import type { Difference } from "../Oracle.js"
 import { without } from "./checks.js"
 import type { Answer } from "./conformance/Answer.js"
 import { valueOf } from "./logText.js"
+
+/**
+ * The first difference. Rows are texts; `onlyOnOne` those that the shards did not give.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Difference {
+  /** Of the statements, from 1; of a program the one that it ran as so manieth, if a statement shows the difference. */
+  readonly place: number | undefined
+  readonly sql: string | undefined
+  readonly params: ReadonlyArray<unknown>
+  readonly strategy: string | undefined
+  readonly reason: string
+  readonly onlyOnOne: ReadonlyArray<string>
+  readonly onlyOnShards: ReadonlyArray<string>
+}
 
 type Rows = Pick<Difference, "onlyOnOne" | "onlyOnShards">
 

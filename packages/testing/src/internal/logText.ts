@@ -5,7 +5,7 @@
  * and nothing else of it depends on the run.
  */
 import { isShardError } from "@shardlayer/core/ShardError"
-import type { Call, Entry, Log, TextOptions, Transaction } from "../QueryLog.js"
+import type { Call, Entry, Log, TextOptions, Transaction } from "./log.js"
 
 const sqlMaxDefault = 60
 

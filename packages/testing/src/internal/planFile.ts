@@ -4,7 +4,7 @@
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { dirname } from "node:path"
-import type { Subject } from "../Expect.js"
+import type { Subject } from "./subject.js"
 import type { Check } from "./checks.js"
 import { planText } from "./checks.js"
 

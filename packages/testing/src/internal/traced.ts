@@ -11,8 +11,8 @@ import { isShardError } from "@shardlayer/core/ShardError"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type { Difference } from "../Oracle.js"
 import { textOf, without } from "./checks.js"
+import type { Difference } from "./differing.js"
 
 export interface Asked {
   readonly sql: string
