@@ -14,7 +14,7 @@ import * as Writes from "./internal/fuzz/generate/Write.js"
 import { print } from "./internal/fuzz/Print.js"
 import * as Schemas from "./internal/fuzz/Schema.js"
 import * as Shrink from "./internal/fuzz/Shrink.js"
-import type * as Tree from "./internal/fuzz/Tree.js"
+import * as WriteTree from "./internal/fuzz/WriteTree.js"
 import * as Worlds from "./internal/fuzz/World.js"
 
 /**
@@ -87,19 +87,20 @@ export const schema = (options: { readonly shards: number }): FastCheck.Arbitrar
  */
 export const statement = ({ source }: Pick<Schema, "source">): FastCheck.Arbitrary<Statement> => {
   const own = Schemas.generate(source.seed)
-  return new QueryArbitrary((seed) => Statements.generate(seed, own)).map(print)
+  return new TreeArbitrary((seed) => Statements.generate(seed, own), Shrink.cuts).map(print)
 }
 
 /**
- * INSERT, UPDATE, DELETE and TRUNCATE of a schema that `schema` made. They do not shrink: they are short.
+ * Writes of a schema that `schema` made: INSERT, UPDATE, DELETE, MERGE, TRUNCATE, and those in WITH. One that fails shrinks
+ * as a tree.
  *
  * @since 0.1.0
  * @category arbitraries
  */
 export const write = ({ source }: Pick<Schema, "source">): FastCheck.Arbitrary<Statement> => {
   const own = Schemas.generate(source.seed)
-  return seeds.map((seed) => {
-    const { params, sql } = Writes.generate(seed, own)
+  return new TreeArbitrary((seed) => Writes.generate(seed, own).tree, WriteTree.cuts).map((tree) => {
+    const { params, sql } = WriteTree.print(tree)
     return { sql, params }
   })
 }
@@ -108,20 +109,23 @@ export const write = ({ source }: Pick<Schema, "source">): FastCheck.Arbitrary<S
 const seeds = FastCheck.noShrink(FastCheck.nat({ max: 0x7fffffff }))
 
 /** The tree is the value's context: by its cuts it shrinks. */
-class QueryArbitrary extends FastCheck.Arbitrary<Tree.Query> {
-  constructor(private readonly make: (seed: number) => Tree.Query) {
+class TreeArbitrary<Tree> extends FastCheck.Arbitrary<Tree> {
+  constructor(
+    private readonly make: (seed: number) => Tree,
+    private readonly cuts: (tree: Tree) => IterableIterator<Tree>
+  ) {
     super()
   }
 
-  generate(random: FastCheck.Random): FastCheck.Value<Tree.Query> {
+  generate(random: FastCheck.Random): FastCheck.Value<Tree> {
     return new FastCheck.Value(this.make(random.nextInt(0, 0x7fffffff)), undefined)
   }
 
-  canShrinkWithoutContext(_value: unknown): _value is Tree.Query {
+  canShrinkWithoutContext(_value: unknown): _value is Tree {
     return false
   }
 
-  shrink(query: Tree.Query): FastCheck.Stream<FastCheck.Value<Tree.Query>> {
-    return FastCheck.stream(Shrink.cuts(query)).map((smaller) => new FastCheck.Value(smaller, undefined))
+  shrink(tree: Tree): FastCheck.Stream<FastCheck.Value<Tree>> {
+    return FastCheck.stream(this.cuts(tree)).map((smaller) => new FastCheck.Value(smaller, undefined))
   }
 }
