@@ -194,11 +194,11 @@ export const scenes: ReadonlyArray<Scene> = [
   },
   {
     _tag: "Refused",
-    title: "Larger than Springfield, but which one? PostgreSQL takes any; the router asks",
+    title: "For each place one that is larger, but which one? PostgreSQL takes any; the router asks",
     error: "UnsupportedQuery",
     statement: (sql) => sql`
-      SELECT name, population FROM places
-      WHERE population > (SELECT population FROM places WHERE name = 'Springfield' LIMIT 1)`
+      SELECT p.name, (SELECT q.name FROM places q WHERE q.population > p.population LIMIT 1) AS larger
+      FROM places p`
   },
   {
     _tag: "Refused",
