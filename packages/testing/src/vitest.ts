@@ -56,7 +56,6 @@ export interface ShardMatchers {
 
 declare module "vitest" {
   // The parameter is that of the interface it is merged with.
-  // oxlint-disable-next-line no-unused-vars
   interface Assertion<T> extends ShardMatchers {}
 }
 
