@@ -228,14 +228,19 @@ const leadSql = `SELECT (EXISTS (
     AND objsubid = 1
 ) OR pg_catalog.pg_try_advisory_lock(8316003855879005539))::text AS leads`
 
-/** What is prepared decides nothing any more, and is listed where it matters; else it would hold the horizon for as long. */
+/**
+ * A number drawn here is above all that were drawn: the end of a snapshot is not, open transactions may be beyond it while none that
+ * is younger has ended.
+ *
+ * What is prepared decides nothing any more, and is listed where it matters; else it would hold the horizon for as long.
+ */
 const horizonSql = `SELECT coalesce(
   (
     SELECT x::text FROM pg_catalog.pg_snapshot_xip(s) AS x
     WHERE x::xid NOT IN (SELECT transaction FROM pg_catalog.pg_prepared_xacts) ORDER BY x LIMIT 1
   ),
   pg_catalog.pg_snapshot_xmax(s)::text
-) AS xmin, pg_catalog.pg_snapshot_xmax(s)::text AS xmax
+) AS xmin, pg_catalog.pg_current_xact_id()::text AS xmax
 FROM pg_catalog.pg_current_snapshot() AS s`
 
 /** First the watermark: a row that is gone must never be missed by somebody who does not know that it may be. */
