@@ -147,21 +147,14 @@ export const statementStream = <A>(
   Stream.unwrapScoped(
     Effect.clockWith((clock) => {
       const [inside, ended] = statementStarted(observation, { ...asked, operation: "executeStream" }, clock)
-      let rows = 0
-      const counting = Stream.mapChunks(
-        Stream.suspend(() => run(inside)),
-        (chunk) => {
-          rows += chunk.length
-          return chunk
-        }
-      )
+      const counting = countedRows(Stream.suspend(() => run(inside)))
       const pulled = Stream.fromPull(
         Effect.map(
-          ShardContext.observed(Stream.toPull(counting), () => inside),
+          ShardContext.observed(Stream.toPull(counting.rows), () => inside),
           (pull) => ShardContext.observed(pull, () => inside)
         )
       )
-      return Effect.succeed(endedWith(pulled, (exit) => ended(exit, rows)))
+      return Effect.succeed(endedWith(pulled, (exit) => ended(exit, counting.count())))
     })
   )
 
@@ -311,12 +304,8 @@ const calledStream = <A>(
         Effect.withFiberRuntime<Stream.Stream<A, ShardError>, never, Scope.Scope>((fiber) => {
           const ended = callStarted(fiber, at, undefined, sql, params)
           if (ended === undefined) return Effect.succeed(answer)
-          let rows = 0
-          const counting = Stream.mapChunks(answer, (chunk) => {
-            rows += Chunk.size(chunk)
-            return chunk
-          })
-          return Effect.succeed(endedWith(counting, (exit) => ended(exit, rows)))
+          const { count, rows } = countedRows(answer)
+          return Effect.succeed(endedWith(rows, (exit) => ended(exit, count())))
         })
       )
 
@@ -347,6 +336,16 @@ const callStarted = (
   observer(started)
   const millis = stopwatch(clock)
   return (exit, rows) => observer({ _tag: "CallEnded", call, ...endingOf(exit, rows), millis: millis() })
+}
+
+/** The same rows, and how many have gone by. */
+const countedRows = <A>(stream: Stream.Stream<A, ShardError>) => {
+  let count = 0
+  const rows = Stream.mapChunks(stream, (chunk) => {
+    count += Chunk.size(chunk)
+    return chunk
+  })
+  return { rows, count: () => count }
 }
 
 /** Once, however the stream ends: to its last row, with an error, or because nobody wants more of it. */

@@ -340,7 +340,8 @@ const cursorName = ({ fields }: Relation.Relation, index: number): string => {
 
 const decodePosition = Schema.decodeUnknown(Schema.Array(Schema.NullOr(Schema.String)))
 
-const decodeRows = (
+/** @since 0.1.0 @category functions */
+export const decodeRows = (
   model: Model.Any
 ): ((rows: ReadonlyArray<unknown>) => Effect.Effect<ReadonlyArray<unknown>, ParseError, unknown>) =>
   Schema.decodeUnknown(Schema.Array(model as Schema.Schema<unknown, unknown, unknown>))

@@ -6,7 +6,6 @@
  *
  * @since 0.1.0
  */
-import type * as Model from "@effect/sql/Model"
 import { SqlError } from "@effect/sql/SqlError"
 import type { Fragment } from "@effect/sql/Statement"
 import * as Effect from "effect/Effect"
@@ -36,7 +35,7 @@ export const insertMany = (
     const encode = Schema.encode(model.insert as AnySchema)
     const rows = yield* Effect.forEach(values, (value) => Effect.map(encode(value), definedOf))
     const names = [...new Set(rows.flatMap((row) => Object.keys(row)))]
-    const decode = decodeRows(model)
+    const decode = Read.decodeRows(model)
     const statements = chunked(rows, Math.max(1, Math.floor(paramsMax / Math.max(1, names.length)))).map((chunk) =>
       insertion(relation, names, chunk)
     )
@@ -81,7 +80,7 @@ export const findById = (source: Read.Source, id: Encoded): Effect.Effect<Option
     const condition = yield* identified(source, id)
     const { sql, table } = relation
     const rows = yield* sql`SELECT ${Relation.columns(relation)} FROM ${table}${Compile.where(relation, condition)}`
-    return Option.fromNullable((yield* decodeRows(model)(rows))[0])
+    return Option.fromNullable((yield* Read.decodeRows(model)(rows))[0])
   })
 }
 
@@ -163,7 +162,7 @@ const changed = (
     const condition = yield* identified(source, id)
     const rows =
       yield* sql`UPDATE ${table} SET ${sets}${Compile.where(relation, condition)} RETURNING ${Relation.columns(relation)}`
-    return yield* orNotFound(source, id, (yield* decodeRows(model)(rows))[0])
+    return yield* orNotFound(source, id, (yield* Read.decodeRows(model)(rows))[0])
   })
 }
 
@@ -175,11 +174,6 @@ const identified = (source: Read.Source, id: Encoded): Effect.Effect<Compile.Con
 
 const orNotFound = ({ relation }: Read.Source, id: unknown, row: unknown): Effect.Effect<unknown, RowNotFound> =>
   row === undefined ? Effect.fail(new RowNotFound({ table: relation.tableName, id })) : Effect.succeed(row)
-
-const decodeRows = (
-  model: Model.Any
-): ((rows: ReadonlyArray<unknown>) => Effect.Effect<ReadonlyArray<unknown>, ParseError, unknown>) =>
-  Schema.decodeUnknown(Schema.Array(model as AnySchema))
 
 const definedOf = (record: unknown): Encoded =>
   Predicate.isRecord(record)
