@@ -14,7 +14,7 @@ import * as Fs from "node:fs"
 import { createServer } from "node:net"
 import { basename, join } from "node:path"
 import type { ServerUser } from "./internal/command.js"
-import { run, sleepMillis, spawnOptions } from "./internal/command.js"
+import { copyFlags, run, sleepMillis, spawnOptions } from "./internal/command.js"
 import * as Locales from "./internal/locale.js"
 import * as Workspace from "./internal/workspace.js"
 // By way of `src`, which stands beside `dist` in the package: the compiler does not carry plain JavaScript over.
@@ -120,7 +120,8 @@ export const make = (options: Options = {}): Effect.Effect<PgServer, PgServerErr
       (made) => Effect.promise(() => Fs.promises.rm(made, { recursive: true, force: true, maxRetries: 20 }))
     )
     const dataFolder = join(folder, "data")
-    const copied = yield* run("cp", [...copyFlags, template, dataFolder], { cwd: folder, user: workspace.user })
+    // As the caller, who may enter the folder that it is kept in: root's copy keeps the owner.
+    const copied = yield* run("cp", [...copyFlags, template, dataFolder], { cwd: folder, user: undefined })
     if (copied.code !== 0) {
       return yield* new ServerStartFailed({
         server: name,
@@ -133,9 +134,6 @@ export const make = (options: Options = {}): Effect.Effect<PgServer, PgServerErr
     yield* startOnFreePort(control)
     return serverOf(control, yield* Effect.makeSemaphore(1))
   })
-
-/** Cheap where the system allows it: holes for the zeros of the write-ahead log, a clone on APFS. */
-const copyFlags = process.platform === "linux" ? ["-Rp", "--sparse=always"] : ["-Rpc"]
 
 const makeFolder = (workspace: Workspace.Workspace, name: string): string => {
   const folder = Fs.mkdtempSync(join(workspace.folder, `${name.replace(/[^A-Za-z0-9_]/g, "_").slice(0, 24)}-`))
@@ -163,6 +161,7 @@ const serverOf = (control: Control, mutex: Effect.Semaphore): PgServer => {
 }
 
 const readyWithinMillis = 30_000
+const pollMillis = 3
 const stoppedWithinMillis = 30_000
 const portTriesMax = 8
 
@@ -183,12 +182,12 @@ const started = (control: Control): Effect.Effect<void, ServerStartFailed> =>
       try: () => control.launch(),
       catch: (cause) => new ServerStartFailed({ server: control.name, reason: "cannot spawn postgres", cause })
     })
-    for (let waited = 0; waited < readyWithinMillis; waited += 10) {
+    for (let waited = 0; waited < readyWithinMillis; waited += pollMillis) {
       if (control.ready()) return
       if (control.pid === undefined) {
         return yield* new ServerStartFailed({ server: control.name, reason: "it ended at once", log: control.log() })
       }
-      yield* sleepMillis(10)
+      yield* sleepMillis(pollMillis)
     }
     const reason = `not ready after ${readyWithinMillis} ms`
     return yield* new ServerStartFailed({ server: control.name, reason, log: control.log() })

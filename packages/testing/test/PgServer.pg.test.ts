@@ -16,6 +16,7 @@ import { basename, dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import * as Binary from "../src/internal/binary.js"
 import { run } from "../src/internal/command.js"
+import * as TemplateCache from "../src/internal/templateCache.js"
 import * as Processes from "../src/internal/processes.mjs"
 
 const isRoot = process.getuid?.() === 0
@@ -23,14 +24,18 @@ const isRoot = process.getuid?.() === 0
 /** Every test has a temporary folder of its own: what is in it afterwards, or runs from it, was left behind. */
 let folder: string
 let pids: ReadonlyArray<number>
-const variables = ["TMPDIR", "SHARDLAYER_TEST_WORKSPACE"] as const
+/** Apart from that folder: data directories are kept here on purpose, half copied ones are not. */
+let cache: string
+const variables = ["TMPDIR", "SHARDLAYER_TEST_WORKSPACE", "SHARDLAYER_PG_CACHE"] as const
 const before = variables.map((name) => [name, process.env[name]] as const)
 
 beforeEach(() => {
   folder = Fs.mkdtempSync(join(Fs.realpathSync(tmpdir()), "lifecycle-"))
   Fs.chmodSync(folder, 0o755)
+  cache = Fs.mkdtempSync(join(Fs.realpathSync(tmpdir()), "lifecycle-"))
   pids = []
   process.env["TMPDIR"] = folder
+  process.env["SHARDLAYER_PG_CACHE"] = cache
 })
 
 /** Away from the data directory that the run's files share: initdb runs, too. */
@@ -43,11 +48,16 @@ afterEach(() => {
     if (value === undefined) delete process.env[name]
     else process.env[name] = value
   }
-  Fs.rmSync(folder, { recursive: true, force: true })
+  for (const path of [folder, cache]) Fs.rmSync(path, { recursive: true, force: true })
 })
 
 const processes = () => Processes.ownedBy(basename(folder))
-const left = () => ({ processes: processes(), files: Fs.readdirSync(folder), segments: segments() })
+const left = () => ({
+  processes: processes(),
+  files: [...Fs.readdirSync(folder), ...unfinished()],
+  segments: segments()
+})
+const unfinished = () => Fs.readdirSync(cache).filter((name) => !name.startsWith("data-"))
 const nothing = { processes: [], files: [], segments: [] }
 
 const expectRunning = () => {
@@ -156,6 +166,69 @@ describe("the end of the process", () => {
     await untilNothingLeft()
     expect(left()).toEqual(nothing)
   })
+})
+
+describe("data directories that are kept", () => {
+  const kept = () => Fs.readdirSync(cache)
+  const start = Effect.scoped(PgServer.make())
+
+  it.live("are made once for all processes that come later", () =>
+    Effect.gen(function* () {
+      fromNothing()
+      yield* start
+      const [name = ""] = kept()
+      expect(kept()).toEqual([name])
+      const made = Fs.statSync(join(cache, name)).ino
+      yield* start
+      expect(kept()).toEqual([name])
+      expect(Fs.statSync(join(cache, name)).ino).toBe(made)
+      expect(left()).toEqual(nothing)
+    })
+  )
+
+  it.live("are made again where a crash of the machine has emptied them", () =>
+    Effect.gen(function* () {
+      fromNothing()
+      yield* start
+      const control = join(cache, kept()[0] ?? "", "global", "pg_control")
+      Fs.truncateSync(control)
+      yield* start
+      expect(Fs.statSync(control).size).toBe(8192)
+      yield* start
+    })
+  )
+
+  it.live("are copied side by side: one of many processes wins, and what it keeps is whole", () =>
+    Effect.gen(function* () {
+      fromNothing()
+      const made = join(folder, "made")
+      const path = join(cache, "data-race")
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const server = yield* PgServer.make()
+          yield* server.stop()
+          Fs.renameSync(server.dataFolder, made)
+        })
+      )
+      const names = Array.from({ length: 6 }, (_, index) => join(cache, `unfinished-${index}`))
+      yield* Effect.forEach(names, (name) => TemplateCache.keep(made, path, name), { concurrency: "unbounded" })
+      expect(unfinished()).toEqual([])
+      expect(Fs.readdirSync(path, { recursive: true }).sort()).toEqual(Fs.readdirSync(made, { recursive: true }).sort())
+      Fs.rmSync(made, { recursive: true })
+    })
+  )
+
+  it.live("are no condition: a folder that cannot be made, or none, is no error", () =>
+    Effect.gen(function* () {
+      Fs.writeFileSync(join(cache, "data-file"), "")
+      for (const nowhere of [join(cache, "data-file", "below"), ""]) {
+        fromNothing()
+        process.env["SHARDLAYER_PG_CACHE"] = nowhere
+        yield* start
+      }
+      expect(left()).toEqual(nothing)
+    })
+  )
 })
 
 describe("where it starts", () => {

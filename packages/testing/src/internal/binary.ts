@@ -49,13 +49,15 @@ export const thisMachine = (): Machine => ({
   musl: process.platform === "linux" && !hasGlibc()
 })
 
+const hasGlibc = (): boolean => process.report === undefined || glibcVersion() !== undefined
+
 /** Node's own report says which C library it was started with; without `excludeNetwork` it may ask name servers. */
-const hasGlibc = (): boolean => {
+export const glibcVersion = (): string | undefined => {
   const report = process.report
-  if (report === undefined) return true
+  if (report === undefined) return undefined
   Object.assign(report, { excludeNetwork: true })
   const { header } = report.getReport() as { readonly header: { readonly glibcVersionRuntime?: string } }
-  return header.glibcVersionRuntime !== undefined
+  return header.glibcVersionRuntime
 }
 
 /** The `native` folder of the installed package for this machine. */

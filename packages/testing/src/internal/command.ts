@@ -54,6 +54,10 @@ export const spawnOptions = (user: ServerUser | undefined) => ({
   ...(user === undefined ? {} : { uid: user.uid, gid: user.gid })
 })
 
+/** For `cp`, cheap where the system allows it: clones, and holes for the zeros of the write-ahead log. */
+export const copyFlags: ReadonlyArray<string> =
+  process.platform === "linux" ? ["-Rp", "--reflink=auto", "--sparse=always"] : ["-Rpc"]
+
 /** Waits in real time, whatever clock the caller's fiber has: a server does not start faster under a TestClock. */
 export const sleepMillis = (millis: number): Effect.Effect<void> =>
   Effect.async<void>((resume) => {

@@ -1,4 +1,4 @@
-// The watchdog of one workspace. Enters: the workspace's folder as argument, and a pipe from the parent as stdin.
+// The watchdog of one workspace. Enters: the workspace's folder and others to be removed as arguments, and a pipe from the parent as stdin.
 // When the pipe closes, however the parent ended (return, Ctrl-C, SIGKILL), no server of that folder and no folder is left.
 // It runs in a session of its own, so that a terminal's Ctrl-C reaches the parent and not it. It asks the process table
 // instead of trusting a list of pids: a server spawned an instant before the parent was killed is found too.
@@ -6,7 +6,7 @@ import { existsSync, readdirSync, rmSync } from "node:fs"
 import { basename, join } from "node:path"
 import * as Processes from "./processes.mjs"
 
-const folder = process.argv[2]
+const [folder, ...others] = process.argv.slice(2)
 const token = basename(folder)
 const orderlyMillis = 1500
 const giveUpMillis = 15_000
@@ -27,10 +27,11 @@ const cleanUp = async () => {
 }
 
 const remove = () => {
-  if (!existsSync(folder)) return true
+  if (![folder, ...others].some((path) => existsSync(path))) return true
   try {
-    for (const entry of readdirSync(folder)) Processes.freeSharedMemory(join(folder, entry, "data"))
-    rmSync(folder, { recursive: true, force: true })
+    for (const entry of existsSync(folder) ? readdirSync(folder) : [])
+      Processes.freeSharedMemory(join(folder, entry, "data"))
+    for (const path of [...others, folder]) rmSync(path, { recursive: true, force: true })
     return true
   } catch {
     // A process that was ended an instant ago may still have been writing: the next round tries again.

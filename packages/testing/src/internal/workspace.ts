@@ -1,5 +1,5 @@
 // What the servers of one process share: a temporary folder, programs that run, data directories to copy from, a watchdog.
-// Enters: which binaries and which user; leaves: a workspace that lives as long as one server uses it.
+// Enters: which binaries, which user, and whether the data must be on a disk; leaves: a workspace that lives as long as one server uses it.
 // Always: when the last user is gone, so are the folder and the watchdog; when the process is gone, the watchdog does it.
 import * as Effect from "effect/Effect"
 import { globalValue } from "effect/GlobalValue"
@@ -9,7 +9,7 @@ import { spawn } from "node:child_process"
 import { randomBytes } from "node:crypto"
 import * as Fs from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { basename, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import type { PgServerError } from "../PgServerError.js"
 import { ServerStartFailed } from "../PgServerError.js"
@@ -18,6 +18,7 @@ import type { ServerUser } from "./command.js"
 import { run } from "./command.js"
 import type { Locale } from "./locale.js"
 import * as Locales from "./locale.js"
+import * as TemplateCache from "./templateCache.js"
 
 export interface Workspace {
   /** What it was asked for: binaries and user. */
@@ -32,6 +33,8 @@ export interface Workspace {
 export interface WorkspaceOptions {
   readonly binaries?: string | undefined
   readonly user?: ServerUser | undefined
+  /** What is to be synced must be on a disk, or it costs nothing and proves nothing. */
+  readonly fsync?: boolean | undefined
 }
 
 /** The workspace of this process for these options: made on first use, removed after the last. */
@@ -39,7 +42,7 @@ export const get = (options: WorkspaceOptions): Effect.Effect<Workspace, PgServe
   Effect.suspend(() => {
     const binaries = options.binaries ?? process.env["SHARDLAYER_PG_BINARIES"] ?? ""
     const user = options.user ?? defaultUser()
-    return RcMap.get(workspaces(), JSON.stringify([binaries, user?.uid ?? -1, user?.gid ?? -1]))
+    return RcMap.get(workspaces(), JSON.stringify([binaries, user?.uid ?? -1, user?.gid ?? -1, options.fsync === true]))
   })
 
 const workspaces = () =>
@@ -53,14 +56,15 @@ const defaultUser = (): ServerUser | undefined => (process.getuid?.() === 0 ? { 
 
 const make = (key: string): Effect.Effect<Workspace, PgServerError, Scope.Scope> =>
   Effect.gen(function* () {
-    const [binaries, uid, gid] = JSON.parse(key) as [string, number, number]
+    const [binaries, uid, gid, onDisk] = JSON.parse(key) as [string, number, number, boolean]
     const user = uid === -1 ? undefined : { uid, gid }
     const inherited = inheritedFor(key)
     const native = binaries === "" ? yield* Binary.locate : binaries
-    const folder = yield* watchedFolder(user)
+    const cache = TemplateCache.folder()
+    const folder = yield* watchedFolder(user, onDisk, cache)
     const programs = inherited?.programs ?? (yield* Binary.usable(native, folder, user))
     const mutex = yield* Effect.makeSemaphore(1)
-    const made = (locale: Locale) => mutex.withPermits(1)(template({ folder, programs, user }, locale))
+    const made = (locale: Locale) => mutex.withPermits(1)(cached({ folder, native, programs, user }, cache, locale))
     return {
       key,
       folder,
@@ -94,15 +98,15 @@ const inheritedFor = (key: string): Inherited | undefined => {
 }
 
 /** The folder's name is also the token by which the watchdog knows our processes: random, so nobody else carries it. */
-const watchedFolder = (user: ServerUser | undefined) =>
+const watchedFolder = (user: ServerUser | undefined, onDisk: boolean, cache: string | undefined) =>
   Effect.gen(function* () {
-    const parent = yield* enterable(user)
+    const parent = (onDisk ? undefined : memoryFolder()) ?? (yield* enterable(user))
     const { folder } = yield* Effect.acquireRelease(
       Effect.try({
         try: () => {
           // The watchdog comes first: a parent killed between the two steps leaves no folder.
           const folder = join(parent, `shardlayer-${randomBytes(4).toString("hex")}`)
-          const watchdog = startWatchdog(folder)
+          const watchdog = startWatchdog([folder, ...(cache === undefined ? [] : [unfinishedIn(cache, folder)])])
           Fs.mkdirSync(folder, { mode: 0o700 })
           if (user !== undefined) Fs.chownSync(folder, user.uid, user.gid)
           return { folder, watchdog }
@@ -120,6 +124,24 @@ const watchedFolder = (user: ServerUser | undefined) =>
     return folder
   })
 
+/**
+ * A file system in memory, where there is one with room: copies and commits never wait for a disk. Who sets TMPDIR has said where
+ * temporary files go. Containers often have 64 MB there, which is less than two servers.
+ */
+const memoryFolder = (): string | undefined => {
+  if (process.platform !== "linux" || process.env["TMPDIR"] !== undefined) return undefined
+  try {
+    const { bavail, bsize, type } = Fs.statfsSync("/dev/shm")
+    Fs.accessSync("/dev/shm", Fs.constants.W_OK | Fs.constants.X_OK)
+    return type === tmpfs && bavail * bsize >= memoryBytesMin ? "/dev/shm" : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const tmpfs = 0x01021994
+const memoryBytesMin = 1024 ** 3
+
 /** A temporary folder the server's user can get into: root's own TMPDIR often is none. */
 const enterable = (user: ServerUser | undefined): Effect.Effect<string> =>
   Effect.gen(function* () {
@@ -133,8 +155,8 @@ const enterable = (user: ServerUser | undefined): Effect.Effect<string> =>
 /** The script stands in `src` for both builds: `dist` holds compiled TypeScript only, and the package ships both. */
 const watchdogScript = fileURLToPath(new URL("../../src/internal/watchdog.mjs", import.meta.url))
 
-const startWatchdog = (folder: string) => {
-  const child = spawn(process.execPath, [watchdogScript, folder], {
+const startWatchdog = (folders: ReadonlyArray<string>) => {
+  const child = spawn(process.execPath, [watchdogScript, ...folders], {
     cwd: "/",
     detached: true,
     env: { PATH: process.env["PATH"] ?? "/usr/bin:/bin" },
@@ -157,6 +179,26 @@ const startWatchdog = (folder: string) => {
     })
   }
 }
+
+/** From the cache; else made, and kept there for the next process. */
+const cached = (
+  workspace: Pick<Workspace, "folder" | "programs" | "user"> & { readonly native: string },
+  cache: string | undefined,
+  locale: Locale
+): Effect.Effect<string, ServerStartFailed> =>
+  Effect.gen(function* () {
+    if (cache === undefined) return yield* template(workspace, locale)
+    const path = TemplateCache.pathOf(cache, { ...workspace, locale })
+    const found = TemplateCache.find(path)
+    // A locale that the machine has lost since is still an error of its own.
+    if (found !== undefined && Locales.isInstalled(locale)) return found
+    const made = yield* template(workspace, locale)
+    yield* TemplateCache.keep(made, path, unfinishedIn(cache, workspace.folder))
+    return made
+  })
+
+/** The name of a copy that is not whole yet: the watchdog of the workspace knows it. */
+const unfinishedIn = (cache: string, folder: string): string => join(cache, `unfinished-${basename(folder)}`)
 
 const template = (
   workspace: Pick<Workspace, "folder" | "programs" | "user">,
