@@ -14,6 +14,9 @@ import * as Scope from "effect/Scope"
 import { randomBytes } from "node:crypto"
 import { Socket } from "node:net"
 import pg from "pg"
+import type { ShardError } from "@shardlayer/core/ShardError"
+import type * as PgRouter from "@shardlayer/pg/PgRouter"
+import * as Routed from "./internal/routed.js"
 import { runOnce } from "./internal/statement.js"
 import type { Locale, PgServer, StopMode } from "./PgServer.js"
 import * as Server from "./PgServer.js"
@@ -155,6 +158,17 @@ export const make = (options: Options = {}): Effect.Effect<PgCluster.Service, Pg
   })
 
 /**
+ * A cluster with a router over it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RoutedOptions<E = never> extends Options, Routed.RoutedOptions<E> {}
+
+/**
+ * With a topology, what `PgRouter.layer` provides as well, over databases that have the schema: so tests that run on virtual
+ * shards run on servers with this layer in place of theirs.
+ *
  * @example
  * ```ts
  * import * as PgCluster from "@shardlayer/testing/PgCluster"
@@ -174,8 +188,134 @@ export const make = (options: Options = {}): Effect.Effect<PgCluster.Service, Pg
  * @since 0.1.0
  * @category layers
  */
-export const layer = (options: Options = {}): Layer.Layer<PgCluster, PgServerError> =>
-  Layer.scoped(PgCluster, make(options))
+export function layer<E = never>(
+  options: RoutedOptions<E>
+): Layer.Layer<PgCluster | PgRouter.Provided, PgServerError | NodeUnknown | ShardError | E>
+export function layer(options?: Options): Layer.Layer<PgCluster, PgServerError>
+export function layer<E>(
+  options: Options | RoutedOptions<E> = {}
+):
+  | Layer.Layer<PgCluster | PgRouter.Provided, PgServerError | NodeUnknown | ShardError | E>
+  | Layer.Layer<PgCluster, PgServerError> {
+  if (!("topology" in options)) return Layer.scoped(PgCluster, make(options))
+  const shards = options.shards ?? options.topology.shards.length
+  return Layer.provideMerge(routed(options), Layer.scoped(PgCluster, make({ ...options, shards })))
+}
+
+/**
+ * A router over the cluster that is there, whoever made it: a fresh copy, one behind proxies. The topology's shards are nodes
+ * of the cluster; a node `meta` that is none of them holds our own tables.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const routed = <E = never>(
+  options: Routed.RoutedOptions<E>
+): Layer.Layer<PgRouter.Provided, ServerQueryFailed | NodeUnknown | ShardError | E, PgCluster> =>
+  Layer.unwrapEffect(
+    Effect.map(PgCluster, ({ nodes, query }) =>
+      Routed.layer(
+        nodes.map(({ id, url }) => ({ id, place: { url } })),
+        options,
+        query
+      )
+    )
+  )
+
+/**
+ * Databases to copy: plain data, so that a test run can prepare them once and hand them to each of its files, whatever process
+ * that runs in (`JSON.stringify`, then `fresh`).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Template {
+  readonly nodes: ReadonlyArray<Pick<Node, "id" | "host" | "port" | "username" | "database">>
+}
+
+/**
+ * Makes a template of what the cluster's databases hold now: tables, rows, and our own tables where a router has installed them.
+ * Nobody may be connected to them, for longer than the five seconds that PostgreSQL waits for them to leave: close the router first
+ * (`Effect.provide`). The template is gone with the scope; the cluster stays as it is.
+ *
+ * @since 0.1.0
+ * @category templates
+ */
+export const template = (cluster: PgCluster.Service): Effect.Effect<Template, ServerQueryFailed, Scope.Scope> => {
+  const suffix = `_template_${randomBytes(4).toString("hex")}`
+  const nodes = Effect.forEach(
+    cluster.nodes,
+    (source) =>
+      Effect.map(copyOf(source, { ...source, database: named(source.database, suffix) }), (node) => ({
+        id: node.id,
+        host: node.host,
+        port: node.port,
+        username: node.username,
+        database: node.database
+      })),
+    { concurrency: "unbounded" }
+  )
+  return Effect.map(nodes, (made) => ({ nodes: made }))
+}
+
+/**
+ * A cluster of clean copies, which nobody else sees: some tens of milliseconds. Its nodes have the template's names; the
+ * servers are those of the template, so they cannot be stopped from here. The copies are gone with the scope, whoever is connected.
+ *
+ * @example
+ * ```ts
+ * import { PgCluster } from "@shardlayer/testing"
+ * import { Effect, Layer } from "effect"
+ *
+ * const prepared = Effect.gen(function* () {
+ *   const cluster = yield* PgCluster.make({ shards: 2, mode: "databases" })
+ *   yield* cluster.query("shard_1", "create table t (id int)")
+ *   return yield* PgCluster.template(cluster)
+ * })
+ *
+ * export const test = Effect.gen(function* () {
+ *   const template = yield* prepared
+ *   const cluster = yield* PgCluster.fresh(template)
+ *   return yield* cluster.query("shard_1", "select count(*) from t")
+ * }).pipe(Effect.scoped)
+ * ```
+ *
+ * @since 0.1.0
+ * @category templates
+ */
+export const fresh = (from: Template): Effect.Effect<PgCluster.Service, ServerQueryFailed, Scope.Scope> =>
+  Effect.gen(function* () {
+    const scope = yield* Effect.scope
+    const suffix = `_${randomBytes(5).toString("hex")}`
+    const places = yield* Effect.forEach(
+      from.nodes,
+      (source) => {
+        const to = nodeOf(source.id, source, named(source.database.replace(templateSuffix, ""), suffix))
+        return Effect.map(copyOf(source, to), (node): Place => ({ node, server: undefined }))
+      },
+      { concurrency: "unbounded" }
+    )
+    return serviceOf(places, scope)
+  })
+
+/**
+ * @since 0.1.0
+ * @category templates
+ */
+export const layerFresh = (from: Template): Layer.Layer<PgCluster, ServerQueryFailed> =>
+  Layer.scoped(PgCluster, fresh(from))
+
+const templateSuffix = /_template_[0-9a-f]{8}$/
+
+/** PostgreSQL cuts names after 63 bytes, which would make two of them one. */
+const named = (database: string, suffix: string): string => `${database.slice(0, 63 - suffix.length)}${suffix}`
+
+/**
+ * Copies the files instead of logging each block: with `fsync` off the checkpoints that this needs cost little, and the log
+ * stays small. PostgreSQL itself waits five seconds for backends whose clients have just left.
+ */
+const copyOf = (source: Pick<Node, "database">, to: Node): Effect.Effect<Node, ServerQueryFailed, Scope.Scope> =>
+  freshDatabase(to, true, `template ${pg.escapeIdentifier(source.database)} strategy file_copy`)
 
 /**
  * Runs one statement on a connection of its own, for scripts that hold a node and no cluster.
@@ -240,10 +380,10 @@ const databases = (options: Options): Effect.Effect<ReadonlyArray<Place>, PgServ
   })
 
 /** Creates the node's database; with `drop`, its end comes with the scope, whoever is still connected. */
-const freshDatabase = (node: Node, drop: boolean): Effect.Effect<Node, ServerQueryFailed, Scope.Scope> => {
+const freshDatabase = (node: Node, drop: boolean, how = ""): Effect.Effect<Node, ServerQueryFailed, Scope.Scope> => {
   const admin = { ...node, database: "postgres" }
   const name = pg.escapeIdentifier(node.database)
-  const create = Effect.as(query(admin, `create database ${name}`), node)
+  const create = Effect.as(query(admin, `create database ${name} ${how}`), node)
   if (!drop) return create
   return Effect.acquireRelease(create, () => Effect.orDie(query(admin, `drop database if exists ${name} with (force)`)))
 }

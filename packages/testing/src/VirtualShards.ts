@@ -2,25 +2,24 @@
  * Shards inside the test's own process: PostgreSQL as WebAssembly (PGlite), behind the ordinary `pg` driver.
  * Enters: how many; leaves: for each a stream factory that stands where a socket would, so that the driver, its pool and
  * everything above run as they do against a server. Always: no process, no port, no file; gone with the scope.
- * Approximates: a shard has one session. Connections take turns, a transaction keeps the session until it ends, and temporary
+ * Approximates: a shard has one session. Connections take turns, a transaction keeps the session until it ends, so that others queue behind it, and temporary
  * tables and advisory locks are common to all. A statement that runs holds up the whole process and cannot be cancelled.
  * COPY FROM STDIN works through the simple protocol only.
  *
  * @since 0.1.0
  */
-import type { PGlite, PGliteOptions } from "@electric-sql/pglite"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import { globalValue } from "effect/GlobalValue"
 import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
-import { readFile } from "node:fs/promises"
-import { createRequire } from "node:module"
-import { dirname, join } from "node:path"
 import type { Duplex } from "node:stream"
 import pg from "pg"
+import type { ShardError } from "@shardlayer/core/ShardError"
+import type * as PgRouter from "@shardlayer/pg/PgRouter"
+import * as Routed from "./internal/routed.js"
 import { runOnce } from "./internal/statement.js"
+import * as Snapshot from "./internal/virtualSnapshot.js"
 import { VirtualConnection } from "./internal/virtualConnection.js"
 import { VirtualSession } from "./internal/virtualSession.js"
 import { VirtualSocket } from "./internal/virtualSocket.js"
@@ -47,7 +46,7 @@ export interface Node {
  * @category models
  */
 export interface Options {
-  /** How many shards; default 4. Each takes about 200 MB and, after the first, half a second. */
+  /** How many shards; default 4. Each takes about 110 MB and some tenths of a second, the first of a machine a few seconds. */
   readonly shards?: number | undefined
   /** One more node, `oracle`, to hold everything for comparison. */
   readonly oracle?: boolean | undefined
@@ -75,7 +74,7 @@ export declare namespace VirtualShards {
    * @category models
    */
   export interface Service {
-    /** `shard_1` … `shard_n`, then `oracle` and `meta` where asked for. */
+    /** `shard_1` … `shard_n`, or those of the topology, then `oracle` and `meta` where asked for. */
     readonly nodes: ReadonlyArray<Node>
     /** The shards alone. */
     readonly shards: ReadonlyArray<Node>
@@ -98,38 +97,90 @@ export declare namespace VirtualShards {
  * @category constructors
  */
 export const make = (options: Options = {}): Effect.Effect<VirtualShards.Service, ServerStartFailed, Scope.Scope> =>
-  Effect.gen(function* () {
-    const ids = [
-      ...Array.from({ length: options.shards ?? 4 }, (_, index) => `shard_${index + 1}`),
-      ...(options.oracle === true ? ["oracle"] : []),
-      ...(options.meta === true ? ["meta"] : [])
-    ]
-    // One after another: starting is computation in this one thread.
-    const places = yield* Effect.forEach(ids, (id) => start(id, options.waitMillis ?? 30_000))
-    return serviceOf(places)
-  })
+  makeNamed(
+    Array.from({ length: options.shards ?? 4 }, (_, index) => `shard_${index + 1}`),
+    options
+  )
+
+const makeNamed = (
+  shards: ReadonlyArray<string>,
+  options: Pick<Options, "oracle" | "meta" | "waitMillis">
+): Effect.Effect<VirtualShards.Service, ServerStartFailed, Scope.Scope> => {
+  const ids = [...shards, ...(options.oracle === true ? ["oracle"] : []), ...(options.meta === true ? ["meta"] : [])]
+  // One after another: starting is computation in this one thread.
+  return Effect.map(
+    Effect.forEach(ids, (id) => start(id, options.waitMillis ?? 30_000)),
+    (places) => serviceOf(places, shards)
+  )
+}
 
 /**
+ * Virtual shards with a router over them.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RoutedOptions<E = never> extends Omit<Options, "shards">, Routed.RoutedOptions<E> {
+  /** How many of the topology's shards there must be: a count that differs is a mistake. Default: those of the topology. */
+  readonly shards?: number | undefined
+}
+
+/**
+ * With a topology it swaps in for the real shards: what `PgRouter.layer` provides, over databases that have the schema. Without
+ * one, the shards alone.
+ *
  * @example
  * ```ts
- * import * as VirtualShards from "@shardlayer/testing/VirtualShards"
- * import * as Effect from "effect/Effect"
- * import * as Pg from "pg"
+ * import { SqlClient } from "@effect/sql"
+ * import { Keyspace, Table, Topology } from "@shardlayer/core"
+ * import { VirtualShards } from "@shardlayer/testing"
+ * import { Effect } from "effect"
  *
- * const program = Effect.gen(function*() {
- *   const { shards } = yield* VirtualShards.VirtualShards
- *   const pools = shards.map(({ stream, database, username }) => new Pg.Pool({ stream, database, user: username }))
- *   return yield* Effect.promise(() => Promise.all(pools.map((pool) => pool.query("select version()"))))
+ * const topology = Topology.make({
+ *   shards: ["shard_1", "shard_2", "shard_3", "shard_4"],
+ *   keyspaces: { user: Keyspace.hash({ key: ["int8"] }) },
+ *   tables: { users: Table.sharded({ key: "id", keyspace: "user" }) }
  * })
  *
- * export const results = Effect.provide(program, VirtualShards.layer({ shards: 2 }))
+ * const Shards = VirtualShards.layer({ shards: 4, topology, schema: "create table users (id int8 primary key, name text)" })
+ *
+ * export const names = Effect.gen(function* () {
+ *   const sql = yield* SqlClient.SqlClient
+ *   yield* sql`insert into users values (1, 'Ada'), (2, 'Grace')`
+ *   return yield* sql`select name from users order by id`
+ * }).pipe(Effect.provide(Shards))
  * ```
  *
  * @since 0.1.0
  * @category layers
  */
-export const layer = (options: Options = {}): Layer.Layer<VirtualShards, ServerStartFailed> =>
-  Layer.scoped(VirtualShards, make(options))
+export function layer<E = never>(
+  options: RoutedOptions<E>
+): Layer.Layer<VirtualShards | PgRouter.Provided, ServerStartFailed | ServerQueryFailed | NodeUnknown | ShardError | E>
+export function layer(options?: Options): Layer.Layer<VirtualShards, ServerStartFailed>
+export function layer<E>(
+  options: Options | RoutedOptions<E> = {}
+):
+  | Layer.Layer<VirtualShards | PgRouter.Provided, ServerStartFailed | ServerQueryFailed | NodeUnknown | ShardError | E>
+  | Layer.Layer<VirtualShards, ServerStartFailed> {
+  if (!("topology" in options)) return Layer.scoped(VirtualShards, make(options))
+  const { shards: ids } = options.topology
+  if (options.shards !== undefined && options.shards !== ids.length) {
+    return Layer.die(
+      new Error(`the topology lists ${ids.length} shards (${ids.join(", ")}), and shards is ${options.shards}`)
+    )
+  }
+  const routed = Layer.unwrapEffect(
+    Effect.map(VirtualShards, ({ nodes, query }) => Routed.layer(nodes.map(placeOf), options, query))
+  )
+  return Layer.provideMerge(routed, Layer.scoped(VirtualShards, makeNamed(ids, options)))
+}
+
+const placeOf = ({ database, id, stream, username }: Node): Routed.Place => ({
+  id,
+  // Several wait for one session: a connection that is held does not keep the next from being opened.
+  place: { database, stream, username }
+})
 
 interface Place {
   readonly node: Node
@@ -140,7 +191,7 @@ const start = (id: string, waitMillis: number): Effect.Effect<Place, ServerStart
   Effect.gen(function* () {
     const pglite = yield* Effect.acquireRelease(
       Effect.tryPromise({
-        try: createFromSnapshot,
+        try: Snapshot.create,
         catch: (cause) => new ServerStartFailed({ server: id, reason: "PGlite did not start", cause })
       }),
       (started) => Effect.promise(() => started.close())
@@ -159,7 +210,7 @@ const start = (id: string, waitMillis: number): Effect.Effect<Place, ServerStart
     return { session, node }
   })
 
-const serviceOf = (places: ReadonlyArray<Place>): VirtualShards.Service => {
+const serviceOf = (places: ReadonlyArray<Place>, shards: ReadonlyArray<string>): VirtualShards.Service => {
   const known = places.map((place) => place.node.id)
   const place = (id: string): Effect.Effect<Place, NodeUnknown> => {
     const found = places.find((candidate) => candidate.node.id === id)
@@ -167,7 +218,7 @@ const serviceOf = (places: ReadonlyArray<Place>): VirtualShards.Service => {
   }
   return {
     nodes: places.map((found) => found.node),
-    shards: places.map((found) => found.node).filter((found) => found.id.startsWith("shard_")),
+    shards: places.map((found) => found.node).filter((found) => shards.includes(found.id)),
     node: (id) => Effect.map(place(id), (found) => found.node),
     query: (id, sql, params) => Effect.flatMap(place(id), (found) => query(found.node, sql, params)),
     connections: (id) => Effect.map(place(id), (found) => found.session.connections.size)
@@ -189,54 +240,6 @@ const query = <Row extends object>(
     )
     return Effect.sync(() => void stream.destroy())
   })
-
-interface Snapshot {
-  readonly create: (dataFolder: Blob | undefined) => Promise<PGlite>
-  dataFolder: Promise<Blob> | undefined
-}
-
-/**
- * Making a data folder takes seconds, loading a copy of one half a second: the first shard of a process is made, and the
- * others are copies of what it was then.
- */
-const createFromSnapshot = async (): Promise<PGlite> => {
-  const snapshot = await globalValue("@shardlayer/testing/virtualSnapshot", loadPglite)
-  if (snapshot.dataFolder !== undefined) return snapshot.create(await snapshot.dataFolder)
-  const first = await snapshot.create(undefined)
-  snapshot.dataFolder = first.dumpDataDir("none")
-  await snapshot.dataFolder
-  return first
-}
-
-/** Node has it, but its types for version 20 do not say so. */
-declare const WebAssembly: {
-  readonly compile: (bytes: Uint8Array) => Promise<NonNullable<PGliteOptions["pgliteWasmModule"]>>
-}
-
-/** The compiled modules are shared by all shards. PGlite is loaded here only: who uses servers should not wait for it. */
-const loadPglite = async (): Promise<Snapshot> => {
-  const { PGlite } = await import("@electric-sql/pglite")
-  const folder = dirname(createRequire(import.meta.url).resolve("@electric-sql/pglite"))
-  const compile = async (name: string) => WebAssembly.compile(await readFile(join(folder, name)))
-  const [pgliteWasmModule, initdbWasmModule, data] = await Promise.all([
-    compile("pglite.wasm"),
-    compile("initdb.wasm"),
-    readFile(join(folder, "pglite.data"))
-  ])
-  const fsBundle = new Blob([data])
-  const startParams = [...PGlite.defaultStartParams, "-c", "max_prepared_transactions=16"]
-  return {
-    dataFolder: undefined,
-    create: (loadDataDir) =>
-      PGlite.create({
-        startParams,
-        pgliteWasmModule,
-        initdbWasmModule,
-        fsBundle,
-        ...(loadDataDir === undefined ? {} : { loadDataDir })
-      })
-  }
-}
 
 /** What a server reports of itself to each new connection. */
 const reportedNames = [

@@ -41,13 +41,6 @@ export * as PgServer from "./PgServer.js"
 export * as PgServerError from "./PgServerError.js"
 
 /**
- * Shards inside the test's own process.
- *
- * @since 0.1.0
- */
-export * as VirtualShards from "./VirtualShards.js"
-
-/**
  * What ran where, statement by statement.
  *
  * @since 0.1.0
@@ -60,3 +53,10 @@ export * as QueryLog from "./QueryLog.js"
  * @since 0.1.0
  */
 export * as SqlArbitrary from "./SqlArbitrary.js"
+
+/**
+ * Shards inside the test's own process.
+ *
+ * @since 0.1.0
+ */
+export * as VirtualShards from "./VirtualShards.js"
