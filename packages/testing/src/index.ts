@@ -1,9 +1,30 @@
 /**
+ * Named points of a commit at which something goes wrong.
+ *
+ * @since 0.1.0
+ */
+export * as CrashPoints from "./CrashPoints.js"
+
+/**
  * Expectations about where statements run.
  *
  * @since 0.1.0
  */
 export * as Expect from "./Expect.js"
+
+/**
+ * Things that go wrong with servers and networks, on purpose.
+ *
+ * @since 0.1.0
+ */
+export * as Faults from "./Faults.js"
+
+/**
+ * Tests that leave nothing behind on databases they share.
+ *
+ * @since 0.1.0
+ */
+export * as Isolation from "./Isolation.js"
 
 /**
  * One PostgreSQL and shards, side by side.

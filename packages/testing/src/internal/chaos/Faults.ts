@@ -5,16 +5,12 @@
  * interrupted; a shard, and a place of a router process, has one fault at a time, and the next one waits.
  */
 import * as Effect from "effect/Effect"
-import type { ControlError, PgCluster } from "../../PgCluster.js"
-import type { PgProxy } from "../../PgProxy.js"
-import type { PgServerError } from "../../PgServerError.js"
+import * as Inflict from "../../Faults.js"
 import { now } from "./Event.js"
 import type { Routers } from "./Routers.js"
 import type { Fault } from "./Schedule.js"
 
-export interface Target {
-  readonly cluster: PgCluster.Service
-  readonly proxies: ReadonlyArray<PgProxy>
+export interface Target extends Inflict.Target {
   readonly routers: Routers
 }
 
@@ -57,42 +53,36 @@ export const make = (target: Target): Effect.Effect<Faults> =>
     }
   })
 
-const inflicted = (
-  { cluster, proxies, routers }: Target,
-  fault: Fault,
-  shard: string
-): Effect.Effect<void, ControlError | PgServerError> => {
-  const proxy = proxies[fault.target]
-  if (proxy === undefined && fault.kind !== "killRouter") return Effect.dieMessage(`no shard for ${fault.kind}`)
-  const lasting = <E, F>(inflict: Effect.Effect<void, E>, heal: Effect.Effect<void, F>) =>
-    Effect.acquireUseRelease(
-      inflict,
+const inflicted = (target: Target, fault: Fault, shard: string): Effect.Effect<void, Inflict.FaultError> => {
+  const { routers } = target
+  if (fault.kind === "killRouter") {
+    return Effect.acquireUseRelease(
+      routers.kill(fault.target),
       () => Effect.sleep(fault.millis),
-      () => Effect.orDie(heal)
+      () => routers.replace(fault.target)
     )
-  switch (fault.kind) {
-    case "killServer":
-      return lasting(cluster.kill(shard), cluster.restart(shard))
-    case "stopServer":
-      return lasting(cluster.stop(shard, "fast"), cluster.restart(shard))
-    case "pauseServer":
-      return lasting(cluster.pause(shard), cluster.resume(shard))
-    case "cutConnections":
-      return proxy!.cut
-    case "stallNetwork":
-      return lasting(proxy!.set("stalled"), proxy!.set("open"))
-    case "muteNetwork":
-      return lasting(proxy!.set("mute"), proxy!.set("open"))
-    case "terminateBackend":
-      return Effect.asVoid(cluster.query(shard, terminateSql, [fault.session]))
-    case "killRouter":
-      return lasting(routers.kill(fault.target), routers.replace(fault.target))
   }
+  if (shard === "") return Effect.dieMessage(`no shard for ${fault.kind}`)
+  return Effect.scoped(
+    Effect.zipRight(Inflict.inflict(target, publicOf(fault.kind, fault.session, shard)), Effect.sleep(fault.millis))
+  )
 }
 
-/** One of the sessions of the routers. */
-const terminateSql = `with sessions as (
-  select pid, row_number() over (order by pid) - 1 as place, count(*) over () as n from pg_stat_activity
-  where backend_type = 'client backend' and application_name = 'shardlayer'
-)
-select pg_terminate_backend(pid) from sessions where place = $1::int % n`
+const publicOf = (kind: Exclude<Fault["kind"], "killRouter">, session: number, shard: string): Inflict.Fault => {
+  switch (kind) {
+    case "killServer":
+      return { _tag: "Kill", shard }
+    case "stopServer":
+      return { _tag: "Stop", shard }
+    case "pauseServer":
+      return { _tag: "Pause", shard }
+    case "cutConnections":
+      return { _tag: "Cut", shard }
+    case "stallNetwork":
+      return { _tag: "Network", shard, network: "stalled" }
+    case "muteNetwork":
+      return { _tag: "Network", shard, network: "mute" }
+    case "terminateBackend":
+      return { _tag: "Terminate", shard, session, application: "shardlayer" }
+  }
+}
