@@ -375,7 +375,11 @@ const databases = (options: Options): Effect.Effect<ReadonlyArray<Place>, PgServ
       return nodes.map((node) => ({ node, server: undefined }))
     }
     const server = yield* Server.make({ ...options, name: "cluster" })
-    const nodes = yield* Effect.forEach(idsOf(options), (id) => freshDatabase(nodeOf(id, server, id), false))
+    // A new server has nothing that the checkpoint of a copied file would have to write.
+    const how = options.fsync === true ? "" : "strategy file_copy"
+    const nodes = yield* Effect.forEach(idsOf(options), (id) => freshDatabase(nodeOf(id, server, id), false, how), {
+      concurrency: "unbounded"
+    })
     return nodes.map((node) => ({ node, server }))
   })
 

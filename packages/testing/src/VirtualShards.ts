@@ -46,7 +46,7 @@ export interface Node {
  * @category models
  */
 export interface Options {
-  /** How many shards; default 4. Each takes about 110 MB and some tenths of a second, the first of a machine a few seconds. */
+  /** How many shards; default 4. Each takes about 80 MB and some tenths of a second, the first of a machine a few seconds. */
   readonly shards?: number | undefined
   /** One more node, `oracle`, to hold everything for comparison. */
   readonly oracle?: boolean | undefined
