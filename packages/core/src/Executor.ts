@@ -27,7 +27,13 @@ import * as ScatterMove from "./ScatterMove.js"
 import type * as SchemaChanges from "./SchemaChanges.js"
 import * as ScatterWrite from "./ScatterWrite.js"
 import * as ShardCall from "./ShardCall.js"
-import { type RawResult, type ShardConnection, type TextResult, unbounded } from "./ShardConnection.js"
+import {
+  type RawResult,
+  type ShardConnection,
+  type ShardDriver,
+  type TextResult,
+  unbounded
+} from "./ShardConnection.js"
 import { CrossShardTransaction, type ShardError } from "./ShardError.js"
 import type { ShardManagerService } from "./ShardManager.js"
 import type { ShardId } from "./topology/ShardId.js"
@@ -438,10 +444,16 @@ class ShardExecutor implements Executor {
     sql: string,
     params: ReadonlyArray<unknown>
   ): Effect.Effect<any, ShardError> {
-    const connection = view?.session(shard) ?? this.connectionTo(shard, transaction)
-    const answer = Effect.isEffect(connection)
-      ? Effect.flatMap(connection, (opened) => ShardCall.runIn(opened, form, sql, params))
-      : ShardCall.runIn(connection, form, sql, params)
+    const session = view?.session(shard) ?? transaction?.connectionFor(shard)
+    const answer =
+      session === undefined
+        ? this.onDriver(shard, (driver) => {
+            const shared = access === "read" && typeof form === "string" ? driver.shared : undefined
+            return shared === undefined || typeof form !== "string"
+              ? ShardCall.runIn(driver, form, sql, params)
+              : ShardCall.runAs(shared, form, sql, params)
+          })
+        : ShardCall.runIn(session, form, sql, params)
     const call: ShardCall.Call = { shard, policy, access }
     return transaction === undefined ? ShardCall.run(call, answer) : ShardCall.limited(call, answer)
   }
@@ -459,6 +471,16 @@ class ShardExecutor implements Executor {
     const rows = Effect.isEffect(connection) ? Stream.unwrap(Effect.map(connection, read)) : read(connection)
     const call: ShardCall.Call = { shard, policy, access }
     return transaction === undefined ? ShardCall.stream(call, rows) : ShardCall.limitedStream(call, rows)
+  }
+
+  /** One of its connections, whichever is free. */
+  private onDriver<A>(
+    shard: ShardId,
+    run: (driver: ShardDriver) => Effect.Effect<A, ShardError>
+  ): Effect.Effect<A, ShardError> {
+    const { manager } = this.options
+    const open = manager.driverNow(shard)
+    return open === undefined ? Effect.flatMap(manager.driver(shard), run) : run(open)
   }
 
   private connectionTo(

@@ -187,6 +187,9 @@ export interface Description {
   readonly columns: ReadonlyArray<{ readonly name: string; readonly type: number }>
 }
 
+/** @since 0.1.0 @category models */
+export type SharedStatements = Pick<StatementConnection, "execute" | "executeValues" | "executeRaw">
+
 /**
  * One shard's connections.
  *
@@ -195,6 +198,11 @@ export interface Description {
  */
 export interface ShardDriver extends ShardConnection {
   readonly client: SqlClient
+  /**
+   * The same for statements that write nothing and lock nothing, outside of transactions: they may share connections, and
+   * may be asked twice. Undefined where the driver has no such way.
+   */
+  readonly shared?: SharedStatements | undefined
   readonly reserve: Effect.Effect<ShardSession, ShardError, Scope.Scope>
   /** On a connection apart from those that statements use: planning must not wait for a transaction that waits for it. */
   readonly describe: (sql: string) => Effect.Effect<Description, ShardError>

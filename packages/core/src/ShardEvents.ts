@@ -19,7 +19,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { ShardConnection, ShardDriver, ShardSession } from "./ShardConnection.js"
+import type { SharedStatements, ShardConnection, ShardDriver, ShardSession } from "./ShardConnection.js"
 import * as ShardContext from "./ShardContext.js"
 import type { ShardError } from "./ShardError.js"
 import type {
@@ -227,6 +227,7 @@ export const transaction = <A, E, R>(
 export const driver = (shard: ShardId, own: ShardDriver): ShardDriver => ({
   ...connection({ shard, session: undefined }, own),
   client: own.client,
+  shared: own.shared && statements({ shard, session: undefined }, own.shared),
   presenter: own.presenter,
   reserve: Effect.map(own.reserve, (reserved) => session(shard, reserved)),
   describe: (sql) => called({ shard, session: undefined }, "planning", sql, [], own.describe(sql)),
@@ -265,10 +266,14 @@ const roleOfControl = (sql: string): Role =>
         ? "rollback"
         : "savepoint"
 
-const connection = (at: At, own: ShardConnection): ShardConnection => ({
+const statements = (at: At, own: SharedStatements): SharedStatements => ({
   execute: (sql, params) => called(at, undefined, sql, params, own.execute(sql, params)),
   executeValues: (sql, params) => called(at, undefined, sql, params, own.executeValues(sql, params)),
-  executeRaw: (sql, params) => called(at, undefined, sql, params, own.executeRaw(sql, params)),
+  executeRaw: (sql, params) => called(at, undefined, sql, params, own.executeRaw(sql, params))
+})
+
+const connection = (at: At, own: ShardConnection): ShardConnection => ({
+  ...statements(at, own),
   executeText: (sql, params, bound) => called(at, undefined, sql, params, own.executeText(sql, params, bound)),
   executeStream: (sql, params) => calledStream(at, sql, params, own.executeStream(sql, params)),
   streamText: (sql, params) => calledStream(at, sql, params, own.streamText(sql, params))

@@ -47,12 +47,29 @@ export interface Stats {
 }
 
 /**
+ * Reads that share connections of the pool.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SharedStats {
+  /** Connections that are shared at this moment: of those that are not idle. */
+  readonly connections: number
+  /** Since the beginning: how many statements shared one, and how many of them were asked anew on one of their own. */
+  readonly statements: number
+  readonly moved: number
+}
+
+/**
  * How many connections a shard has at this moment, for metrics; beside `SqlClient` in the context of `PgShard.layer`.
  *
  * @since 0.1.0
  * @category tags
  */
-export class PgPoolStats extends Context.Tag("@shardlayer/pg/PgPool/PgPoolStats")<PgPoolStats, () => Stats>() {}
+export class PgPoolStats extends Context.Tag("@shardlayer/pg/PgPool/PgPoolStats")<
+  PgPoolStats,
+  () => Stats & { readonly shared: SharedStats }
+>() {}
 
 /**
  * @since 0.1.0
@@ -85,6 +102,11 @@ export class PgPool {
       if (!this.isExpired(backend)) return backend
       backend.destroy()
     }
+  }
+
+  /** Somebody else should have this connection, or nobody, as soon as it is free. */
+  isWanted(backend: PgBackend): boolean {
+    return this.closed || this.waiting.size > 0 || this.isExpired(backend)
   }
 
   wait(waiter: Waiter): void {

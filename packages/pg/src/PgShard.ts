@@ -26,6 +26,7 @@ import * as Stream from "effect/Stream"
 import { makeClient, sqlError } from "./internal/client.js"
 import { adaptStock } from "./internal/stock.js"
 import { PgQuery } from "./internal/query.js"
+import { SharedLanes, sharedStatements } from "./internal/shared.js"
 import { makePresenter } from "./internal/presenter.js"
 import * as PgConnection from "./PgConnection.js"
 import * as PgListener from "./PgListener.js"
@@ -89,8 +90,10 @@ export const make = (
     )
     if (settings.eager) yield* warm(pool)
     const lane = PgConnection.poolLane(pool)
+    const lanes = new SharedLanes(pool, lane, settings.sharedMax)
     const driver: Omit<ShardDriver, "client"> = {
       ...PgConnection.make(lane, settings),
+      shared: sharedStatements(lanes),
       reserve: PgSession.reserve(pool),
       describe: (sql) => PgConnection.describe(planning, sql),
       settle: (sql) => answeredIn(settings, settleOn(settling, sql)),
@@ -107,7 +110,7 @@ export const make = (
     return Context.make(PgClient.PgClient, client).pipe(
       Context.add(Client.SqlClient, client),
       Context.add(CurrentShardDriver, { ...driver, client }),
-      Context.add(PgPoolStats, () => pool.stats)
+      Context.add(PgPoolStats, () => ({ ...pool.stats, shared: lanes.stats }))
     )
   })
 

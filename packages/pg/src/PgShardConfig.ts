@@ -39,6 +39,11 @@ export interface PgShardConfig extends PgClientConfig {
   readonly timeZone?: string | undefined
   /** Named statements a connection keeps, least recently used out first; 0 for poolers that cannot hold them. Default 256. */
   readonly preparedStatements?: number | undefined
+  /**
+   * Connections of the pool that short reads may share, several of them on their way at once on each; 0: each statement
+   * has one to itself. Default 2. Reads share none without `preparedStatements`.
+   */
+  readonly sharedConnections?: number | undefined
   /** Rows a stream asks for at a time; 1000. */
   readonly streamRows?: number | undefined
 }
@@ -66,6 +71,7 @@ export interface Settings {
   /** 0: connections do not age. */
   readonly lifetimeMillis: number
   readonly preparedMax: number
+  readonly sharedMax: number
   readonly streamRows: number
 }
 
@@ -104,6 +110,7 @@ export const settings = (config: PgShardConfig, lockTimeoutMillis?: number): Set
     idleTimeoutMillis: millis(config.idleTimeout, 10_000),
     lifetimeMillis: millis(config.connectionTTL, 0),
     preparedMax: Math.max(0, config.preparedStatements ?? 256),
+    sharedMax: Math.max(0, config.sharedConnections ?? 2),
     streamRows: Math.max(1, config.streamRows ?? 1000)
   }
 }

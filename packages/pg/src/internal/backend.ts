@@ -27,7 +27,11 @@ export class PgBackend {
   /** Something was done to the session that the next user must not meet. */
   tainted = false
 
+  /** What its named statements answer with, by name. */
+  readonly shapes = new Map<string, Shape>()
+
   private query: PgQuery | undefined
+  private pipeline: Pipeline | undefined
   private done: Done | undefined
   private leaving: Leaving | undefined
   private started = false
@@ -81,6 +85,16 @@ export class PgBackend {
     }
   }
 
+  /** Hands the connection to several statements at once, until the pipeline says `unshare`. */
+  share(pipeline: Pipeline): void {
+    this.pipeline = pipeline
+    this.client.query(pipeline as unknown as Pg.Submittable)
+  }
+
+  unshare(): void {
+    this.pipeline = undefined
+  }
+
   /** Ends the running query early. `done` is called when the backend is free, or dead. */
   interrupt(done: Done): void {
     this.leave(done, true)
@@ -131,13 +145,20 @@ export class PgBackend {
   }
 
   get reusable(): boolean {
-    return !this.dead && !this.tainted && this.drifted.size === 0 && this.query === undefined && this.status === "I"
+    return (
+      !this.dead &&
+      !this.tainted &&
+      this.drifted.size === 0 &&
+      this.query === undefined &&
+      this.pipeline === undefined &&
+      this.status === "I"
+    )
   }
 
   /** Says goodbye when nothing runs, else cancels what runs and drops the socket. */
   destroy(): void {
     if (this.dead) return
-    if (this.started && this.query === undefined) {
+    if (this.started && this.query === undefined && this.pipeline === undefined) {
       this.lose(new Error("Connection closed"))
       void this.client.end().catch(() => {})
       // The goodbye is a courtesy: a peer that does not close its side must not keep this socket.
@@ -155,13 +176,15 @@ export class PgBackend {
     this.wire.stream.destroy()
   }
 
-  private cancel(done: (closed: boolean) => void): () => void {
+  /** Asks the server to end what runs at this moment, whatever that is; `done` as in `sendCancel`. */
+  cancel(done: (closed: boolean) => void): () => void {
     const { host, port, ssl } = this.client
     return sendCancel({ config: this.settings.client, host, port, ssl }, keysOf(this.client), done)
   }
 
   private onReady({ status }: ReadyForQuery): void {
     this.status = status
+    if (this.pipeline !== undefined) return this.pipeline.onReady()
     const query = this.query
     if (query === undefined) return
     this.query = undefined
@@ -179,9 +202,10 @@ export class PgBackend {
   private lose(error: Error): void {
     if (this.dead) return
     this.dead = true
-    const { query, done, leaving } = this
-    this.query = this.done = this.leaving = undefined
+    const { query, done, leaving, pipeline } = this
+    this.query = this.done = this.leaving = this.pipeline = undefined
     this.onLost(this, error)
+    pipeline?.onLost(error)
     query?.handleError(error, this.wire)
     if (leaving !== undefined) {
       clearTimeout(leaving.timer)
@@ -219,6 +243,20 @@ export class PgBackend {
     const query = new PgQuery(text.join(";"), undefined)
     this.run(query, () => done(query.failure))
   }
+}
+
+/** Statements that share a connection, in the order in which they were sent. */
+export interface Pipeline {
+  /** The server has answered one. */
+  readonly onReady: () => void
+  readonly onLost: (error: Error) => void
+}
+
+/** The columns of a statement, and how its rows are made. */
+export interface Shape {
+  readonly fields: ReadonlyArray<Pg.FieldDef>
+  readonly objects: Result
+  readonly arrays: Result
 }
 
 interface Leaving {

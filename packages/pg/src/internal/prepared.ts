@@ -1,5 +1,6 @@
 /**
- * Named statements: which texts get a name, and what to do when the server no longer has what we think it has.
+ * Named statements: which texts get a name, which of them may share a connection, and what to do when the server no
+ * longer has what we think it has.
  *
  * Holds: a text is prepared from its second use on; a connection holds at most `max` names; names are unique to the
  * pool, so that a pooler between us and the server that mixes sessions answers "unknown name", never with another
@@ -16,12 +17,34 @@ const textLengthMax = 10_000
 /** After some uses PostgreSQL plans a named statement for lists of ten, which joins of thousands do not survive. */
 const listMax = 100
 
-const hasLongList = ({ values }: PgQuery): boolean =>
-  (values ?? []).some((value) => Array.isArray(value) && value.length > listMax)
+/** More than that are a bulk of rows, and no short statement. */
+const valuesMax = 1_000
+
+const hasLongList = (values: ReadonlyArray<unknown>): boolean => {
+  for (const value of values) if (Array.isArray(value) && value.length > listMax) return true
+  return false
+}
+
+/** What is known of a text that has been used before. */
+export interface KnownText {
+  /** From its second use on. */
+  name: string | undefined
+  /** It took long, and has connections to itself until then; milliseconds of `performance.now`. */
+  aloneUntil: number
+  /** How often it did. */
+  slow: number
+}
+
+/** What may be prepared, and failed for its name or not. */
+type Named = Pick<PgQuery, "name" | "failure" | "valueFailed">
+
+/** How long a slow text is kept apart: at first, and at most. It doubles each time. */
+const apartMillis = { first: 1_000, most: 60_000 }
 
 export class PreparedNames {
-  /** Texts seen lately, least recently first; without a name they were seen once. */
-  private readonly names = new Map<string, string | undefined>()
+  /** Texts seen lately, in two generations: what is not used while the younger fills up is forgotten with the elder. */
+  private young = new Map<string, KnownText>()
+  private old = new Map<string, KnownText>()
   private readonly prefix = `shardlayer_${randomBytes(6).toString("hex")}_`
   private count = 0
 
@@ -29,23 +52,64 @@ export class PreparedNames {
 
   /** Gives the query a name where it should have one. */
   name(backend: PgBackend, query: PgQuery): void {
-    if (this.max === 0 || !query.preparable || query.text.length > textLengthMax || hasLongList(query)) return
-    const name = this.nameOf(query.text)
-    if (name === undefined) return
-    const { prepared } = backend
+    if (!query.preparable) return
+    const known = this.used(query.text, query.values ?? [])
+    if (known?.name === undefined) return
+    query.evicts = this.hold(backend, known.name)
+    query.name = known.name
+  }
+
+  /** A use of a text; undefined where it is never prepared. */
+  used(text: string, values: ReadonlyArray<unknown>): KnownText | undefined {
+    if (this.max === 0 || text.length > textLengthMax || hasLongList(values)) return undefined
+    const known = this.find(text)
+    if (known === undefined) {
+      this.keep(text, { name: undefined, aloneUntil: 0, slow: 0 })
+      return undefined
+    }
+    known.name ??= `${this.prefix}${++this.count}`
+    return known
+  }
+
+  /** One that can be run by its name beside others: it has one, and did not take long. */
+  shareable(text: string, values: ReadonlyArray<unknown>): KnownText | undefined {
+    if (this.max === 0 || text.length > textLengthMax || values.length > valuesMax) return undefined
+    const known = this.find(text)
+    if (known?.name === undefined || hasLongList(values)) return undefined
+    return known.aloneUntil === 0 || known.aloneUntil < performance.now() ? known : undefined
+  }
+
+  /** It runs for longer than what shares connections may, and is kept apart until that has ended. */
+  takesLong(text: string): void {
+    const known = this.find(text)
+    if (known !== undefined) known.aloneUntil = Infinity
+  }
+
+  tookLong(text: string): void {
+    const known = this.find(text)
+    if (known === undefined) return
+    known.aloneUntil = performance.now() + Math.min(apartMillis.first * 2 ** known.slow, apartMillis.most)
+    known.slow++
+  }
+
+  /** The connection will hold this name; gives the one that it must give up for that. */
+  hold(backend: PgBackend, name: string): string | undefined {
+    const { prepared, shapes } = backend
+    let evicted: string | undefined
     if (!prepared.delete(name) && prepared.size >= this.max) {
       for (const oldest of prepared) {
         prepared.delete(oldest)
-        query.evicts = oldest
+        shapes.delete(oldest)
+        evicted = oldest
         break
       }
     }
     prepared.add(name)
-    query.name = name
+    return evicted
   }
 
   /** True: the query did not run because of its name; run it again without one. */
-  isOutdated(backend: PgBackend, query: PgQuery): boolean {
+  isOutdated(backend: PgBackend, query: Named): boolean {
     const { failure, name } = query
     if (name === undefined || failure === undefined) return false
     if (!query.valueFailed && !isNameTrouble(failure)) return false
@@ -56,27 +120,27 @@ export class PreparedNames {
 
   private forget(backend: PgBackend, name: string): void {
     backend.prepared.delete(name)
+    backend.shapes.delete(name)
     delete backend.wire.parsedStatements[name]
   }
 
-  private nameOf(text: string): string | undefined {
-    const { names } = this
-    const known = names.get(text)
-    if (known !== undefined) {
-      names.delete(text)
-      names.set(text, known)
-      return known
+  private find(text: string): KnownText | undefined {
+    const young = this.young.get(text)
+    if (young !== undefined) return young
+    const old = this.old.get(text)
+    if (old !== undefined) {
+      this.old.delete(text)
+      this.keep(text, old)
     }
-    const name = names.has(text) ? `${this.prefix}${++this.count}` : undefined
-    names.delete(text)
-    names.set(text, name)
-    if (names.size > this.max * 4) {
-      for (const oldest of names.keys()) {
-        names.delete(oldest)
-        break
-      }
+    return old
+  }
+
+  private keep(text: string, known: KnownText): void {
+    if (this.young.size >= this.max * 2) {
+      this.old = this.young
+      this.young = new Map()
     }
-    return name
+    this.young.set(text, known)
   }
 }
 

@@ -35,9 +35,19 @@ export interface Keys {
  */
 export const prepareValue = (createRequire(import.meta.url)("pg/lib/utils.js") as DriverUtilities).prepareValue
 
+export type PreparedValue = string | Buffer | null
+
 interface DriverUtilities {
-  readonly prepareValue: (value: unknown) => string | Buffer | null
+  readonly prepareValue: (value: unknown) => PreparedValue
 }
+
+/** Whose turn it is on a connection: the client hands messages to the active query, and takes the next when it is ready. */
+export interface Turns {
+  _activeQuery: unknown
+  readyForQuery: boolean
+}
+
+export const turnsOf = (client: Pg.Client): Turns => client as unknown as Turns
 
 export const wireOf = (client: Pg.Client): Wire => client.connection as unknown as Wire
 
@@ -51,10 +61,15 @@ export interface Result extends Pg.QueryResult {
   rows: Array<any>
   _types: unknown
   addFields(fields: ReadonlyArray<Pg.FieldDef>): void
+  addCommandComplete(message: { readonly text: string }): void
   parseRow(fields: ReadonlyArray<unknown>): unknown
 }
 
 export const arrayResult = (): Result => new Pg.Result("array", undefined as never) as unknown as Result
+
+/** A result of the client's own type parsers. */
+export const resultOf = (client: Pg.Client, rowMode: "array" | undefined): Result =>
+  new Pg.Result(rowMode as never, (client as unknown as { readonly _types: never })._types) as unknown as Result
 
 /** The query object that `Client.query` makes of a text, with the handlers it is driven by. */
 interface DriverQuery {

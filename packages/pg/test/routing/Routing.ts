@@ -9,7 +9,7 @@ import * as Client from "@effect/sql/SqlClient"
 import { SqlError } from "@effect/sql/SqlError"
 import type { Statement } from "@effect/sql/Statement"
 import type { ShardLayer } from "@shardlayer/core/LazyShard"
-import type { ShardConnection, ShardDriver } from "@shardlayer/core/ShardConnection"
+import type { SharedStatements, ShardConnection, ShardDriver } from "@shardlayer/core/ShardConnection"
 import { CurrentShardDriver } from "@shardlayer/core/ShardConnection"
 import type { ShardError } from "@shardlayer/core/ShardError"
 import { isShardError } from "@shardlayer/core/ShardError"
@@ -121,6 +121,7 @@ export const logged = (shard: string, layer: ShardLayer, log: Array<Sent>): Shar
 const loggedDriver = (shard: string, driver: ShardDriver, log: Array<Sent>): ShardDriver => ({
   ...driver,
   ...loggedConnection(shard, driver, log),
+  shared: driver.shared && loggedStatements(shard, driver.shared, log),
   reserve: Effect.map(driver.reserve, (session) => ({
     ...session,
     ...loggedConnection(shard, session, log),
@@ -139,11 +140,15 @@ const loggedDriver = (shard: string, driver: ShardDriver, log: Array<Sent>): Sha
   }))
 })
 
-const loggedConnection = (shard: string, connection: ShardConnection, log: Array<Sent>): ShardConnection => ({
+const loggedStatements = (shard: string, connection: SharedStatements, log: Array<Sent>): SharedStatements => ({
   execute: (sql, params) => Effect.suspend(() => (log.push({ shard, sql }), connection.execute(sql, params))),
   executeValues: (sql, params) =>
     Effect.suspend(() => (log.push({ shard, sql }), connection.executeValues(sql, params))),
-  executeRaw: (sql, params) => Effect.suspend(() => (log.push({ shard, sql }), connection.executeRaw(sql, params))),
+  executeRaw: (sql, params) => Effect.suspend(() => (log.push({ shard, sql }), connection.executeRaw(sql, params)))
+})
+
+const loggedConnection = (shard: string, connection: ShardConnection, log: Array<Sent>): ShardConnection => ({
+  ...loggedStatements(shard, connection, log),
   executeStream: (sql, params) =>
     Stream.suspend(() => (log.push({ shard, sql }), connection.executeStream(sql, params))),
   executeText: (sql, params, bound) =>
