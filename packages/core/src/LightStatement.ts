@@ -187,7 +187,13 @@ class LightStatement<A> extends Effectable.Class<ReadonlyArray<A>, SqlError> imp
   }
 }
 
-const isObserved = (fiber: Fiber.RuntimeFiber<any, any>): boolean =>
+/**
+ * Is there a tracer or a transformer that must see the statements of this fiber?
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isObserved = (fiber: Fiber.RuntimeFiber<any, any>): boolean =>
   fiber.getFiberRef(Statement.currentTransformer)._tag === "Some" || isTraced(fiber)
 
 const isUntransformed = (operation: Operation): boolean =>

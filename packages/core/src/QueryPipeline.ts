@@ -71,6 +71,8 @@ export interface QueryPipeline {
     params: ReadonlyArray<unknown>,
     fiber: Fiber.RuntimeFiber<any, any>
   ) => Effect.Effect<Partial.PartialRows<any>, ShardError>
+  /** Plans a text ahead of its use; under a pin, and where there is one shard, nothing is planned. */
+  readonly prepare: (sql: string) => Effect.Effect<void, ShardError>
   /** Where a statement would run, without running it. */
   readonly route: (sql: string, params: ReadonlyArray<unknown>) => Effect.Effect<Route, ShardError>
   /** The answer of a read that was given before, or a new one. */
@@ -515,6 +517,12 @@ class Pipeline implements QueryPipeline {
       return isUnchecked ? own : this.generation.onConnection(own, pinned !== undefined)
     })
   })
+
+  readonly prepare: QueryPipeline["prepare"] = (sql) =>
+    Effect.withFiberRuntime((fiber) => {
+      const { alone, pinned } = this.placeOf(fiber)
+      return alone === undefined && pinned === undefined ? Effect.asVoid(toEffect(this.planOf(sql))) : Effect.void
+    })
 
   readonly locate: QueryPipeline["locate"] = (keyspace, key) => ownerOf(this.stages, keyspace, key)
 

@@ -138,6 +138,33 @@ export const cachedOf = (
   return (sql, params) => statements.unsafe(sql, params) as unknown as Effect.Effect<ReadonlyArray<any>, SqlError>
 }
 
+/**
+ * A statement that is known by its text: no template is put together, and no statement made, unless somebody looks at it.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const preparedOf =
+  <A extends object>({
+    client,
+    dialect: { transformRows },
+    pipeline,
+    sql,
+    unwrapped
+  }: {
+    readonly client: Client.SqlClient
+    readonly pipeline: QueryPipeline
+    readonly dialect: DialectService
+    readonly sql: string
+    readonly unwrapped: (error: SqlError) => ShardError
+  }) =>
+  (...params: ReadonlyArray<unknown>): Effect.Effect<ReadonlyArray<A>, ShardError> =>
+    Effect.withFiberRuntime<ReadonlyArray<A>, ShardError>((fiber) => {
+      if (LightStatement.isObserved(fiber)) return Effect.mapError(client.unsafe<A>(sql, params), unwrapped)
+      const rows = pipeline.run("execute", sql, params, fiber)
+      return transformRows === undefined ? rows : Effect.map(rows, transformRows<A>)
+    })
+
 const statementExecutor = (pipeline: QueryPipeline): LightStatement.StatementExecutor => {
   const run: LightStatement.StatementExecutor["run"] = (operation, sql, params, fiber) =>
     Effect.mapError(pipeline.run(operation, sql, params, fiber), toSqlError)

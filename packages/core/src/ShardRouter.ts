@@ -126,6 +126,25 @@ export interface ShardRouterService {
     options: CachedRead.Options
   ) => Effect.Effect<ReadonlyArray<A>, ShardError>
   /**
+   * A statement for the hottest paths, by its text, with `$1`, `$2` … for its parameters: as `query` on
+   * `sql.unsafe(text, params)`, without making a statement each time. It is planned now, so what is refused whatever the
+   * parameters is refused here; under a pin nothing is planned. What it gives may be used anywhere: in transactions,
+   * under pins and policies, after schema changes.
+   *
+   * @example
+   * ```ts
+   * import { ShardRouter } from "@shardlayer/core"
+   * import { Effect } from "effect"
+   *
+   * export const program = Effect.gen(function* () {
+   *   const router = yield* ShardRouter.ShardRouter
+   *   const nameOf = yield* router.prepare<{ name: string }>("SELECT name FROM users WHERE id = $1")
+   *   return yield* Effect.forEach([1, 2, 3], (id) => nameOf(id), { concurrency: "unbounded" })
+   * })
+   * ```
+   */
+  readonly prepare: <A extends object>(sql: string) => Effect.Effect<PreparedStatement<A>, ShardError>
+  /**
    * Loads rows into a table with COPY: each goes to the shard of its key, all shards take theirs at the same time, and
    * the slowest of them holds up the stream. In the transaction that is open, or in one of its own: all rows are stored,
    * or none. Rows are lists of values in the order of the columns, or objects; with a `format` they are bytes of data as
@@ -219,6 +238,14 @@ export interface ShardRouterService {
   /** Counters of `cached`. */
   readonly cacheStats: () => ResultCache.Stats
 }
+
+/**
+ * Runs a prepared statement with these parameters.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type PreparedStatement<A> = (...params: ReadonlyArray<unknown>) => Effect.Effect<ReadonlyArray<A>, ShardError>
 
 /** @since 0.1.0 @category models */
 export interface Stats {
@@ -380,7 +407,10 @@ const committing = ({
   return { inDoubt, resolve: Effect.asVoid(onBlocked), transactions, views }
 }
 
-type Statements = Pick<ShardRouterService, "query" | "stream" | "queryPartial" | "cached" | "locate" | "explain">
+type Statements = Pick<
+  ShardRouterService,
+  "query" | "stream" | "queryPartial" | "cached" | "prepare" | "locate" | "explain"
+>
 
 const statementsOf = (
   client: SqlClient,
@@ -412,6 +442,8 @@ const statementsOf = (
         const cached = RoutedClient.cachedOf(pipeline, dialect, CachedRead.millisOf(timeToLive))
         return cached<A>(...statement.compile())
       }).pipe(Effect.mapError(unwrapped)),
+    prepare: <A extends object>(sql: string) =>
+      Effect.as(pipeline.prepare(sql), RoutedClient.preparedOf<A>({ client, pipeline, dialect, sql, unwrapped })),
     locate: (table, key) => Effect.flatMap(decodeKey(table, key), (tuple) => pipeline.locate(table.keyspace, tuple)),
     explain: explaining(pipeline, manager, dialect)
   }
