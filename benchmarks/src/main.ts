@@ -1,114 +1,110 @@
 /**
- * `npm run bench`: the routed point read against plain `@effect/sql-pg`, side by side, in about a minute.
+ * `npm run bench`: every contender at every work, side by side, on servers that it starts itself.
  *
- * Prints medians and writes them to benchmarks/results/. The exit code is 1 when the bar is missed: at 16 fibers the
- * routed read must not be slower than the plain one.
+ * Prints medians, spreads and ratios, and writes them to benchmarks/results/ as JSON. With `--profile NAME` it measures
+ * nothing and takes CPU profiles of that contender in the suites of `--only`.
  */
-import type { SqlError } from "@effect/sql/SqlError"
-import type { ShardError } from "@shardlayer/core/ShardError"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { mkdirSync, writeFileSync } from "node:fs"
-import { fileURLToPath } from "node:url"
-import type { Machine } from "./machine.js"
+import { loadavg } from "node:os"
+import type { Lab } from "./lab.js"
+import * as LabOf from "./lab.js"
 import { machine } from "./machine.js"
-import type { Figures } from "./measure.js"
-import { compare, medianMicros } from "./measure.js"
-import * as PointRead from "./pointRead.js"
+import { compare, isSkipped } from "./measure.js"
+import * as Options from "./options.js"
+import { profile, resultsFolder } from "./profile.js"
+import { print } from "./report/console.js"
+import * as PointRead from "./suites/pointRead.js"
+import type { Contender, Measured } from "./work.js"
 
-/** Requests a second, routed to one shard, against the plain client at `fibers`. */
-const bar = { fibers: 16, ratio: 1 }
+const suites = [PointRead]
 
-interface Results {
-  readonly measuredAt: string
-  readonly machine: Machine
-  readonly server: string
-  readonly maxConnections: number
-  readonly pointRead: ReadonlyArray<{ readonly fibers: number; readonly variants: ReadonlyArray<Figures> }>
-  readonly planMicros: { readonly hit: number; readonly miss: number; readonly missWithParameter: number }
+const chosen = (options: Options.Options) => {
+  const unknown = options.only.find((name) => !suites.some((suite) => suite.name === name))
+  if (unknown !== undefined)
+    throw new Error(`no suite ${unknown}; there are ${suites.map(({ name }) => name).join(", ")}`)
+  return options.only.length === 0 ? suites : suites.filter(({ name }) => options.only.includes(name))
 }
 
-const bench = Effect.gen(function* () {
-  const made = yield* PointRead.make
-  const pointRead: Array<Results["pointRead"][number]> = []
-  for (const fibers of [1, 16, 64]) {
-    const variants = yield* compare(made.variants, { fibers, rounds: 5, roundMillis: 700, warmUpMillis: 500 })
-    printFigures(fibers, variants)
-    pointRead.push({ fibers, variants })
-  }
-  const results: Results = {
-    measuredAt: new Date().toISOString(),
-    machine: machine(),
-    server: `PostgreSQL ${made.serverVersion}, fsync off`,
-    maxConnections: PointRead.maxConnections,
-    pointRead,
-    planMicros: yield* planCosts(made)
-  }
-  return results
-})
+const measureAll = (lab: Lab) =>
+  Effect.gen(function* () {
+    const measured: Array<Measured> = []
+    for (const suite of chosen(lab.options)) {
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          for (const work of yield* suite.make(lab)) {
+            const one = yield* compare(suite.name, work, lab.options)
+            print(one)
+            measured.push(one)
+          }
+        })
+      )
+    }
+    return measured
+  })
 
-/** From the text to the shards, without running anything: plan from the cache, made anew, made anew with parameters. */
-const planCosts = ({ router }: PointRead.Bench): Effect.Effect<Results["planMicros"], SqlError | ShardError> => {
-  const sql = router.client
-  const times = 1000
-  return Effect.all({
-    hit: medianMicros(times, () => router.explain(sql`SELECT name FROM accounts WHERE id = ${7}`)),
-    miss: medianMicros(times, (index) => router.explain(sql.unsafe(`SELECT name FROM accounts WHERE id = ${index}`))),
-    missWithParameter: medianMicros(times, (index) =>
-      router.explain(sql.unsafe(`SELECT name, ${index} AS n FROM accounts WHERE id = $1`, [7]))
+const profileAll = (lab: Lab, name: string) =>
+  Effect.gen(function* () {
+    const written: Array<string> = []
+    const names = new Set<string>()
+    for (const suite of chosen(lab.options)) {
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          for (const work of yield* suite.make(lab)) {
+            for (const contender of work.contenders) names.add(contender.name)
+            const found = work.contenders.find((contender) => contender.name === name)
+            if (found === undefined || isSkipped(found) || "sample" in found) continue
+            written.push(...(yield* profile(work, found satisfies Contender, lab.options, resultsFolder)))
+          }
+        })
+      )
+    }
+    if (written.length === 0) throw new Error(`nobody is called ${name}; there are ${[...names].join("; ")}`)
+    console.log(`written to benchmarks/results: ${written.join(", ")}`)
+  })
+
+const bench = (options: Options.Options) =>
+  Effect.gen(function* () {
+    const lab = yield* LabOf.make(options)
+    if (options.profile !== undefined) {
+      yield* profileAll(lab, options.profile)
+      return 0
+    }
+    const measuredAt = new Date().toISOString()
+    const measured = yield* measureAll(lab)
+    const [load = 0] = loadavg()
+    const results = { measuredAt, machine: machine(), server: yield* lab.server, load, options, measured }
+    const { cores, cpu, memoryGiB, node, platform } = results.machine
+    console.log(
+      `\n${cpu}, ${cores} cores, ${memoryGiB} GiB, ${platform}, Node ${node}, ${results.server}, load ${load.toFixed(1)}`
     )
+    mkdirSync(resultsFolder, { recursive: true })
+    const file = `bench-${measuredAt.replaceAll(":", "-").slice(0, 19)}.json`
+    writeFileSync(`${resultsFolder}/${file}`, `${JSON.stringify(results, undefined, 2)}\n`)
+    console.log(`written to benchmarks/results/${file}`)
+    return 0
+  })
+
+const run = (options: Options.Options): void => {
+  const fiber = Effect.runFork(Effect.scoped(bench(options)))
+  const stop = () => fiber.unsafeInterruptAsFork(fiber.id())
+  process.once("SIGINT", stop)
+  process.once("SIGTERM", stop)
+  fiber.addObserver((exit) => {
+    if (Exit.isSuccess(exit)) process.exit(exit.value)
+    if (Exit.isInterrupted(exit)) process.exit(130)
+    console.error(Cause.pretty(exit.cause, { renderErrorCause: true }))
+    process.exit(1)
   })
 }
 
-const printFigures = (fibers: number, variants: ReadonlyArray<Figures>): void => {
-  console.log(`\npoint read, ${fibers} ${fibers === 1 ? "fiber" : "fibers"}`)
-  console.log("                       req/s   ratio   CPU µs/req   p50 ms   p99 ms")
-  for (const { cpuMicros, name, p50Millis, p99Millis, perSecond, ratio } of variants) {
-    const columns = [
-      name.padEnd(20),
-      Math.round(perSecond).toLocaleString("en-US").padStart(8),
-      `${ratio.toFixed(2)}x`.padStart(7),
-      cpuMicros.toFixed(1).padStart(12),
-      p50Millis.toFixed(2).padStart(8),
-      p99Millis.toFixed(2).padStart(8)
-    ]
-    console.log(columns.join(" "))
-  }
+try {
+  const options = Options.parse(process.argv.slice(2))
+  if (options.list) for (const { name } of suites) console.log(name)
+  else run(options)
+} catch (error) {
+  console.error(`${error instanceof Error ? error.message : String(error)}\n${Options.usage}`)
+  process.exitCode = 2
 }
-
-const report = (results: Results): number => {
-  const { cores, cpu, memoryGiB, node, platform } = results.machine
-  const { hit, miss, missWithParameter } = results.planMicros
-  console.log("\nfrom text to shards, nothing run (median µs)")
-  console.log(
-    `plan cached ${hit.toFixed(1)}, planned anew ${miss.toFixed(0)}, anew with a parameter whose type a shard is asked ${missWithParameter.toFixed(0)}`
-  )
-  console.log(
-    `\n${cpu}, ${cores} cores, ${memoryGiB} GiB, ${platform}, Node ${node}, ${results.server}, pools of ${results.maxConnections}`
-  )
-
-  const folder = fileURLToPath(new URL("../results/", import.meta.url))
-  const file = `point-read-${results.measuredAt.replaceAll(":", "-").slice(0, 19)}.json`
-  mkdirSync(folder, { recursive: true })
-  writeFileSync(`${folder}${file}`, `${JSON.stringify(results, undefined, 2)}\n`)
-  console.log(`written to benchmarks/results/${file}`)
-
-  const measured = results.pointRead.find(({ fibers }) => fibers === bar.fibers)?.variants[1]?.ratio ?? NaN
-  const meets = measured >= bar.ratio
-  console.log(
-    `bar: routed at ${bar.fibers} fibers ${measured.toFixed(2)}x, wanted ${bar.ratio.toFixed(1)}x: ${meets ? "met" : "MISSED"}`
-  )
-  return meets ? 0 : 1
-}
-
-const fiber = Effect.runFork(Effect.scoped(bench))
-const stop = () => fiber.unsafeInterruptAsFork(fiber.id())
-process.once("SIGINT", stop)
-process.once("SIGTERM", stop)
-fiber.addObserver((exit) => {
-  if (Exit.isSuccess(exit)) process.exit(report(exit.value))
-  if (Exit.isInterrupted(exit)) process.exit(130)
-  console.error(Cause.pretty(exit.cause, { renderErrorCause: true }))
-  process.exit(1)
-})

@@ -1,110 +1,156 @@
 /**
- * Load and clocks. Several variants of one operation run in interleaved rounds, in another order each round, so that
- * what the machine does beside them hits all alike.
+ * Load and clocks. The contenders of a work run in interleaved rounds, in another order each round, so that what the
+ * machine does beside them hits all alike.
  *
- * Enters: operations that check their own answers. Leaves: medians over the rounds.
+ * Enters: works whose requests check their own answers. Leaves: what every round measured; medians are for the report.
  */
 import * as Effect from "effect/Effect"
+import { isDeepStrictEqual } from "node:util"
+import type { Options } from "./options.js"
+import type { Contender, Measured, Request, Result, Round, Sampled, Skipped, Work } from "./work.js"
 
-export interface Variant<E> {
-  readonly name: string
-  /** One request. */
-  readonly request: Effect.Effect<unknown, E>
-}
-
-/** Medians over the rounds. CPU time is that of this process: the client's share, not the server's. */
-export interface Figures {
-  readonly name: string
-  readonly perSecond: number
-  readonly cpuMicros: number
-  readonly p50Millis: number
-  readonly p99Millis: number
-  /** Requests a second against the first variant: the median of the rounds' own ratios. */
-  readonly ratio: number
-}
-
-export interface Options {
-  readonly fibers: number
-  readonly rounds: number
-  readonly roundMillis: number
-  readonly warmUpMillis: number
-}
-
-interface Round {
-  readonly perSecond: number
-  readonly cpuMicros: number
-  readonly p50Millis: number
-  readonly p99Millis: number
-}
-
-export const compare = <E>(
-  variants: ReadonlyArray<Variant<E>>,
-  options: Options
-): Effect.Effect<ReadonlyArray<Figures>, E> =>
+export const compare = (suite: string, work: Work, options: Options): Effect.Effect<Measured, unknown> =>
   Effect.gen(function* () {
-    const rounds = new Map<string, Array<Round>>(variants.map(({ name }) => [name, []]))
-    for (const { request } of variants) yield* round(request, options.fibers, options.warmUpMillis)
-    for (let at = 0; at < options.rounds; at++) {
-      for (const { name, request } of rotated(variants, at)) {
-        rounds.get(name)?.push(yield* round(request, options.fibers, options.roundMillis))
+    const running = work.contenders.filter(
+      (contender): contender is Contender | Sampled => !("skipped" in contender) && isWanted(contender, work, options)
+    )
+    yield* checkAnswers(work, running)
+    const rounds = new Map(running.map(({ name }): [string, Array<Round>] => [name, []]))
+    for (const contender of running) {
+      if ("request" in contender) yield* round(work, contender, options.warmUpMillis)
+    }
+    for (let at = 0; at < (work.rounds ?? options.rounds); at++) {
+      for (const contender of rotated(running, at)) {
+        rounds.get(contender.name)?.push(yield* round(work, contender, options.roundMillis))
       }
     }
-    const first = rounds.get(variants[0]?.name ?? "") ?? []
-    return variants.map(({ name }) => figures(name, rounds.get(name) ?? [], first))
+    const results = work.contenders
+      .filter((contender) => "skipped" in contender || rounds.has(contender.name))
+      .map((contender): Result => ({
+        name: contender.name,
+        skipped: "skipped" in contender ? contender.skipped : undefined,
+        rounds: rounds.get(contender.name) ?? []
+      }))
+    const { baseline, id, inFlight, remark, rowsPerRequest = 1, shards, title } = work
+    return { id, suite, title, shards, inFlight, rowsPerRequest, baseline, remark, results }
   })
 
-const round = <E>(request: Effect.Effect<unknown, E>, fibers: number, millis: number): Effect.Effect<Round, E> =>
+const isWanted = ({ name }: Contender | Sampled, { baseline }: Work, { contenders }: Options): boolean =>
+  contenders.length === 0 || name === baseline || contenders.includes(name)
+
+/** Every contender's own answer, against the oracle's. */
+const checkAnswers = (work: Work, running: ReadonlyArray<Contender | Sampled>): Effect.Effect<void, unknown> =>
   Effect.gen(function* () {
+    if (work.oracle === undefined) return
+    const expected = yield* effectOf(work.oracle)
+    for (const contender of running) {
+      if (!("answer" in contender) || contender.answer === undefined) continue
+      const actual = yield* effectOf(contender.answer)
+      if (!isDeepStrictEqual(plain(actual), plain(expected))) throw wrong(work, contender, actual, expected)
+    }
+  })
+
+/** Rows as plain data: one driver's rows have no prototype, another's do. */
+const plain = (answer: unknown): unknown => JSON.parse(JSON.stringify(answer))
+
+const wrong = (work: Work, { name }: Contender, actual: unknown, expected: unknown): Error =>
+  new Error(
+    `${work.id}: the answer of ${name} is not that of one PostgreSQL\n` +
+      `  got      ${JSON.stringify(actual)?.slice(0, 400)}\n  expected ${JSON.stringify(expected)?.slice(0, 400)}`
+  )
+
+export const effectOf = (request: Request): Effect.Effect<unknown, unknown> =>
+  typeof request === "function" ? Effect.tryPromise({ try: request, catch: (cause) => cause }) : request
+
+const round = (work: Work, contender: Contender | Sampled, millis: number): Effect.Effect<Round, unknown> =>
+  Effect.gen(function* () {
+    if (work.before !== undefined) yield* work.before
+    if ("sample" in contender) return yield* effectOf(contender.sample) as Effect.Effect<Round, unknown>
+    return yield* load(contender.request, work.inFlight, work.single === true ? 0 : millis)
+  })
+
+/** `inFlight` workers, each of which sends its next request when the last was answered, until the time is over. */
+export const load = (request: Request, inFlight: number, millis: number): Effect.Effect<Round, unknown> =>
+  Effect.suspend(() => {
     const latencies: Array<number> = []
     const cpuBefore = process.cpuUsage()
     const startedAt = performance.now()
-    const worker = Effect.gen(function* () {
-      let sentAt = performance.now()
-      while (sentAt - startedAt < millis) {
-        yield* request
+    const worker = typeof request === "function" ? promiseWorker : effectWorker
+    const workers = Array.from({ length: inFlight }, () =>
+      // Each has its own request for the types' sake; it is the same one.
+      worker(request as never, startedAt + millis, latencies)
+    )
+    return Effect.map(Effect.all(workers, { concurrency: "unbounded", discard: true }), () =>
+      roundOf(latencies, performance.now() - startedAt, process.cpuUsage(cpuBefore))
+    )
+  })
+
+const effectWorker = (
+  request: Effect.Effect<unknown, unknown>,
+  until: number,
+  latencies: Array<number>
+): Effect.Effect<void, unknown> =>
+  Effect.suspend(() => {
+    let sentAt = performance.now()
+    let first = true
+    return Effect.whileLoop({
+      while: () => first || sentAt < until,
+      body: () => request,
+      step: () => {
+        first = false
         const answeredAt = performance.now()
         latencies.push(answeredAt - sentAt)
         sentAt = answeredAt
       }
     })
-    yield* Effect.all(
-      Array.from({ length: fibers }, () => worker),
-      { concurrency: "unbounded", discard: true }
-    )
-    const seconds = (performance.now() - startedAt) / 1000
-    const cpu = process.cpuUsage(cpuBefore)
-    const sorted = Float64Array.from(latencies).sort()
-    return {
-      perSecond: sorted.length / seconds,
-      cpuMicros: (cpu.user + cpu.system) / sorted.length,
-      p50Millis: sorted[Math.floor(sorted.length * 0.5)] ?? NaN,
-      p99Millis: sorted[Math.floor(sorted.length * 0.99)] ?? NaN
-    }
   })
 
-const figures = (name: string, rounds: ReadonlyArray<Round>, first: ReadonlyArray<Round>): Figures => ({
-  name,
-  perSecond: median(rounds.map((round) => round.perSecond)),
-  cpuMicros: median(rounds.map((round) => round.cpuMicros)),
-  p50Millis: median(rounds.map((round) => round.p50Millis)),
-  p99Millis: median(rounds.map((round) => round.p99Millis)),
-  ratio: median(rounds.map((round, at) => round.perSecond / (first[at]?.perSecond ?? NaN)))
+const promiseWorker = (
+  request: () => Promise<unknown>,
+  until: number,
+  latencies: Array<number>
+): Effect.Effect<void, unknown> =>
+  effectOf(async () => {
+    let sentAt = performance.now()
+    do {
+      await request()
+      const answeredAt = performance.now()
+      latencies.push(answeredAt - sentAt)
+      sentAt = answeredAt
+    } while (sentAt < until)
+  }) as Effect.Effect<void, unknown>
+
+const roundOf = (latencies: ReadonlyArray<number>, millis: number, cpu: NodeJS.CpuUsage): Round => {
+  const sorted = Float64Array.from(latencies).sort()
+  return {
+    perSecond: sorted.length / (millis / 1000),
+    cpuMicros: (cpu.user + cpu.system) / sorted.length,
+    p50Millis: sorted[Math.floor(sorted.length * 0.5)] ?? NaN,
+    p99Millis: sorted[Math.floor(sorted.length * 0.99)] ?? NaN
+  }
+}
+
+/** A metric over the rounds. */
+export interface Spread {
+  readonly median: number
+  readonly min: number
+  readonly max: number
+}
+
+export const spread = (values: ReadonlyArray<number>): Spread => ({
+  median: median(values),
+  min: Math.min(...values),
+  max: Math.max(...values)
 })
 
-/** How long each of `times` runs takes, one after another: the median in microseconds. */
-export const medianMicros = <E, R>(
-  times: number,
-  run: (index: number) => Effect.Effect<unknown, E, R>
-): Effect.Effect<number, E, R> =>
-  Effect.gen(function* () {
-    const taken: Array<number> = []
-    for (let index = 0; index < times; index++) {
-      const startedAt = performance.now()
-      yield* run(index)
-      taken.push((performance.now() - startedAt) * 1000)
-    }
-    return median(taken)
-  })
+export type Metric = "perSecond" | "cpuMicros" | "p50Millis" | "p99Millis" | "peakMiB"
+
+export const metricOf = (result: Result, metric: Metric): Spread =>
+  spread(result.rounds.map((round) => round[metric] ?? NaN))
+
+/** Round by round against the other's same round, so that a slow minute of the machine counts for both. */
+export const ratioOf = (result: Result, to: Result, metric: Metric): Spread =>
+  spread(result.rounds.map((round, at) => (round[metric] ?? NaN) / (to.rounds[at]?.[metric] ?? NaN)))
 
 export const median = (values: ReadonlyArray<number>): number => {
   const sorted = [...values].sort((one, other) => one - other)
@@ -113,6 +159,8 @@ export const median = (values: ReadonlyArray<number>): number => {
 }
 
 const rotated = <A>(values: ReadonlyArray<A>, by: number): ReadonlyArray<A> => {
-  const start = by % values.length
+  const start = by % Math.max(1, values.length)
   return [...values.slice(start), ...values.slice(0, start)]
 }
+
+export const isSkipped = (contender: Contender | Sampled | Skipped): contender is Skipped => "skipped" in contender
