@@ -16,10 +16,8 @@ import { compare, isSkipped } from "./measure.js"
 import * as Options from "./options.js"
 import { profile, resultsFolder } from "./profile.js"
 import { print } from "./report/console.js"
-import * as PointRead from "./suites/pointRead.js"
+import { suites } from "./suites/index.js"
 import type { Contender, Measured } from "./work.js"
-
-const suites = [PointRead]
 
 const chosen = (options: Options.Options) => {
   const unknown = options.only.find((name) => !suites.some((suite) => suite.name === name))

@@ -31,7 +31,9 @@ export const compare = (suite: string, work: Work, options: Options): Effect.Eff
         skipped: "skipped" in contender ? contender.skipped : undefined,
         rounds: rounds.get(contender.name) ?? []
       }))
-    const { baseline, id, inFlight, remark, rowsPerRequest = 1, shards, title } = work
+    const { baseline, id, inFlight, rowsPerRequest = 1, shards, title } = work
+    const found = work.after === undefined ? undefined : yield* work.after
+    const remark = [work.remark, found].filter((part) => part !== undefined).join("; ") || undefined
     return { id, suite, title, shards, inFlight, rowsPerRequest, baseline, remark, results }
   })
 
@@ -66,7 +68,20 @@ const round = (work: Work, contender: Contender | Sampled, millis: number): Effe
   Effect.gen(function* () {
     if (work.before !== undefined) yield* work.before
     if ("sample" in contender) return yield* effectOf(contender.sample) as Effect.Effect<Round, unknown>
-    return yield* load(contender.request, work.inFlight, work.single === true ? 0 : millis)
+    const measuring = load(contender.request, work.inFlight, work.single === true ? 0 : millis)
+    return yield* contender.beside === undefined ? measuring : accompanied(measuring, contender.beside)
+  })
+
+/** What is under way beside it when the round ends is waited for: no statement is cancelled. */
+const accompanied = <A>(measuring: Effect.Effect<A, unknown>, beside: Request): Effect.Effect<A, unknown> =>
+  Effect.suspend(() => {
+    let over = false
+    const others = Effect.whileLoop({ while: () => !over, body: () => effectOf(beside), step: () => {} })
+    const measured = Effect.ensuring(
+      measuring,
+      Effect.sync(() => (over = true))
+    )
+    return Effect.map(Effect.all([measured, others], { concurrency: 2 }), ([round]) => round)
   })
 
 /** `inFlight` workers, each of which sends its next request when the last was answered, until the time is over. */
@@ -143,10 +158,10 @@ export const spread = (values: ReadonlyArray<number>): Spread => ({
   max: Math.max(...values)
 })
 
-export type Metric = "perSecond" | "cpuMicros" | "p50Millis" | "p99Millis" | "peakMiB"
+export type Metric = keyof Round
 
 export const metricOf = (result: Result, metric: Metric): Spread =>
-  spread(result.rounds.map((round) => round[metric] ?? NaN))
+  spread(result.rounds.map((round) => round[metric] ?? NaN).filter((value) => !Number.isNaN(value)))
 
 /** Round by round against the other's same round, so that a slow minute of the machine counts for both. */
 export const ratioOf = (result: Result, to: Result, metric: Metric): Spread =>

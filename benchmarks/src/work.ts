@@ -12,6 +12,8 @@ export interface Contender {
   readonly request: Request
   /** Its answer in the form of the oracle's, asked once before anything is timed. */
   readonly answer?: Request | undefined
+  /** Runs beside it, as often as it comes to while a round lasts. */
+  readonly beside?: Request | undefined
 }
 
 /** A contender that measures itself, because it needs a process of its own. */
@@ -41,6 +43,8 @@ export interface Work {
   readonly oracle?: Request | undefined
   /** Before every round of every contender, untimed: an empty table, say. */
   readonly before?: Effect.Effect<unknown, unknown> | undefined
+  /** Once, after all rounds: fails where something was lost; what it gives is added to the remark. */
+  readonly after?: Effect.Effect<string | undefined, unknown> | undefined
   /** Exactly one request of each in flight a round, for requests that take long or change what follows them. */
   readonly single?: boolean | undefined
   readonly rounds?: number | undefined
@@ -54,6 +58,8 @@ export interface Round {
   readonly p50Millis: number
   readonly p99Millis: number
   readonly peakMiB?: number | undefined
+  readonly heapMiB?: number | undefined
+  readonly firstRowMillis?: number | undefined
 }
 
 export interface Result {

@@ -15,7 +15,7 @@ export const openPool = (
 ): Effect.Effect<pg.Pool, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(() => {
-      const pool = new pg.Pool({ connectionString: Redacted.value(url), max: connections })
+      const pool = new pg.Pool({ connectionString: Redacted.value(url), max: connections, idleTimeoutMillis: 120_000 })
       pool.on("error", () => {})
       return pool
     }),
