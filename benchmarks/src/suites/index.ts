@@ -7,6 +7,7 @@ import * as PointRead from "./pointRead.js"
 import * as PointWrite from "./pointWrite.js"
 import * as Pools from "./pools.js"
 import * as Scatter from "./scatter.js"
+import * as Transactions from "./transactions.js"
 
 export interface Suite {
   readonly name: string
@@ -14,4 +15,4 @@ export interface Suite {
   readonly make: (lab: Lab) => Effect.Effect<ReadonlyArray<Work>, unknown, Scope.Scope>
 }
 
-export const suites: ReadonlyArray<Suite> = [PointRead, PointWrite, Pools, Scatter]
+export const suites: ReadonlyArray<Suite> = [PointRead, PointWrite, Pools, Scatter, Transactions]
