@@ -4,8 +4,10 @@
  * `decided` gives what the router gives: atomic, the decision durable in the decider's own transaction, and seen whole or
  * not at all by readers that take the gate. It leaves out errors, time limits, recovery and more than two writers.
  */
+import * as Effect from "effect/Effect"
 import { randomBytes } from "node:crypto"
 import type pg from "pg"
+import type { Cluster } from "../lab.js"
 
 /** What a transfer does on one server: literals, so that several statements go in one text. */
 export interface Half {
@@ -59,8 +61,11 @@ export const textbook = (halves: readonly [Half, Half]): Promise<void> =>
     await Promise.all([first.query(`commit prepared '${name}'`), second.query(`commit prepared '${name}'`)])
   })
 
-/** Made once on each server. */
-export const decisionTables = `create schema hand; create table hand.gate ();
+/** On each server, anew. */
+export const makeDecisionTables = ({ query, shards }: Cluster): Effect.Effect<void, unknown> =>
+  Effect.forEach(shards, ({ id }) => query(id, decisionTables), { discard: true })
+
+const decisionTables = `drop schema if exists hand cascade; create schema hand; create table hand.gate ();
 create table hand.decision (transaction text collate "C" primary key, xid xid8 not null)`
 
 const enter = "lock table hand.gate in row exclusive mode; select pg_current_xact_id()::text as xid"

@@ -3,6 +3,8 @@ import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Lab } from "../lab.js"
 import type { Work } from "../work.js"
+import * as Copy from "./copy.js"
+import * as Insert from "./insert.js"
 import * as PointRead from "./pointRead.js"
 import * as PointWrite from "./pointWrite.js"
 import * as Pools from "./pools.js"
@@ -15,4 +17,4 @@ export interface Suite {
   readonly make: (lab: Lab) => Effect.Effect<ReadonlyArray<Work>, unknown, Scope.Scope>
 }
 
-export const suites: ReadonlyArray<Suite> = [PointRead, PointWrite, Pools, Scatter, Transactions]
+export const suites: ReadonlyArray<Suite> = [PointRead, PointWrite, Pools, Scatter, Insert, Copy, Transactions]

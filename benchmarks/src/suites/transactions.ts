@@ -24,9 +24,7 @@ export const make = (lab: Lab): Effect.Effect<ReadonlyArray<Work>, unknown, Scop
     const cluster = yield* lab.cluster(4)
     const router = yield* openRouter(cluster, { maxConnections: connections })
     const one = yield* openPlain(cluster.oracle, connections)
-    for (const { id } of cluster.shards) {
-      yield* cluster.query(id, `drop schema if exists hand cascade; ${Commits.decisionTables}`)
-    }
+    yield* Commits.makeDecisionTables(cluster)
     const contenders = yield* transfers(cluster, one, router)
     const before = yield* totalOf(cluster)
     const commits = lab.options.inFlight
