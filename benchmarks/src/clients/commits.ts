@@ -7,7 +7,7 @@
 import * as Effect from "effect/Effect"
 import { randomBytes } from "node:crypto"
 import type pg from "pg"
-import type { Cluster } from "../lab.js"
+import type { Cluster } from "../cluster.js"
 
 /** What a transfer does on one server: literals, so that several statements go in one text. */
 export interface Half {

@@ -1,21 +1,17 @@
-/**
- * The drivers below, used by hand: `pg` in its three ways, and postgres.js. No Effect anywhere.
- */
-import type * as PgCluster from "@shardlayer/testing/PgCluster"
+/** `pg` used by hand: a pool, and its pipeline mode. */
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import pg from "pg"
-import postgres from "postgres"
-import { maxConnections } from "../lab.js"
+import { type Address, idleTimeoutMillis, maxConnections } from "./settings.js"
 
 export const openPool = (
-  { url }: PgCluster.Node,
+  { url }: Pick<Address, "url">,
   connections = maxConnections
 ): Effect.Effect<pg.Pool, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(() => {
-      const pool = new pg.Pool({ connectionString: Redacted.value(url), max: connections, idleTimeoutMillis: 120_000 })
+      const pool = new pg.Pool({ connectionString: Redacted.value(url), max: connections, idleTimeoutMillis })
       pool.on("error", () => {})
       return pool
     }),
@@ -24,7 +20,7 @@ export const openPool = (
 
 /** A few connections that send without waiting for answers; requests take turns on them. */
 export const openPipelined = (
-  { url }: PgCluster.Node,
+  { url }: Pick<Address, "url">,
   connections = 2
 ): Effect.Effect<() => pg.Client, unknown, Scope.Scope> =>
   Effect.map(
@@ -47,14 +43,4 @@ export const openPipelined = (
         return client
       }
     }
-  )
-
-/** int8 as text, as `pg` gives it: postgres.js does so by default. */
-export const openPostgresJs = (
-  { url }: PgCluster.Node,
-  connections = maxConnections
-): Effect.Effect<postgres.Sql, never, Scope.Scope> =>
-  Effect.acquireRelease(
-    Effect.sync(() => postgres(Redacted.value(url), { max: connections, onnotice: () => {} })),
-    (sql) => Effect.promise(() => sql.end())
   )

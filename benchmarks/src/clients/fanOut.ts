@@ -5,8 +5,8 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type pg from "pg"
-import type { Cluster } from "../lab.js"
-import { ownerOf } from "../lab.js"
+import type { Address } from "./settings.js"
+import { ownerOf } from "../topology.js"
 import { openPool } from "./drivers.js"
 
 export interface FanOut {
@@ -24,7 +24,7 @@ export type Ask = <Row extends pg.QueryResultRow>(query: pg.QueryConfig) => Prom
 
 /** Connections of all pools. */
 export const open = (
-  { shards, size }: Cluster,
+  { shards, size }: { readonly shards: ReadonlyArray<Address>; readonly size: number },
   keysMax: number,
   connections?: number
 ): Effect.Effect<FanOut, never, Scope.Scope> =>

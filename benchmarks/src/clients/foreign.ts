@@ -2,10 +2,10 @@
  * Postgres' own ways to spread a table: partitions that are `postgres_fdw` tables of the shards, and PL/Proxy. Each in
  * a database of its own on the oracle's server. Where the server has no such extension, the reason why is given instead.
  */
-import type * as PgCluster from "@shardlayer/testing/PgCluster"
+import * as PgCluster from "@shardlayer/testing/PgCluster"
 import * as Effect from "effect/Effect"
-import type { Cluster } from "../lab.js"
-import { slotOf } from "../lab.js"
+import type { Cluster } from "../cluster.js"
+import { slotOf } from "../topology.js"
 
 export type Found = PgCluster.Node | string
 
@@ -15,14 +15,14 @@ const lacks = ({ query }: Cluster, extension: string): Effect.Effect<string | un
   )
 
 /** Many statements on a database of that server. */
-const runAll = (node: PgCluster.Node, query: typeof PgCluster.query, statements: ReadonlyArray<string>) =>
-  Effect.forEach(statements, (sql) => query(node, sql), { discard: true })
+const runAll = (node: PgCluster.Node, statements: ReadonlyArray<string>) =>
+  Effect.forEach(statements, (sql) => PgCluster.query(node, sql), { discard: true })
 
 /**
  * A hash-partitioned table whose partitions are the shards' tables. With what its documentation advises: asynchronous
  * appends, partition-wise joins and aggregates, and pages of 10,000 rows in place of 100.
  */
-export const openForeign = (cluster: Cluster, query: typeof PgCluster.query): Effect.Effect<Found, unknown> =>
+export const openForeign = (cluster: Cluster): Effect.Effect<Found, unknown> =>
   Effect.gen(function* () {
     const lacking = yield* lacks(cluster, "postgres_fdw")
     if (lacking !== undefined) return lacking
@@ -34,7 +34,7 @@ export const openForeign = (cluster: Cluster, query: typeof PgCluster.query): Ef
       accounts: "id int8 not null, name text not null, balance int4 not null"
     }
     const keys = { orders: "id", order_lines: "order_id", accounts: "id" }
-    yield* runAll(node, query, [
+    yield* runAll(node, [
       "create extension postgres_fdw",
       ...cluster.shards.flatMap(({ database, host, id, port, username }) => [
         `create server ${id} foreign data wrapper postgres_fdw
@@ -56,7 +56,7 @@ export const openForeign = (cluster: Cluster, query: typeof PgCluster.query): Ef
   })
 
 /** Functions that run on the key's server, or on all of them. */
-export const openProxy = (cluster: Cluster, query: typeof PgCluster.query): Effect.Effect<Found, unknown> =>
+export const openProxy = (cluster: Cluster): Effect.Effect<Found, unknown> =>
   Effect.gen(function* () {
     const lacking = yield* lacks(cluster, "plproxy")
     if (lacking !== undefined) return lacking
@@ -66,13 +66,13 @@ export const openProxy = (cluster: Cluster, query: typeof PgCluster.query): Effe
        as 'select id, name, balance from accounts where id = wanted'`,
       `create or replace function orders_count() returns int8 language sql stable as 'select count(*) from orders'`
     ]
-    yield* Effect.forEach(cluster.shards, (shard) => runAll(shard, query, remote), { discard: true })
+    yield* Effect.forEach(cluster.shards, (shard) => runAll(shard, remote), { discard: true })
     const places = cluster.shards.map(
       ({ database, host, port, username }, index) =>
         `p${index} 'dbname=${database} host=${host} port=${port} user=${username}'`
     )
     // The owner is computed as the shards do, by PostgreSQL's hash of a hash partition: PL/Proxy takes its low bits.
-    yield* runAll(node, query, [
+    yield* runAll(node, [
       "create extension plproxy",
       `create server shards foreign data wrapper plproxy options (${places.join(", ")})`,
       "create user mapping for public server shards",

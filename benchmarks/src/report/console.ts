@@ -1,34 +1,59 @@
 /** One work as a table of text: medians, and the least and the most of the rounds. */
-import { metricOf, ratioOf, type Spread } from "../measure.js"
+import { type Metric, metricOf, ratioOf, type Spread } from "../measure.js"
 import type { Measured, Result } from "../work.js"
 
 export const print = (measured: Measured): void => {
   const { baseline, remark, results, rowsPerRequest, title } = measured
-  console.log(`\n${title}${remark === undefined ? "" : ` (${remark})`}`)
-  const unit = rowsPerRequest === 1 ? "req/s" : "rows/s"
-  console.log(
-    `${"".padEnd(34)}${unit.padStart(10)}  ${"min … max".padStart(19)}  ${"ratio".padStart(7)}  ${"min … max".padStart(13)}  ${"CPU µs".padStart(9)}  ${"ratio".padStart(6)}  ${"p50 ms".padStart(8)}  ${"p99 ms".padStart(8)}  ${"peak MiB".padStart(8)}`
-  )
   const first = results.find(({ name }) => name === baseline)
-  for (const result of results) console.log(line(result, first, rowsPerRequest))
+  const extra = extras.filter(([metric]) => results.some((result) => !Number.isNaN(metricOf(result, metric).median)))
+  console.log(`\n${title}${remark === undefined ? "" : `\n  ${remark}`}`)
+  const headings = [
+    "".padEnd(nameWidth),
+    (rowsPerRequest === 1 ? "req/s" : "rows/s").padStart(10),
+    "min … max".padStart(19),
+    "ratio".padStart(7),
+    "min … max".padStart(13),
+    "CPU µs".padStart(9),
+    "ratio".padStart(7),
+    "p50 ms".padStart(8),
+    "p99 ms".padStart(8),
+    ...extra.map(([, heading]) => heading.padStart(9))
+  ]
+  console.log(headings.join("  "))
+  for (const result of results) console.log(line(result, first, rowsPerRequest, extra))
 }
 
-const line = (result: Result, first: Result | undefined, rowsPerRequest: number): string => {
-  const name = result.name.padEnd(34)
-  if (result.skipped !== undefined) return `${name}skipped: ${result.skipped}`
+const nameWidth = 40
+
+/** Shown where somebody has measured them. */
+const extras: ReadonlyArray<readonly [Metric, string]> = [
+  ["firstRowMillis", "first ms"],
+  ["peakMiB", "RSS MiB"],
+  ["heapMiB", "heap MiB"]
+]
+
+const line = (
+  result: Result,
+  first: Result | undefined,
+  rowsPerRequest: number,
+  extra: ReadonlyArray<readonly [Metric, string]>
+): string => {
+  const name = result.name.padEnd(nameWidth)
+  if (result.skipped !== undefined) return `${name}  skipped: ${result.skipped}`
   const perSecond = scaled(metricOf(result, "perSecond"), rowsPerRequest)
   const ratio = first === undefined ? undefined : ratioOf(result, first, "perSecond")
   const cpuRatio = first === undefined ? undefined : ratioOf(result, first, "cpuMicros")
   return [
-    `${name}${count(perSecond.median).padStart(10)}`,
+    name,
+    count(perSecond.median).padStart(10),
     `${count(perSecond.min)} … ${count(perSecond.max)}`.padStart(19),
-    ratio === undefined ? "" : `${ratio.median.toFixed(2)}x`.padStart(7),
-    ratio === undefined ? "" : `${ratio.min.toFixed(2)} … ${ratio.max.toFixed(2)}`.padStart(13),
+    (ratio === undefined ? "" : `${ratio.median.toFixed(2)}x`).padStart(7),
+    (ratio === undefined ? "" : `${ratio.min.toFixed(2)} … ${ratio.max.toFixed(2)}`).padStart(13),
     short(metricOf(result, "cpuMicros").median).padStart(9),
-    cpuRatio === undefined ? "" : `${cpuRatio.median.toFixed(2)}x`.padStart(6),
+    (cpuRatio === undefined ? "" : `${cpuRatio.median.toFixed(2)}x`).padStart(7),
     short(metricOf(result, "p50Millis").median).padStart(8),
     short(metricOf(result, "p99Millis").median).padStart(8),
-    short(metricOf(result, "peakMiB").median).padStart(8)
+    ...extra.map(([metric]) => short(metricOf(result, metric).median).padStart(9))
   ].join("  ")
 }
 

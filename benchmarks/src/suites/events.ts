@@ -1,9 +1,9 @@
 /** The rows that are loaded, in the forms that clients take, and the look at what has arrived. */
 import * as Effect from "effect/Effect"
 import { Buffer } from "node:buffer"
-import type { Cluster } from "../lab.js"
+import type { Cluster } from "../cluster.js"
+import { ownedBy } from "../topology.js"
 import { effectOf } from "../measure.js"
-import { ownedBy } from "../lab.js"
 import type { Contender, Request } from "../work.js"
 
 export interface Event {

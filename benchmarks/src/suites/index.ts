@@ -5,10 +5,15 @@ import type { Lab } from "../lab.js"
 import type { Work } from "../work.js"
 import * as Copy from "./copy.js"
 import * as Insert from "./insert.js"
+import * as Many from "./many.js"
+import * as Memory from "./memory.js"
+import * as Planning from "./planning.js"
 import * as PointRead from "./pointRead.js"
 import * as PointWrite from "./pointWrite.js"
 import * as Pools from "./pools.js"
 import * as Scatter from "./scatter.js"
+import * as Slow from "./slow.js"
+import * as Stream from "./stream.js"
 import * as Transactions from "./transactions.js"
 
 export interface Suite {
@@ -17,4 +22,17 @@ export interface Suite {
   readonly make: (lab: Lab) => Effect.Effect<ReadonlyArray<Work>, unknown, Scope.Scope>
 }
 
-export const suites: ReadonlyArray<Suite> = [PointRead, PointWrite, Pools, Scatter, Insert, Copy, Transactions]
+export const suites: ReadonlyArray<Suite> = [
+  PointRead,
+  PointWrite,
+  Planning,
+  Pools,
+  Scatter,
+  Stream,
+  Insert,
+  Copy,
+  Transactions,
+  Slow,
+  Many,
+  Memory
+]

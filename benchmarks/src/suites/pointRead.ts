@@ -2,14 +2,16 @@
  * One row by its key. Everybody reads the same rows of the same server, the first shard, with the same statement and
  * the same number of connections; what differs is who sends it. Beside them, keys of all shards.
  */
-import * as PgCluster from "@shardlayer/testing/PgCluster"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { openPipelined, openPool, openPostgresJs } from "../clients/drivers.js"
-import { openProxy } from "../clients/foreign.js"
+import { openPipelined, openPool } from "../clients/drivers.js"
+import { openPostgresJs } from "../clients/postgresJs.js"
 import { prepareOf } from "../clients/prepared.js"
-import type { Cluster, Lab } from "../lab.js"
-import { maxConnections, openPlain, openRouter, openShard } from "../lab.js"
+import { openPlain } from "../clients/plain.js"
+import { openRouter, openShard } from "../clients/router.js"
+import { maxConnections } from "../clients/settings.js"
+import type { Cluster } from "../cluster.js"
+import type { Lab } from "../lab.js"
 import type { Contender, Skipped, Work } from "../work.js"
 import {
   type Account,
@@ -28,7 +30,7 @@ export const make = (lab: Lab): Effect.Effect<ReadonlyArray<Work>, unknown, Scop
   Effect.gen(function* () {
     const cluster = yield* lab.cluster(4)
     const key = cluster.idsOf[0]?.[0] ?? 0
-    const contenders = yield* contendersOf(cluster, key)
+    const contenders = yield* contendersOf(lab, cluster, key)
     const one = yield* openPlain(cluster.oracle)
     return lab.options.inFlight.map((inFlight) => ({
       id: `${name}/${inFlight}`,
@@ -43,6 +45,7 @@ export const make = (lab: Lab): Effect.Effect<ReadonlyArray<Work>, unknown, Scop
   })
 
 const contendersOf = (
+  lab: Lab,
   cluster: Cluster,
   key: number
 ): Effect.Effect<ReadonlyArray<Contender | Skipped>, unknown, Scope.Scope> =>
@@ -74,22 +77,24 @@ const contendersOf = (
         ),
         answer: async () => [...(await sql`SELECT id, name, balance FROM accounts WHERE id = ${key}`)]
       },
-      yield* throughProxy(cluster, key)
+      yield* throughProxy(lab, cluster, key)
     ]
   })
 
-const throughProxy = (cluster: Cluster, key: number): Effect.Effect<Contender | Skipped, unknown, Scope.Scope> =>
-  Effect.flatMap(
-    openProxy(cluster, PgCluster.query),
-    (found): Effect.Effect<Contender | Skipped, unknown, Scope.Scope> =>
-      typeof found === "string"
-        ? Effect.succeed({ name: "PL/Proxy", skipped: found })
-        : Effect.map(openPool(found), (pool) =>
-            readByPg(
-              "PL/Proxy",
-              (id) => pool.query({ name: "point", text: "SELECT id, name, balance FROM account($1)", values: [id] }),
-              cluster.ids,
-              key
-            )
+const throughProxy = (
+  lab: Lab,
+  cluster: Cluster,
+  key: number
+): Effect.Effect<Contender | Skipped, unknown, Scope.Scope> =>
+  Effect.flatMap(lab.proxy(4), (found): Effect.Effect<Contender | Skipped, unknown, Scope.Scope> =>
+    typeof found === "string"
+      ? Effect.succeed({ name: "PL/Proxy", skipped: found })
+      : Effect.map(openPool(found), (pool) =>
+          readByPg(
+            "PL/Proxy",
+            (id) => pool.query({ name: "point", text: "SELECT id, name, balance FROM account($1)", values: [id] }),
+            cluster.ids,
+            key
           )
+        )
   )

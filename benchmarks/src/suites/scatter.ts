@@ -4,15 +4,16 @@
  */
 import type * as SqlClient from "@effect/sql/SqlClient"
 import type * as ShardRouter from "@shardlayer/core/ShardRouter"
-import * as PgCluster from "@shardlayer/testing/PgCluster"
+import type * as PgCluster from "@shardlayer/testing/PgCluster"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type pg from "pg"
 import { openPool } from "../clients/drivers.js"
 import * as FanOut from "../clients/fanOut.js"
-import { openForeign, openProxy } from "../clients/foreign.js"
-import type { Cluster, Lab } from "../lab.js"
-import { openPlain, openRouter } from "../lab.js"
+import { openPlain } from "../clients/plain.js"
+import { openRouter } from "../clients/router.js"
+import type { Cluster } from "../cluster.js"
+import type { Lab } from "../lab.js"
 import type { Contender, Skipped, Work } from "../work.js"
 import type { AskAll, Row, Statement } from "./statements.js"
 import { statements } from "./statements.js"
@@ -68,8 +69,8 @@ const openTable = (lab: Lab, count: number): Effect.Effect<Tables, unknown, Scop
       one: yield* openPlain(cluster.oracle),
       router: yield* openRouter(cluster),
       byHand: yield* FanOut.open(cluster, lab.options.rows),
-      foreign: count === size ? yield* pooled(yield* openForeign(cluster, PgCluster.query)) : "on four servers only",
-      proxy: count === size ? yield* pooled(yield* openProxy(cluster, PgCluster.query)) : "on four servers only"
+      foreign: count === size ? yield* pooled(yield* lab.foreign(size)) : "on four servers only",
+      proxy: count === size ? yield* pooled(yield* lab.proxy(size)) : "on four servers only"
     }
   })
 
