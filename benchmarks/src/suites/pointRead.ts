@@ -6,7 +6,6 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { openPipelined, openPool } from "../clients/drivers.js"
 import { openPostgresJs } from "../clients/postgresJs.js"
-import { prepareOf } from "../clients/prepared.js"
 import { openPlain } from "../clients/plain.js"
 import { openRouter, openShard } from "../clients/router.js"
 import { maxConnections } from "../clients/settings.js"
@@ -58,13 +57,15 @@ const contendersOf = (
     const pipelined = yield* openPipelined(first)
     const sql = yield* openPostgresJs(first)
     const text = selectAccount
-    const prepare = prepareOf(router)?.<Account>(text)
+    const find = yield* router.prepare<Account>(text)
     return [
       readBySql("@effect/sql-pg", yield* openPlain(first), ids, key),
       readBySql("routed", router.client, ids, key),
-      prepare === undefined
-        ? { name: "router.prepare", skipped: "this router has no prepare" }
-        : { name: "router.prepare", request: turningEffect(ids, (id) => prepare([id])), answer: prepare([key]) },
+      {
+        name: "router.prepare",
+        request: turningEffect(ids, (id) => find(id)),
+        answer: find(key)
+      },
       readBySql("routed, keys of 4 shards", router.client, cluster.ids, key),
       readBySql("PgShard, no router", yield* openShard(first), ids, key),
       readByPg("pg", (id) => pool.query({ text, values: [id] }), ids, key),

@@ -31,8 +31,10 @@ export interface KnownText {
   name: string | undefined
   /** It took long, and has connections to itself until then; milliseconds of `performance.now`. */
   aloneUntil: number
-  /** How often it did. */
+  /** How often it did, without many quick ones between. */
   slow: number
+  /** Uses since then. */
+  quick: number
 }
 
 /** What may be prepared, and failed for its name or not. */
@@ -40,6 +42,9 @@ type Named = Pick<PgQuery, "name" | "failure" | "valueFailed">
 
 /** How long a slow text is kept apart: at first, and at most. It doubles each time. */
 const apartMillis = { first: 1_000, most: 60_000 }
+
+/** After so many quick uses, one that took long is taken for the server's trouble, not for the text's own. */
+const quickEnough = 100
 
 export class PreparedNames {
   /** Texts seen lately, in two generations: what is not used while the younger fills up is forgotten with the elder. */
@@ -64,7 +69,7 @@ export class PreparedNames {
     if (this.max === 0 || text.length > textLengthMax || hasLongList(values)) return undefined
     const known = this.find(text)
     if (known === undefined) {
-      this.keep(text, { name: undefined, aloneUntil: 0, slow: 0 })
+      this.keep(text, { name: undefined, aloneUntil: 0, slow: 0, quick: 0 })
       return undefined
     }
     known.name ??= `${this.prefix}${++this.count}`
@@ -76,20 +81,25 @@ export class PreparedNames {
     if (this.max === 0 || text.length > textLengthMax || values.length > valuesMax) return undefined
     const known = this.find(text)
     if (known?.name === undefined || hasLongList(values)) return undefined
+    known.quick++
     return known.aloneUntil === 0 || known.aloneUntil < performance.now() ? known : undefined
   }
 
-  /** It runs for longer than what shares connections may, and is kept apart until that has ended. */
+  /** It runs for longer than what shares connections may. If that is its habit, it is kept apart until that has ended. */
   takesLong(text: string): void {
     const known = this.find(text)
-    if (known !== undefined) known.aloneUntil = Infinity
+    if (known !== undefined && known.quick <= quickEnough) known.aloneUntil = Infinity
   }
 
   tookLong(text: string): void {
     const known = this.find(text)
     if (known === undefined) return
-    known.aloneUntil = performance.now() + Math.min(apartMillis.first * 2 ** known.slow, apartMillis.most)
-    known.slow++
+    const isHabit = known.quick <= quickEnough
+    known.slow = isHabit ? known.slow + 1 : 0
+    known.aloneUntil = isHabit
+      ? performance.now() + Math.min(apartMillis.first * 2 ** (known.slow - 1), apartMillis.most)
+      : 0
+    known.quick = 0
   }
 
   /** The connection will hold this name; gives the one that it must give up for that. */
