@@ -14,6 +14,7 @@ import * as PgShard from "@shardlayer/pg/PgShard"
 import * as PgCluster from "@shardlayer/testing/PgCluster"
 import * as PgProxy from "@shardlayer/testing/PgProxy"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Fiber from "effect/Fiber"
@@ -144,13 +145,19 @@ describe("wide writes under faults", () => {
     () =>
       Effect.gen(function* () {
         const world = yield* make({ mode: "databases" })
-        const { cluster, proxies, survivor } = world
+        const { cluster, proxies, router, survivor } = world
         const outcomes: Array<string> = []
-        const wait = (round: number) => 20 + round * 45
         yield* survivor.client.unsafe(
           `insert into seeds (id, other) select g, g from generate_series(0, ${count - 1}) g`
         )
-        for (let round = 0; round < 12; round++) {
+        // As long as it takes here and now: what is cut before it has begun, or after its end, shows nothing.
+        const again = Effect.zipRight(survivor.client.unsafe("truncate loads"), router.client.unsafe(inserted))
+        yield* Effect.repeatN(again, 2)
+        const [took] = yield* Effect.timed(again)
+        yield* survivor.client.unsafe("truncate loads")
+        const rounds = 12
+        const wait = (round: number) => Duration.times(took, (round + 0.5) / rounds)
+        for (let round = 0; round < rounds; round++) {
           const proxy = proxies[round % proxies.length]
           const cut = Effect.delay(proxy?.cut ?? Effect.void, wait(round))
           outcomes.push(yield* judged(world, inserted, cut, { before: none, after: whole }))

@@ -105,7 +105,15 @@ const typed = ({ collation, name, type }: Shipped): Node => {
   const value = Tree.cast(Tree.column("texts", name), type.names)
   if (!type.collatable) return value
   if (collation === undefined) return refuse(draft("SL4020", {}, undefined))
-  if (collation.schema === null && collation.name === "default") return value
-  const names = [collation.schema ?? "pg_catalog", collation.name]
-  return { CollateClause: { arg: value, collname: names.map(Tree.string) } }
+  return collation.schema === null && collation.name === "default" ? value : collated(value, collation)
 }
+
+/**
+ * A value with COLLATE.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const collated = (value: Node, { name, schema }: Collation): Node => ({
+  CollateClause: { arg: value, collname: [schema ?? "pg_catalog", name].map(Tree.string) }
+})

@@ -33,6 +33,17 @@ export const collationOf = (
     : (derived.is ?? (derived.could === "any" ? commonCollation(context) : undefined))
 }
 
+/**
+ * The collation that COLLATE gives an expression: in a set operation it comes before those of the other branches.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const explicitOf = (context: Context, level: Level, node: Node | undefined): Collation | undefined => {
+  const { explicit, is } = derivedOf(context, level, node)
+  return explicit && typeof is === "object" ? is : undefined
+}
+
 /** @since 0.1.0 @category getters */
 export const rulesOf = (context: Context, level: Level, node: Node | ColumnId | undefined): TextRules => {
   const is = collationOf(context, level, node)

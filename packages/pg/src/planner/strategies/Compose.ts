@@ -18,6 +18,7 @@ import type { ParamTypes } from "../analysis/Builder.js"
 import { conjuncts } from "../analysis/Condition.js"
 import type { Collation, RelationId } from "../analysis/Model.js"
 import type { Range } from "../analysis/Walk.js"
+import { isStar } from "../analysis/OutputName.js"
 import { draft } from "../Refusal.js"
 import { refuse, Stopped } from "../SchemaView.js"
 import * as Fragments from "../rewrite/Fragments.js"
@@ -32,7 +33,7 @@ import * as StatementTime from "../rules/StatementTime.js"
 import * as Types from "../Types.js"
 import * as Columns from "../rules/Columns.js"
 import { align, dependsOnOrder, unshared } from "./Alignment.js"
-import { collationOf, commonCollation } from "./Collations.js"
+import { collationOf, commonCollation, explicitOf } from "./Collations.js"
 import { type Context, fragmentOf, refuseRewrite } from "./Context.js"
 import { refuseDomains } from "./Domains.js"
 import type { Merged } from "./Merged.js"
@@ -92,7 +93,8 @@ class Composer {
     const { larg, rarg, withClause: _with, ...rest } = select
     if (larg === undefined || rarg === undefined) throw new Error("a set operation without its branches")
     const columns = this.columnsOf({ ...select, ...(ctes === undefined ? {} : { withClause: ctes }) })
-    const branch = (side: SelectStmt): SelectStmt => this.typed(this.statement(side, ctes), side, ctes, columns)
+    const branch = (side: SelectStmt): SelectStmt =>
+      this.collated(this.typed(this.statement(side, ctes), side, ctes, columns), side, ctes)
     return { SelectStmt: { ...rest, larg: branch(larg), rarg: branch(rarg) } }
   }
 
@@ -117,11 +119,39 @@ class Composer {
     return Ast.as("SelectStmt", cast) ?? select
   }
 
-  private level(select: SelectStmt): Node {
-    const tree: Node = { SelectStmt: select }
-    const study = Either.getOrElse(analyze(tree, this.context.view, this.params), (stop): never => {
+  /** What a branch gives a collation by COLLATE, it says again: the rows of a relation only have one. */
+  private collated(branch: SelectStmt, side: SelectStmt, ctes: WithClause | undefined): SelectStmt {
+    if (side.op !== undefined && side.op !== "SETOP_NONE") return branch
+    const select: SelectStmt = { ...side, ...(ctes === undefined ? {} : { withClause: ctes }) }
+    const study = this.studied(select)
+    const level = study.levels.get(select)
+    const values = (side.targetList ?? []).map((target) => Ast.as("ResTarget", target)?.val)
+    const explicit = values.map((value) =>
+      level === undefined ? undefined : explicitOf({ ...this.context, study }, level, value)
+    )
+    if (explicit.every((collation) => collation === undefined)) return branch
+    const targets = branch.targetList ?? []
+    // A star stands for several columns.
+    if (targets.length !== values.length || values.some((value) => value !== undefined && isStar(value)))
+      return refuse(draft("SL4020", {}, undefined))
+    return {
+      ...branch,
+      targetList: targets.map((target, index) => {
+        const [collation, own] = [explicit[index], Ast.as("ResTarget", target)]
+        if (collation === undefined || own?.val === undefined) return target
+        return { ResTarget: { ...own, val: Relation.collated(own.val, collation) } }
+      })
+    }
+  }
+
+  private studied(select: SelectStmt): Study {
+    return Either.getOrElse(analyze({ SelectStmt: select }, this.context.view, this.params), (stop): never => {
       throw new Stopped(stop)
     })
+  }
+
+  private level(select: SelectStmt): Node {
+    const study = this.studied(select)
     return this.aligned(select, study) ?? this.gathered(select, study)
   }
 

@@ -98,6 +98,13 @@ const askRanked = (oracle: Session, question: Question, expected: Answer): Effec
   return second === undefined ? Effect.succeed(undefined) : oracle.ask(second.sql, second.params)
 }
 
+/**
+ * That two texts have no collation in common, PostgreSQL says when it compares them; with a subquery it compares only the
+ * rows that the conditions before leave over, and in which order it looks at them is its own affair.
+ */
+const mayLeaveOut = (expected: Answer, sql: string): boolean =>
+  expected._tag === "Failed" && expected.code === "42P22" && /\b(any|all|some|in) \((\(*select|with)\b/i.test(sql)
+
 const isDetermined = (
   sides: Sides,
   question: Question,
@@ -106,6 +113,7 @@ const isDetermined = (
 ): Effect.Effect<boolean> =>
   Effect.gen(function* () {
     const { params, sql } = question.statement
+    if (mayLeaveOut(expected, sql)) return false
     const again = sides.named(yield* sides.mirror.ask(sql, params))
     const verdict = yield* judge(question.rules, expected, again, rankedAnswer)
     return verdict._tag === "Exact"
