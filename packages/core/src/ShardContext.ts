@@ -8,7 +8,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
+import * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import { globalValue } from "effect/GlobalValue"
 import * as Request from "effect/Request"
@@ -77,7 +77,7 @@ export const pinned = <A, E, R>(effect: Effect.Effect<A, E, R>, pin: Pin): Effec
     if (context.locked && context.pin !== undefined && !samePin(context.pin, pin)) {
       return Effect.fail(new ShardLocked({ locked: describe(context.pin), wanted: describe(pin) }))
     }
-    return withOwnRequests(Effect.locally(effect, ref, { ...context, pin }))
+    return withOwnRequests(Effect.locally(batchedInside(effect), ref, { ...context, pin }))
   })
 
 /**
@@ -91,15 +91,41 @@ export const everywhere = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effe
   Effect.flatMap(current, (context): Effect.Effect<A, E | ShardLocked, R> => {
     if (context.pin === undefined) return effect
     if (context.locked) return Effect.fail(new ShardLocked({ locked: describe(context.pin), wanted: "all shards" }))
-    return withOwnRequests(Effect.locally(effect, ref, { ...context, pin: undefined }))
+    return withOwnRequests(Effect.locally(batchedInside(effect), ref, { ...context, pin: undefined }))
   })
 
 /**
- * A request looks the same on every shard: under `Effect.withRequestCaching`, an answer found on one shard would be
- * given for another. So each pin has a cache of its own, for its extent.
+ * A request looks the same on every shard. So those that are asked under a pin are
+ * - answered from a cache of its own, for its extent: under `Effect.withRequestCaching`, an answer found on one shard
+ *   would be given for another;
+ * - run under it, in batches of its own: `Effect.forEach(…, { batching: true })` around it would run them in its own
+ *   fiber, and on another shard.
  */
 const withOwnRequests = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.flatMap(Request.makeCache(requestCache), (cache) => Effect.withRequestCache(effect, cache))
+
+/**
+ * A fiber that a batch collects requests of leaves them to the one that batches, with their shard. A fiber of its own runs
+ * them where they are asked, as always where nothing is batched.
+ */
+const batchedInside = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.withFiberRuntime((fiber) => (isBatched(fiber) ? inFiberOfItsOwn(effect) : effect))
+
+/** Effect does not tell. Where it cannot be known, it may be. */
+const isBatched = (fiber: Fiber.RuntimeFiber<any, any>): boolean => {
+  const steps = "_steps" in fiber ? fiber._steps : undefined
+  return !Array.isArray(steps) || steps.length > 0
+}
+
+/** Else as if in this one: what it forks is this one's, and so is its interruption. */
+const inFiberOfItsOwn = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.transplant((graft) =>
+      Effect.flatMap(Effect.fork(restore(graft(effect))), (own) =>
+        Effect.onInterrupt(restore(Fiber.join(own)), () => Fiber.interrupt(own))
+      )
+    )
+  )
 
 /** As large as Effect's own. */
 const requestCache = { capacity: 65_536, timeToLive: "60 seconds" } as const
@@ -147,8 +173,8 @@ export const cleared = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<
   Effect.locally(effect, ref, unpinned)
 
 /**
- * A batched resolver runs in the fiber of whoever asked first. Bound by this, it runs under the pin of the fiber that
- * bound it; asks of different pins are never in one batch, as each binding is a resolver of its own.
+ * The resolver under the pin of the fiber that binds it: for what asks it in a fiber of its own, as a data loader does.
+ * Asks of different pins are never in one batch, as each binding is a resolver of its own.
  *
  * @since 0.1.0
  * @category combinators
@@ -187,6 +213,19 @@ export const observed = <A, E, R>(
 export const observedScoped = (
   observation: (around: Observation | undefined) => Observation
 ): Effect.Effect<void, never, Scope.Scope> => Effect.locallyScopedWith(observations, observation)
+
+/**
+ * Would a statement run at the same place, in the same way?
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const same = (one: ShardContext, other: ShardContext): boolean =>
+  one === other ||
+  (one.locked === other.locked &&
+    one.unchecked === other.unchecked &&
+    one.policy === other.policy &&
+    (one.pin === undefined || other.pin === undefined ? one.pin === other.pin : samePin(one.pin, other.pin)))
 
 /** @since 0.1.0 @category models */
 export const describe = (pin: Pin): string => {

@@ -658,8 +658,8 @@ export const withPolicy: {
 } = dual(2, ShardContext.withPolicy)
 
 /**
- * A resolver whose batches run under the pin of the fiber that calls this. A plain `RequestResolver` runs under the pin
- * of whichever fiber asked first.
+ * The resolver under the pin of the fiber that calls this, for what asks it in a fiber of its own. Who asks under a pin
+ * needs none of this: their requests are run there, in batches of their own.
  *
  * @since 0.1.0
  * @category combinators

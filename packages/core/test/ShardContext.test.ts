@@ -211,4 +211,130 @@ describe("ShardContext", () => {
       expect(batches).toEqual([1, 1, 1])
     })
   )
+
+  describe("requests under a pin", () => {
+    class Where extends Request.TaggedClass("Where")<string, string, { readonly id: number }> {}
+    const make = () => {
+      const batches: Array<string> = []
+      const where = RequestResolver.makeBatched((asks: ReadonlyArray<Where>) =>
+        Effect.flatMap(pin, (pin) => {
+          const place = pin === undefined ? "none" : ShardContext.describe(pin)
+          batches.push(`${asks.map(({ id }) => id).join()} on ${place}`)
+          return Effect.forEach(
+            asks,
+            (ask) => (ask.id < 0 ? Request.fail(ask, `${ask.id}`) : Request.succeed(ask, `${ask.id} on ${place}`)),
+            { discard: true }
+          )
+        })
+      )
+      return { batches, ask: (id: number) => Effect.request(new Where({ id }), where) }
+    }
+    const together = { batching: true, concurrency: "unbounded" } as const
+
+    it.effect("run under it, whatever batches around it", () =>
+      Effect.gen(function* () {
+        const { ask, batches } = make()
+        const seen = yield* ShardContext.pinned(
+          Effect.all(
+            [
+              ask(1),
+              ShardContext.pinned(ask(2), to(shard2)),
+              ShardContext.pinned(
+                Effect.zipWith(ask(3), ask(4), (a, b) => [a, b]),
+                to(shard3)
+              ),
+              ShardContext.everywhere(ask(5)),
+              ask(6)
+            ],
+            together
+          ),
+          to(shard1)
+        )
+        expect(seen).toEqual([
+          "1 on shard_1",
+          "2 on shard_2",
+          ["3 on shard_3", "4 on shard_3"],
+          "5 on none",
+          "6 on shard_1"
+        ])
+        expect(batches.toSorted()).toEqual([
+          "1,6 on shard_1",
+          "2 on shard_2",
+          "3 on shard_3",
+          "4 on shard_3",
+          "5 on none"
+        ])
+      })
+    )
+
+    it.effect("have all that is around them, and what they fork outlives the pin", () =>
+      Effect.gen(function* () {
+        const seen: Array<unknown> = []
+        const where = RequestResolver.makeBatched((asks: ReadonlyArray<Where>) =>
+          Effect.zipRight(
+            Effect.map(ShardContext.current, ({ pin, unchecked }) => seen.push({ pin, unchecked })),
+            Effect.forEach(asks, (ask) => Request.succeed(ask, ""), { discard: true })
+          )
+        )
+        const ask = ShardContext.unchecked(Effect.request(new Where({ id: 1 }), where))
+        const forked = Effect.flatMap(Deferred.make<void>(), (go) =>
+          Effect.map(Effect.fork(Deferred.await(go)), (fiber) => ({ go, fiber }))
+        )
+        const outlives = Effect.flatMap(ShardContext.pinned(forked, to(shard1)), ({ fiber, go }) =>
+          Effect.zipRight(Deferred.succeed(go, undefined), Fiber.join(fiber))
+        )
+        yield* Effect.all([ShardContext.pinned(ask, to(shard2)), outlives], together)
+        expect(seen).toEqual([{ pin: to(shard2), unchecked: true }])
+      })
+    )
+
+    it.effect("are batched inside of it, and cached for its extent", () =>
+      Effect.gen(function* () {
+        const { ask, batches } = make()
+        const all = Effect.forEach([1, 2, 1], ask, together)
+        const seen = yield* Effect.forEach(
+          [shard1, shard2],
+          (shard) => ShardContext.pinned(Effect.zipRight(all, all), to(shard)),
+          together
+        ).pipe(Effect.withRequestCaching(true))
+        expect(seen.map(([first]) => first)).toEqual(["1 on shard_1", "1 on shard_2"])
+        expect(batches.toSorted()).toEqual(["1,2 on shard_1", "1,2 on shard_2"])
+      })
+    )
+
+    it.effect("fail where they were asked, and what is acquired around them is released", () =>
+      Effect.gen(function* () {
+        const { ask } = make()
+        const released: Array<number> = []
+        const seen = yield* Effect.forEach(
+          [1, -2, 3],
+          (id) =>
+            ShardContext.pinned(
+              Effect.acquireUseRelease(Effect.succeed(id), ask, () => Effect.sync(() => released.push(id))),
+              to(id === 3 ? shard3 : shard1)
+            ).pipe(Effect.either),
+          together
+        )
+        expect(seen).toMatchObject([{ right: "1 on shard_1" }, { left: "-2" }, { right: "3 on shard_3" }])
+        expect(released.toSorted()).toEqual([-2, 1, 3])
+      })
+    )
+
+    it.live("are interrupted with who asked", () =>
+      Effect.gen(function* () {
+        const running = yield* Deferred.make<void>()
+        const ended = yield* Deferred.make<void>()
+        const never = RequestResolver.makeBatched((_: ReadonlyArray<Where>) =>
+          Effect.zipRight(Deferred.succeed(running, undefined), Effect.never).pipe(
+            Effect.onInterrupt(() => Deferred.succeed(ended, undefined))
+          )
+        )
+        const ask = ShardContext.pinned(Effect.request(new Where({ id: 1 }), never), to(shard1))
+        const fiber = yield* Effect.fork(Effect.all([ask, Effect.never], together))
+        yield* Deferred.await(running)
+        yield* Fiber.interrupt(fiber)
+        yield* Deferred.await(ended)
+      })
+    )
+  })
 })
