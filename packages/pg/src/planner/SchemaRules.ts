@@ -9,7 +9,7 @@
  * @since 0.1.0
  */
 import type { AlterTableStmt, ColumnDef, Constraint, IndexStmt, Node, RangeVar } from "libpg-query"
-import type * as Table from "@shardlayer/core/topology/Table"
+import * as Table from "@shardlayer/core/topology/Table"
 import * as WriteRules from "./analysis/WriteRules.js"
 import * as Ast from "./Ast.js"
 import type * as Catalog from "./Catalog.js"
@@ -69,7 +69,7 @@ const checkAltered = (view: SchemaView, { cmds, relation }: AlterTableStmt): voi
         if (constraint !== undefined) checkConstraint(context, constraint, undefined, [])
         break
       case "AT_AddIdentity":
-        checkSequence(context, command.name ?? "", constraint?.location)
+        checkIdentity(context, command.name ?? "", constraint)
         break
       case "AT_ColumnDefault":
         if (isNextval(command.def)) checkSequence(context, command.name ?? "", Ast.locationOf(command.def))
@@ -107,7 +107,7 @@ const checkColumn = (context: Context, column: ColumnDef, primary: ReadonlyArray
   const at = Ast.location(column)
   if (isSerial(column)) checkSequence(context, colname, at)
   for (const constraint of constraintsOf(column)) {
-    if (constraint.contype === "CONSTR_IDENTITY") checkSequence(context, colname, Ast.location(constraint))
+    if (constraint.contype === "CONSTR_IDENTITY") checkIdentity(context, colname, constraint)
     if (constraint.contype === "CONSTR_DEFAULT" && isNextval(constraint.raw_expr)) {
       checkSequence(context, colname, Ast.location(constraint))
     }
@@ -124,7 +124,20 @@ const isSerial = ({ typeName }: ColumnDef): boolean => serials.has(Ast.names(typ
 
 const isNextval = (node: Node | undefined): boolean => callsOf(node).includes("nextval")
 
+/** A column that the topology generates is never left to its sequence. */
 const checkSequence = (context: Context, column: string, location: number | undefined): void => {
+  const { table } = context
+  if (table === undefined || Object.hasOwn(Table.generatorsOf(table), column)) return
+  refuseSequence(context, column, location)
+}
+
+/** GENERATED ALWAYS takes no value, a generated one neither. */
+const checkIdentity = (context: Context, column: string, constraint: Constraint | undefined): void => {
+  const check = constraint?.generated_when === "a" ? refuseSequence : checkSequence
+  check(context, column, constraint?.location)
+}
+
+const refuseSequence = (context: Context, column: string, location: number | undefined): void => {
   const { table } = context
   if (table?._tag !== "Sharded" || isAcknowledged(context, column)) return
   refuse(draft("SL6007", { column, table: table.id }, location))
