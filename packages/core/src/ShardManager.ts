@@ -8,6 +8,7 @@
  * @since 0.1.0
  */
 import type { SqlClient } from "@effect/sql/SqlClient"
+import * as Client from "@effect/sql/SqlClient"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -136,6 +137,29 @@ export const make = (options: Options): Effect.Effect<ShardManagerService, Unkno
 /** @since 0.1.0 @category layers */
 export const layer = (options: Options): Layer.Layer<ShardManager, UnknownShard> =>
   Layer.scoped(ShardManager, make(options))
+
+/**
+ * The own client of one shard under the ordinary `SqlClient` tag, for what keeps its tables on one database: the SQL storages
+ * of `@effect/cluster` and of `@effect/sql`, a migrator of that database. Its statements are neither routed nor looked at,
+ * so no table that the topology lists belongs there.
+ *
+ * @example
+ * ```ts
+ * import { SqlPersistedQueue } from "@effect/sql"
+ * import { ShardManager } from "@shardlayer/core"
+ * import { Layer } from "effect"
+ *
+ * export const Queue = SqlPersistedQueue.layerStore().pipe(Layer.provide(ShardManager.layerClient("shard_1")))
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerClient = (shard: string): Layer.Layer<SqlClient, UnknownShard | ShardUnavailable, ShardManager> =>
+  Layer.effect(
+    Client.SqlClient,
+    Effect.flatMap(ShardManager, (manager) => manager.client(shard))
+  )
 
 const unknownShard = (entries: Entries, shard: string): UnknownShard =>
   new UnknownShard({ shard, known: [...entries.keys()] })
