@@ -152,6 +152,18 @@ layer(sides(setup), { excludeTestServices: true, timeout: 120_000 })("Model", (i
     )
   )
 
+  it.effect("makeDataLoaders in a transaction: its batches run outside of it, on one PostgreSQL too", () =>
+    same((sql) =>
+      Effect.gen(function* () {
+        const options = { tableName: "words", spanPrefix: "Words", idColumn: "word", window: 5 } as const
+        const words = yield* Model.makeDataLoaders(Word, options)
+        const add = words.insert(Word.insert.make({ word: "outside", meaning: null }))
+        yield* Effect.ignore(sql.withTransaction(Effect.zipRight(add, Effect.fail("no"))))
+        return yield* words.findById("outside")
+      }).pipe(Effect.scoped)
+    )
+  )
+
   it.scoped("makeDataLoaders under a pin: its batches run where the loaders were made", () =>
     Effect.gen(function* () {
       const { four, router } = yield* Sides

@@ -26,13 +26,16 @@ const bothInAnyOrder = <A>(statement: Statement.Statement<A>) =>
  * database.
  */
 const rawOf = (statement: Statement.Statement<unknown>) =>
-  Effect.map(statement.raw as Effect.Effect<Result, never>, (result) => ({
-    class: result.constructor.name,
-    command: result.command,
-    rowCount: result.rowCount,
-    rows: result.rows,
-    fields: result.fields.map(({ dataTypeID, format, name }) => ({ name, dataTypeID, format }))
-  }))
+  Effect.map(statement.raw, (raw) => {
+    const result = raw as Result
+    return {
+      class: result.constructor.name,
+      command: result.command,
+      rowCount: result.rowCount,
+      rows: result.rows,
+      fields: result.fields.map(({ dataTypeID, format, name }) => ({ name, dataTypeID, format }))
+    }
+  })
 
 layer(sides(Shop), { excludeTestServices: true, timeout: 120_000 })("side by side", (it) => {
   it.effect("templates: params of every kind, fragments, identifiers", () =>
@@ -284,6 +287,37 @@ layer(sides(Shop), { excludeTestServices: true, timeout: 120_000 })("side by sid
         // One shard alone is asked whatever it is.
         expect([text, yield* causeOn(one, text)]).toEqual([text, `StatementFailed ${sqlstate}`])
         expect([text, yield* causeOn(four, text)]).toEqual([text, routed])
+      }
+    })
+  )
+
+  it.effect("what differs in what is said: the message, fields of merged rows, the address", () =>
+    Effect.gen(function* () {
+      const { four, one, plain } = yield* Sides
+      const messageOn = ({ sql }: Side) => Effect.map(Effect.flip(sql`select 1 / 0`), ({ message }) => message)
+      expect(yield* messageOn(plain)).toBe("Failed to execute statement")
+      for (const side of [one, four]) expect(yield* messageOn(side)).toBe("division by zero")
+      const columnOn = ({ sql }: Side) =>
+        Effect.map(sql`select full_name from users order by 1`.raw, (raw) => (raw as Result).fields[0]?.columnID)
+      expect(yield* columnOn(plain)).toBe(2)
+      expect(yield* columnOn(four)).toBe(0)
+      expect(plain.sql.config.database).toBeDefined()
+      expect(four.sql.config.database).toBeUndefined()
+    })
+  )
+
+  it.effect("what is refused of several shards has its number", () =>
+    Effect.gen(function* () {
+      const { four, plain } = yield* Sides
+      for (const [text, code] of [
+        ["select pg_backend_pid()", "SL5002"],
+        ["show work_mem", "SL1012"],
+        ["select pg_notify('a', 'b')", "SL5002"],
+        ["select id from users for update", "SL4010"]
+      ] as const) {
+        yield* plain.sql.unsafe(text)
+        const { cause } = yield* Effect.flip(four.sql.unsafe(text))
+        expect([text, cause]).toMatchObject([text, { _tag: "UnsupportedQuery", code }])
       }
     })
   )
