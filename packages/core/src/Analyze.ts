@@ -49,6 +49,7 @@ export const run = (
       limits,
       views: undefined,
       ownersOf: { types: () => [], shards: () => Effect.dieMessage("only reads are analyzed") },
+      ids: undefined,
       changes: { run: () => Effect.dieMessage("only reads are analyzed") },
       transacting: () => Effect.dieMessage("only reads are analyzed")
     })

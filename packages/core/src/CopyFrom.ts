@@ -5,6 +5,7 @@
  * - all of it happens, in the transaction that is open or in one of its own, or nothing (`atomic: false` says otherwise);
  * - what an INSERT of the same columns is refused for, this is refused for; a row whose key cannot be read exactly is
  *   never sent;
+ * - a column that the topology generates and that is not named gets a value a row, before its shard is found;
  * - a shard's COPY begins with its first row, and all run at the same time; what is read ahead is bounded a shard, and
  *   the slowest holds up the source;
  * - the first failure, of the source, a row or a shard, interrupts the source and all COPYs before this ends.
@@ -22,6 +23,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { CopyFormats, CopyProblem, CopyRecord } from "./Dialect.js"
 import { CopyWriter } from "./internal/copyWriter.js"
+import * as Drawing from "./internal/drawing.js"
 import { aloneIn, type Stages, unassigned } from "./internal/stages.js"
 import * as LocalTransaction from "./LocalTransaction.js"
 import type * as Bind from "./plan/Bind.js"
@@ -222,8 +224,19 @@ const planned = (
 ): Effect.Effect<Planned, ShardError> => {
   const shard = pin?._tag === "Shard" ? pin.shard : undefined
   const several = pin === undefined && alone === undefined
-  const target = { table, columns, format: data?.format ?? "text", several, unseen: alone !== undefined }
-  const made = stages.planner.copyFrom(target)
+  const target = {
+    table,
+    columns,
+    format: data?.format ?? "text",
+    several,
+    unseen: alone !== undefined,
+    generates: true
+  } as const
+  const made = Effect.filterOrFail(
+    stages.planner.copyFrom(target),
+    ({ draws }) => draws.length === 0 || stages.ids !== undefined,
+    Drawing.noIds
+  )
   const to = (plan: CopyPlan, ...shards: readonly [ShardId, ...ReadonlyArray<ShardId>]): Planned => ({
     ...plan,
     table,
@@ -231,10 +244,14 @@ const planned = (
   })
   if (alone !== undefined) return Effect.map(made, (plan) => to(plan, alone))
   if (shard !== undefined && unchecked) {
-    return Effect.map(stages.planner.copyFrom({ ...target, unseen: true }), (plan) => to(plan, shard))
+    return Effect.map(stages.planner.copyFrom({ ...target, unseen: true, generates: false }), (plan) => to(plan, shard))
   }
   return Effect.flatMap(made, (copy): Effect.Effect<Planned, ShardError> => {
     const { plan } = copy
+    if (copy.pinned !== undefined) {
+      if (shard !== undefined) return Effect.fail(copy.pinned)
+      if (pin?._tag === "Key") return Effect.fail(notOfKey(table, pin, "its key is generated"))
+    }
     const admitted = shard === undefined ? Effect.void : pinnable(stages, copy.insert, shard)
     switch (plan?._tag) {
       case "Fixed":
@@ -473,8 +490,31 @@ class Split {
   }
 
   private all(records: Records): Effect.Effect<void, ShardError> {
-    const { plan } = this.load
     if (records.length === 0) return Effect.void
+    return Effect.flatMap(this.drawn(records), (whole) => this.placed(whole))
+  }
+
+  /** With values of what is generated. What comes behind a row that cannot be sent is not sent either. */
+  private drawn(records: Records): Effect.Effect<Records, ShardError> {
+    const {
+      plan: { draws },
+      request: { columns, data },
+      services: { formats, stages }
+    } = this.load
+    if (draws.length === 0) return Effect.succeed(records)
+    const wrong = records.findIndex(Either.isLeft)
+    const [good, others] = wrong < 0 ? [records, []] : [records.slice(0, wrong), records.slice(wrong)]
+    const extend = (record: Records[number], drawn: ReadonlyArray<string>): Records[number] =>
+      Either.map(record, ({ lines, text, values }) => {
+        const all = [...values]
+        for (const [index, value] of drawn.entries()) all[columns.length + index] = value
+        return { text: text + formats.suffix(data?.format ?? "text", drawn), values: all, lines }
+      })
+    return Effect.map(Drawing.extended(stages.ids, draws, good, extend), (whole) => [...whole, ...others])
+  }
+
+  private placed(records: Records): Effect.Effect<void, ShardError> {
+    const { plan } = this.load
     const first = this.rows + 1
     const { way } = plan
     const sent =
@@ -595,7 +635,12 @@ const recordsOf = ({
     return (piece) =>
       piece.map((row) => (row instanceof Uint8Array ? wrong("bytes need a format") : recordOf(formats, columns, row)))
   }
-  const reader = formats.reader(data, columns, way._tag === "To" ? [] : neededBy(way.reference.constraint))
+  const needed = way._tag === "To" ? [] : neededBy(way.reference.constraint)
+  const reader = formats.reader(
+    data,
+    columns,
+    needed.filter((place) => place < columns.length)
+  )
   return (piece, isLast) => {
     const records = piece.flatMap((bytes) =>
       bytes instanceof Uint8Array ? reader.push(bytes) : [wrong("with a format, the input is bytes")]

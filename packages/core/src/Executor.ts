@@ -12,6 +12,7 @@ import * as Array from "effect/Array"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import type { IdsService } from "./Ids.js"
 import * as RawResults from "./internal/rawResults.js"
 import type { Operation } from "./LightStatement.js"
 import type { BoundPlan } from "./plan/Bind.js"
@@ -104,6 +105,8 @@ export interface Options {
   readonly views: ReadView.ReadViews | undefined
   /** The shards of keys, one each. */
   readonly ownersOf: Feed.OwnersOf
+  /** What draws generated ids. */
+  readonly ids: IdsService | undefined
   readonly changes: SchemaChanges.SchemaChanges
   /** Runs in a transaction of its own. */
   readonly transacting: <A>(use: (level: Level) => Effect.Effect<A, ShardError>) => Effect.Effect<A, ShardError>
@@ -186,7 +189,7 @@ class ShardExecutor implements Executor {
     sql: string,
     params: ReadonlyArray<unknown>
   ): Effect.Effect<any, ShardError> {
-    const { limits, ownersOf } = this.options
+    const { ids, limits, ownersOf } = this.options
     const { policy } = terms
     const { action } = bound.write
     const request: ScatterWrite.Request = { ...bound, sql, params }
@@ -219,7 +222,7 @@ class ShardExecutor implements Executor {
             ScatterWrite.paramsOf(action.read, { params, now, rows: [] })
           )
           return Effect.flatMap(given as Effect.Effect<TextResult, ShardError>, (texts) =>
-            Effect.flatMap(Feed.placed({ ...request, action, limits, ownersOf }, texts), (placed) =>
+            Effect.flatMap(Feed.placed({ ...request, action, ids, limits, ownersOf }, texts), (placed) =>
               this.inTransaction(terms, (level) =>
                 ScatterWrite.run(level, policy, { ...request, ...placed, now }, operation)
               )

@@ -1,19 +1,20 @@
 /**
  * The stage ahead of all others: what an INSERT leaves to a generator is drawn, and the statement goes on with it.
  *
- * Enters: text and params. Leaves: the same, or the text with places for the values and these behind the params. Holds:
- * values are drawn anew each time a statement runs; a topology without generators costs nothing; a text that is known to
- * leave nothing out costs a look into a cache.
+ * Enters: text and params. Leaves: the same, or the text with places for the values and these behind the params; of rows
+ * that a query gives, the same again, and that it must be planned. Holds: values are drawn anew each time a statement
+ * runs; a topology without generators costs nothing; a text that is known to leave nothing out costs a look into a cache.
  *
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import * as Drawing from "./internal/drawing.js"
 import type { IdsService } from "./Ids.js"
 import type { Stages } from "./internal/stages.js"
-import type { Generated } from "./plan/Generated.js"
+import type { Generated, GeneratedRows } from "./plan/Generated.js"
 import * as PlanCache from "./PlanCache.js"
 import type { StatementConnection } from "./ShardConnection.js"
-import { OperationRefused, ownFailure, type ShardError } from "./ShardError.js"
+import { OperationRefused, ownFailure, type ShardError, type UnsupportedQuery } from "./ShardError.js"
 import * as Id from "./topology/Id.js"
 import * as Table from "./topology/Table.js"
 import type { Topology } from "./topology/Topology.js"
@@ -23,6 +24,8 @@ import * as Stream from "effect/Stream"
 export interface Given {
   readonly sql: string
   readonly params: ReadonlyArray<unknown>
+  /** Its plan draws values while it runs: why it cannot run without one. */
+  readonly planned?: UnsupportedQuery | undefined
 }
 
 /** @since 0.1.0 @category models */
@@ -62,9 +65,18 @@ export const make = (stages: Stages): Generation => {
     if (!generates() || !mayLeaveOut.test(sql)) return undefined
     const known = cache.get(sql, planner.version())
     if (known === "none") return undefined
-    return Effect.flatMap(known === undefined ? planned(sql) : Effect.succeed(known), (generated) =>
-      generated === "none" ? Effect.succeed({ sql, params }) : drawn(ids, generated, params, isPinned)
-    )
+    return Effect.flatMap(known === undefined ? planned(sql) : Effect.succeed(known), (generated) => {
+      if (generated === "none") return Effect.succeed({ sql, params })
+      switch (generated._tag) {
+        case "Rows":
+          return drawn(ids, generated, params, isPinned)
+        case "Query":
+          if (isPinned) return Effect.fail(generated.refusal)
+          return ids === undefined
+            ? Effect.fail(Drawing.noIds())
+            : Effect.succeed({ sql, params, planned: generated.refusal })
+      }
+    })
   }
   const then = <A>(
     sql: string,
@@ -74,7 +86,7 @@ export const make = (stages: Stages): Generation => {
   ): Effect.Effect<A, ShardError> =>
     Effect.suspend(() => {
       const made = given(sql, params, isPinned)
-      return made === undefined ? run(sql, params) : Effect.flatMap(made, (own) => run(own.sql, own.params))
+      return made === undefined ? run(sql, params) : Effect.flatMap(unplanned(made), (own) => run(own.sql, own.params))
     })
   return {
     given,
@@ -87,7 +99,7 @@ export const make = (stages: Stages): Generation => {
           const made = given(sql, params, isPinned)
           return made === undefined
             ? connection.executeStream(sql, params)
-            : Stream.unwrap(Effect.map(made, (own) => connection.executeStream(own.sql, own.params)))
+            : Stream.unwrap(Effect.map(unplanned(made), (own) => connection.executeStream(own.sql, own.params)))
         })
     })
   }
@@ -96,16 +108,20 @@ export const make = (stages: Stages): Generation => {
 /** No keyword can be written in another way. */
 const mayLeaveOut = /insert|merge|copy|default/i
 
+/** On a connection a statement is sent as it is. */
+const unplanned = (made: Effect.Effect<Given, ShardError>): Effect.Effect<Given, ShardError> =>
+  Effect.flatMap(made, (given) => (given.planned === undefined ? Effect.succeed(given) : Effect.fail(given.planned)))
+
 const drawn = (
   ids: IdsService | undefined,
-  { draws, params: expected, pinned, sql }: Generated,
+  { draws, params: expected, pinned, sql }: GeneratedRows,
   params: ReadonlyArray<unknown>,
   isPinned: boolean
 ): Effect.Effect<Given, ShardError> => {
   if (isPinned && pinned !== undefined) return Effect.fail(pinned)
   if (params.length !== expected) return Effect.fail(miscounted(params.length, expected))
   return Effect.map(
-    Effect.forEach(draws, ({ count, generator, name }) => draw(ids, generator, name, count)),
+    Effect.forEach(draws, (each) => Drawing.draw(ids, each, each.count)),
     (values) => ({ sql, params: [...params, ...values.flat()] })
   )
 }
@@ -118,16 +134,6 @@ const miscounted = (given: number, expected: number): ShardError =>
     code: "08P01",
     reason: `bind message supplies ${given} parameters, but prepared statement "" requires ${expected}`
   })
-
-const draw = (
-  ids: IdsService | undefined,
-  generator: Id.Generator,
-  name: string,
-  count: number
-): Effect.Effect<ReadonlyArray<string>, ShardError> =>
-  ids === undefined
-    ? Effect.fail(new OperationRefused({ operation: "a generated column", reason: "the router was made without Ids" }))
-    : ids.draw(generator, name, count)
 
 /**
  * Ids for a program's own use: of the column, or of the only one that the table generates.
@@ -154,5 +160,5 @@ export const next = (
     if (found.length > 1) return refused(`table ${id} generates ${found.map(([name]) => name).join(", ")}: name one`)
     if (!Number.isSafeInteger(count) || count < 0) return refused(`${count} ids cannot be drawn`)
     const [name, generator] = only
-    return draw(ids, generator, generator._tag === "Sequence" ? Id.sequenceName(generator, known, name) : "", count)
+    return Drawing.draw(ids, { generator, name: Id.nameOf(generator, known, name) }, count)
   })

@@ -150,6 +150,7 @@ class Pipeline implements QueryPipeline {
       limits: options.mergeLimits,
       views,
       ownersOf: ownersOf(stages),
+      ids: stages.ids,
       changes: stages.schemaChanges,
       transacting: transacting(stages)
     })
@@ -175,7 +176,7 @@ class Pipeline implements QueryPipeline {
   ): Effect.Effect<any, ShardError> {
     const given = this.given(place, sql, params)
     if (given === undefined) return this.runGiven(place, operation, sql, params)
-    return Effect.flatMap(given, (made) => this.runGiven(place, operation, made.sql, made.params))
+    return Effect.flatMap(given, (made) => this.runGiven(placeFor(place, made), operation, made.sql, made.params))
   }
 
   /** Undefined: as it is. */
@@ -311,7 +312,7 @@ class Pipeline implements QueryPipeline {
   ): Effect.Effect<Stream.Stream<Row, ShardError>, ShardError> {
     const given = this.given(place, sql, params)
     if (given === undefined) return this.streamGiven(place, sql, params)
-    return Effect.flatMap(given, (made) => this.streamGiven(place, made.sql, made.params))
+    return Effect.flatMap(given, (made) => this.streamGiven(placeFor(place, made), made.sql, made.params))
   }
 
   private streamGiven(
@@ -479,7 +480,7 @@ class Pipeline implements QueryPipeline {
       const place = this.placeOf(fiber)
       const given = this.given(place, sql, params)
       if (given === undefined) return this.routeGiven(place, sql, params)
-      return Effect.flatMap(given, (made) => this.routeGiven(place, made.sql, made.params))
+      return Effect.flatMap(given, (made) => this.routeGiven(placeFor(place, made), made.sql, made.params))
     })
 
   private routeGiven(
@@ -612,6 +613,10 @@ class Pipeline implements QueryPipeline {
     return boundTo(this.stages, plan, params, topology, only)
   }
 }
+
+/** What draws values as it runs is planned, also where there is one shard only. */
+const placeFor = (place: Place, { planned }: Generation.Given): Place =>
+  planned === undefined ? place : { ...place, alone: undefined }
 
 const writtenBy = ({ plan }: Routing): Written => plan?.footprint.writes ?? []
 

@@ -136,24 +136,37 @@ const copying = (
 ): Pick<QueryPlannerService, "copyFrom" | "copyTo"> => {
   const copyFrom = (target: CopyTarget): Effect.Effect<CopyPlan, ShardError> =>
     Effect.suspend(() => {
-      const { columns, format, several, table, unseen } = target
-      const name = CopyPlanning.nameOf(options.topology(), table)
-      const insert = CopyPlanning.insert(name, columns, 1)
-      const statement = CopyPlanning.statement(name, columns, format)
-      const generated = CopyPlanning.withoutGenerated(options.topology(), target)
-      if (generated !== undefined) return Effect.fail(toError(generated, statement))
-      if (unseen) return Effect.succeed({ statement, insert, plan: undefined, moment: undefined })
-      return Effect.flatMap(plan(insert), (made): Effect.Effect<CopyPlan, ShardError> =>
-        several && made._tag !== "Fixed"
-          ? Effect.map(copyOfSeveral(name, target), (timed) => ({ insert, plan: made, ...timed }))
-          : Effect.succeed({ statement, insert, plan: made, moment: undefined })
+      const topology = options.topology()
+      const name = CopyPlanning.nameOf(topology, target.table)
+      if (!target.generates || !CopyPlanning.generates(topology)) {
+        return copyOf(name, target, CopyPlanning.ungenerated(target))
+      }
+      return Effect.flatMap(catalog.current, ({ view }) =>
+        copyOf(name, target, CopyPlanning.generated(name, target, view))
       )
     })
+
+  const copyOf = (
+    name: CopyPlanning.Name,
+    { format, several, unseen }: CopyTarget,
+    { columns, draws, pinned }: CopyPlanning.Generated
+  ): Effect.Effect<CopyPlan, ShardError> => {
+    const insert = CopyPlanning.insert(name, columns, 1)
+    const statement = CopyPlanning.statement(name, columns, format)
+    const known = { statement, insert, draws, pinned, moment: undefined }
+    if (unseen) return Effect.succeed({ ...known, plan: undefined })
+    return Effect.flatMap(plan(insert), (made): Effect.Effect<CopyPlan, ShardError> =>
+      several && made._tag !== "Fixed"
+        ? Effect.map(copyOfSeveral(name, columns, format), (timed) => ({ ...known, plan: made, ...timed }))
+        : Effect.succeed({ ...known, plan: made })
+    )
+  }
 
   /** What several shards could not do as one, one statement of two rows says. */
   const copyOfSeveral = (
     name: CopyPlanning.Name,
-    { columns, format }: CopyTarget
+    columns: ReadonlyArray<string>,
+    format: CopyTarget["format"]
   ): Effect.Effect<Timed, ShardError> => {
     const rows = CopyPlanning.insert(name, columns, 2)
     return Effect.flatMap(

@@ -153,6 +153,8 @@ describe("data of COPY", () => {
         yield* compared("text", textData)
         yield* compared("text", `${textData}\n`)
         yield* compared("text", `${textData}\n\\.\nignored`)
+        yield* compared("text", "1\ta\tlast\\")
+        yield* compared("text", "1\ta\tlast\\\\")
         yield* compared("text", "1\ta\tb\r\n2\tc\td\r\n")
         yield* compared("text", "1\ta\tb\r2\tc\td\r")
         yield* compared("text", `n\tk\tv\n1\ta\tb`, "match")

@@ -110,7 +110,7 @@ export const bind = (
     case "Fed":
       return only === undefined
         ? bindFed(topology.shards, plan, plan.source, params, topology, answers)
-        : Either.left(notPinned(plan.tables.join(", "), only, "all shards would be written"))
+        : Either.left(notPinned(plan.tables.join(", "), only, beyond(plan.write)))
     case "Schema":
       return only === undefined
         ? Either.right({
@@ -153,6 +153,11 @@ const bindFed = (
     bound._tag === "Ask" ? bound : writtenOn(shards, plan, bound)
   )
 }
+
+const beyond = ({ action }: Write): string =>
+  action._tag === "Feed" && action.to._tag === "Owners"
+    ? "where its rows go is known once they are read: INSERT … VALUES says it"
+    : "all shards would be written"
 
 const anyShardRead: BoundPlan = { _tag: "AnyShard", access: "read" }
 

@@ -5,6 +5,8 @@
  *
  * @since 0.1.0
  */
+import type { UnsupportedQuery } from "../ShardError.js"
+import type { Drawn } from "./Generated.js"
 import type { Plan } from "./Plan.js"
 
 /**
@@ -30,16 +32,22 @@ export interface CopyTarget {
   readonly several: boolean
   /** Nothing is looked at: there is one shard. */
   readonly unseen: boolean
+  /** Columns that the topology generates are drawn where they are not given. */
+  readonly generates: boolean
 }
 
 /** @since 0.1.0 @category models */
 export interface CopyPlan {
-  /** What a shard runs. Columns of `moment` stand behind the others. */
+  /** What a shard runs. Behind the columns that are given stand those of `draws`, then those of `moment`. */
   readonly statement: string
   /** The INSERT of one row that it stands for, `$1` its first column; for pins. */
   readonly insert: string
   /** Of that; undefined where nothing was looked at. */
   readonly plan: Plan | undefined
+  /** Each row gets a value of each. */
+  readonly draws: ReadonlyArray<Drawn>
+  /** Why not under `onShard`: a key that is drawn may belong to any shard. */
+  readonly pinned: UnsupportedQuery | undefined
   /**
    * Defaults that ask for the time: one row of texts, asked of one shard, that all rows have. One PostgreSQL would have
    * taken one moment for all.

@@ -7,6 +7,7 @@
 import type { ShardId } from "../topology/ShardId.js"
 import type { BoundPlan, Reach } from "./Bind.js"
 import type { Constraint, Operand } from "./Constraint.js"
+import type { Drawn } from "./Generated.js"
 import type { Aggregate, Amount, Finish, Fragment, Merge, Page, Reduction, SortKey } from "./Merge.js"
 import type { Plan } from "./Plan.js"
 import * as Reasons from "./Reasons.js"
@@ -209,7 +210,11 @@ const stepsOf = (action: Action): ReadonlyArray<string> => {
     case "Merged":
       return formatMerge(action.merge)
     case "Feed":
-      return [`read:    ${formatFragment(action.read)}`, `put:     ${formatFragment(action.insert)}`]
+      return [
+        `read:    ${formatFragment(action.read)}`,
+        ...action.draws.map((drawn) => `draw:    ${formatDrawn(drawn)}`),
+        `put:     ${formatFragment(action.insert)}`
+      ]
     case "Move":
       return [
         `shards:  ${formatFragment(action.read)}`,
@@ -219,6 +224,8 @@ const stepsOf = (action: Action): ReadonlyArray<string> => {
       ]
   }
 }
+
+const formatDrawn = ({ column, generator, table }: Drawn): string => `${table}.${column}, ${generator._tag}`
 
 const runsOfWrite = (
   sql: string,
@@ -251,7 +258,11 @@ const runsOfWrite = (
       return {
         first: now,
         each: formatFragment(action.read),
-        then: [`its rows where they belong: ${formatFragment(action.insert)}`, then]
+        then: [
+          ...action.draws.map((drawn) => `for each row: ${formatDrawn(drawn)}`),
+          `its rows where they belong: ${formatFragment(action.insert)}`,
+          then
+        ]
       }
     case "Move":
       return {

@@ -7,6 +7,7 @@
  */
 import type { ShardId } from "../topology/ShardId.js"
 import type { Constraint } from "./Constraint.js"
+import type { Drawn } from "./Generated.js"
 import type { Fragment, Merge, ParamSource } from "./Merge.js"
 
 /**
@@ -63,7 +64,8 @@ export type Destination = Owners | { readonly _tag: "Copies" } | { readonly _tag
  * - `Rows`: an INSERT whose rows are given one by one, each to its shard: `head`, the shard's rows with commas between,
  *   `tail`. `answers`: each row gives one row of RETURNING, so they are put in the order of the statement.
  * - `Feed`: an INSERT of rows that are read first, as texts, by a distributed read of `read`; `insert` puts those of a
- *   shard there, given as arrays (`Column`).
+ *   shard there, given as arrays (`Column`). Behind what was read each row gets a value of each of `draws`, once all are
+ *   read.
  * - `Move`: an UPDATE that may give rows another shard. `read` locks the rows of a shard and gives for each its place
  *   (`ctid`) and what it will be, the key among it. Those that stay are changed by `keep`, of which `Column` 0 are the
  *   places; the others are put where they belong by `insert`, then taken away by `remove`.
@@ -88,6 +90,7 @@ export type Action =
   | {
       readonly _tag: "Feed"
       readonly read: Fragment
+      readonly draws: ReadonlyArray<Drawn>
       readonly insert: Fragment
       readonly to: Destination
       readonly answers: boolean

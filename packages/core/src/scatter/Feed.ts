@@ -2,12 +2,15 @@
  * Rows that were read as texts, and the shards that they are put into.
  *
  * Enters: the rows, where the plan sends them. Leaves: for each shard the rows that go there. Holds: a row's shard is that
- * of its key as it will be stored; more rows or bytes than the limits are refused before anything is written.
+ * of its key as it will be stored, which may be drawn for it; more rows or bytes than the limits are refused before
+ * anything is drawn or written.
  *
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Drawing from "../internal/drawing.js"
+import type { IdsService } from "../Ids.js"
 import type { TextRow } from "../plan/Merge.js"
 import type { Action, Owners, RowKeyPart } from "../plan/Write.js"
 import type { TextBound, TextResult } from "../ShardConnection.js"
@@ -39,6 +42,7 @@ export interface Request {
   readonly tables: ReadonlyArray<string>
   readonly limits: TextBound
   readonly ownersOf: OwnersOf
+  readonly ids: IdsService | undefined
 }
 
 /**
@@ -55,10 +59,19 @@ export interface Placed {
 
 /** @since 0.1.0 @category functions */
 export const placed = (request: Request, texts: TextResult): Effect.Effect<Placed, ShardError> => {
-  const { action, ownersOf, shards } = request
+  const { action, ids } = request
   const problem = tooMuch(request, [texts])
   if (problem !== undefined) return Effect.fail(problem)
-  const given = texts.rows
+  return Effect.flatMap(
+    Drawing.extended(ids, action.draws, texts.rows, (row, values): TextRow => [...row, ...values]),
+    (given) => shared(request, given)
+  )
+}
+
+const shared = (
+  { action, ownersOf, shards }: Request,
+  given: ReadonlyArray<TextRow>
+): Effect.Effect<Placed, ShardError> => {
   const all = [...given.keys()]
   const { to } = action
   switch (to._tag) {

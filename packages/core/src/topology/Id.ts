@@ -114,3 +114,12 @@ export const sequenceName = (
   table: { readonly schema: string; readonly name: string },
   column: string
 ): string => name ?? `${table.schema}.${table.name}.${column}`
+
+/**
+ * The same of any generator: a sequence alone has a name.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const nameOf = (generator: Generator, table: Parameters<typeof sequenceName>[1], column: string): string =>
+  generator._tag === "Sequence" ? sequenceName(generator, table, column) : ""

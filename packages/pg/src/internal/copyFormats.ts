@@ -108,7 +108,7 @@ class Reader implements CopyReader {
     if (this.ended) return []
     const found = [...this.records(true)]
     if (this.ended || (this.rest === "" && !this.inQuotes)) return found
-    const rest = this.rest
+    const rest = this.data.format === "text" ? this.rest.replace(lastBackslash, "$1") : this.rest
     this.rest = ""
     if (this.inQuotes) return [...found, problem("the data ends inside of a quoted field")]
     return [...found, ...this.record(rest)]
@@ -250,6 +250,9 @@ const problem = (reason: string): Either.Either<never, CopyProblem> => Either.le
 
 /** Unescaped. Versions of PostgreSQL differ in what they make of it. */
 const endWithin = /^(?:[^\\]|\\[^.])*\\\./
+
+/** Nothing follows that it could escape: PostgreSQL reads nothing, and would read the line's end that is put behind. */
+const lastBackslash = /((?:^|[^\\])(?:\\\\)*)\\$/
 
 const textSpecial = /[\\\n\r]/g
 const csvSpecial = /["\n\r]/g

@@ -1,18 +1,21 @@
 /**
  * COPY into a table, by the INSERT that it stands for.
  *
- * Enters: a table, its columns, its catalog. Leaves: the texts that are planned and sent. Holds: names are quoted, so
- * they are those of the catalog letter for letter; a default that asks for the time is asked once for all rows.
+ * Enters: a table, its columns, its catalog. Leaves: the texts that are planned and sent, and what is drawn. Holds: names
+ * are quoted, so they are those of the catalog letter for letter; a default that asks for the time is asked once for all
+ * rows.
  *
  * @since 0.1.0
  */
-import type { CopyTarget } from "@shardlayer/core/plan/Copy"
+import type { CopyPlan, CopyTarget } from "@shardlayer/core/plan/Copy"
 import * as Table from "@shardlayer/core/topology/Table"
 import type { Topology } from "@shardlayer/core/topology/Topology"
 import * as Either from "effect/Either"
 import type { Named } from "./analysis/Model.js"
 import type * as Catalog from "./Catalog.js"
-import { draft, type Draft } from "./Refusal.js"
+import * as Generate from "./Generate.js"
+import { draft, type Draft, toError } from "./Refusal.js"
+import type { SchemaView } from "./SchemaView.js"
 import * as ScatterWrite from "./strategies/ScatterWrite.js"
 
 /** @since 0.1.0 @category models */
@@ -31,20 +34,37 @@ export const nameOf = (topology: Topology, table: string): Name => {
 }
 
 /**
- * A column that the topology generates, and that the rows do not bring along: COPY has no place where it could be drawn.
+ * A COPY as it is planned: of the columns that are given, and behind them those that are drawn.
  *
  * @since 0.1.0
- * @category getters
+ * @category models
  */
-export const withoutGenerated = (topology: Topology, { columns, table }: CopyTarget): Draft | undefined => {
-  const { name, schema } = nameOf(topology, table)
-  const known = Object.values(topology.tables).find(
-    (candidate) => candidate.name === name && candidate.schema === (schema ?? "public")
-  )
-  if (known === undefined) return undefined
-  const column = Object.keys(Table.generatorsOf(known)).find((generated) => !columns.includes(generated))
-  return column === undefined ? undefined : draft("SL3005", { what: "COPY", column, table: known.id }, undefined)
+export interface Generated extends Pick<CopyPlan, "draws" | "pinned"> {
+  readonly columns: ReadonlyArray<string>
 }
+
+/**
+ * With what the rows do not bring along. `view` is not asked where nothing is generated.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const generated = (name: Name, { columns, format }: CopyTarget, view: SchemaView): Generated => {
+  const { draws, key } = Generate.drawnBeside(view, name, columns)
+  const all = [...columns, ...draws.map(({ column }) => column)]
+  return {
+    columns: all,
+    draws,
+    pinned: key === undefined ? undefined : toError(draft("SL7005", key, undefined), statement(name, all, format))
+  }
+}
+
+/** @since 0.1.0 @category constants */
+export const ungenerated = ({ columns }: CopyTarget): Generated => ({ columns, draws: [], pinned: undefined })
+
+/** @since 0.1.0 @category guards */
+export const generates = ({ tables }: Topology): boolean =>
+  Object.values(tables).some((table) => Object.keys(Table.generatorsOf(table)).length > 0)
 
 /**
  * So many rows of parameters. Values of identity columns are stored as COPY does.

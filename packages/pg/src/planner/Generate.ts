@@ -1,5 +1,6 @@
 /**
- * An INSERT that leaves generated columns out, written with parameters in their places.
+ * An INSERT that leaves generated columns out, written with parameters in their places; or, of a query's rows, the
+ * columns that it leaves out, for its plan to draw.
  *
  * Enters: a text, and the tables as catalog and topology know them. Leaves: a `Generated`, undefined where nothing is left
  * out, or a refusal. Holds: a row never takes a default of the server's for a generated column. The text is not written
@@ -9,12 +10,13 @@
  *
  * @since 0.1.0
  */
-import type { Draw, Generated } from "@shardlayer/core/plan/Generated"
+import type { Draw, Drawn, Generated } from "@shardlayer/core/plan/Generated"
 import * as Id from "@shardlayer/core/topology/Id"
 import * as Table from "@shardlayer/core/topology/Table"
 import * as Either from "effect/Either"
 import type { InsertStmt, MergeStmt, Node, RangeVar, SelectStmt } from "libpg-query"
 import * as Ast from "./Ast.js"
+import * as OutputName from "./analysis/OutputName.js"
 import * as Write from "./analysis/Write.js"
 import * as Catalog from "./Catalog.js"
 import * as Contents from "./classify/Contents.js"
@@ -39,6 +41,52 @@ export const generate = (
   const target = insert === undefined ? undefined : targetOf(view, insert.relation)
   return insert === undefined || target === undefined ? Either.right(undefined) : filled(parser, parsed, insert, target)
 }
+
+/**
+ * What an INSERT of a query's rows leaves out. Whether the query gives them where it does not say what it gives is
+ * for `width` to tell: how many columns it has.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const drawn = (view: SchemaView, insert: InsertStmt, width: () => number): ReadonlyArray<Drawn> => {
+  const target = targetOf(view, insert.relation)
+  const select = Ast.as("SelectStmt", insert.selectStmt)
+  if (target === undefined || select === undefined || Write.plainRows(select) !== undefined) return []
+  const given = givenBy(target, insert)
+  const lacking = target.generators.filter(([column]) => !given.has(column))
+  const isOpen = lacking.length > 0 && (insert.cols ?? []).length === 0 && hasStar(select)
+  const names = isOpen ? target.relation.columns.slice(0, width()).map(({ name }) => name) : []
+  return lacking.filter(([column]) => !names.includes(column)).map((each) => drawnOf(target, each))
+}
+
+/**
+ * What rows of these columns leave out, and that of it which is a part of their key.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const drawnBeside = (
+  view: SchemaView,
+  { name, schema }: { readonly schema: string | undefined; readonly name: string },
+  columns: ReadonlyArray<string>
+): {
+  readonly draws: ReadonlyArray<Drawn>
+  readonly key: { readonly column: string; readonly table: string } | undefined
+} => {
+  const target = targetOf(view, { relname: name, ...(schema === undefined ? {} : { schemaname: schema }) })
+  const lacking = (target?.generators ?? []).filter(([column]) => !columns.includes(column))
+  const key = target?.table._tag === "Sharded" ? target.table.columns : []
+  const draws = target === undefined ? [] : lacking.map((each) => drawnOf(target, each))
+  return { draws, key: draws.find(({ column }) => key.includes(column)) }
+}
+
+const drawnOf = ({ table }: Target, [column, generator]: Target["generators"][number]): Drawn => ({
+  table: table.id,
+  column,
+  generator,
+  name: Id.nameOf(generator, table, column)
+})
 
 /** A table with generators, as the catalog has it. */
 interface Target {
@@ -190,11 +238,13 @@ const widthOf = (select: SelectStmt): number => {
   const first = (select.valuesLists ?? [])[0]
   if (first !== undefined) return (Ast.as("List", first)?.items ?? []).length
   if (select.larg !== undefined) return widthOf(select.larg)
-  return (select.targetList ?? []).filter((node) => {
-    const fields = Ast.as("ColumnRef", Ast.as("ResTarget", node)?.val)?.fields ?? []
-    return !fields.some((field) => "A_Star" in field)
-  }).length
+  return (select.targetList ?? []).filter((node) => !isStar(node)).length
 }
+
+const hasStar = (select: SelectStmt): boolean =>
+  select.larg === undefined ? (select.targetList ?? []).some(isStar) : hasStar(select.larg)
+
+const isStar = (node: Node): boolean => OutputName.isStar(Ast.as("ResTarget", node)?.val)
 
 /** What a statement may have. */
 const paramsMax = 65_535
@@ -217,10 +267,19 @@ const filled = (
   if (first === undefined) return Either.right(undefined)
   const select = Ast.as("SelectStmt", insert.selectStmt)
   const rows = select === undefined ? [[]] : Write.plainRows(select)
-  const refused = (what: string) => Either.left(refusal(what, target, first[0], insert.relation))
-  if (rows === undefined) return refused("INSERT … SELECT")
+  const refused = (what: string) => refusal(what, target, first[0], insert.relation)
   const ignored = ignoredOf(target, insert)
-  if (lacking.some(([column]) => ignored.has(column))) return refused("OVERRIDING USER VALUE")
+  if (lacking.some(([column]) => ignored.has(column))) return Either.left(refused("OVERRIDING USER VALUE"))
+  const key = target.table._tag === "Sharded" ? target.table.columns : []
+  const drawnKey = lacking.find(([column]) => key.includes(column))
+  const elsewhere =
+    drawnKey === undefined
+      ? undefined
+      : toError(draft("SL7005", { column: drawnKey[0], table: target.table.id }, Ast.location(insert.relation)), sql)
+  if (rows === undefined) {
+    const unplanned = elsewhere ?? toError(refused("INSERT … SELECT on a shard or connection of its own"), sql)
+    return Either.right({ _tag: "Query", refusal: unplanned })
+  }
   const written = columnsOf(insert.cols)
   const width = rows[0]?.length ?? 0
   const names = written.length > 0 ? written : target.relation.columns.slice(0, width).map(({ name }) => name)
@@ -232,22 +291,15 @@ const filled = (
   const text = select === undefined ? emptyText(sql, places) : valuesText(sql, insert, rows, names, places)
   if (text === undefined || !isProven(parser, text, names, rows, places))
     return Either.left(draft("SL1103", {}, undefined))
-  const key = target.table._tag === "Sharded" ? target.table.columns : []
-  const drawnKey = lacking.find(([column]) => key.includes(column))
   return Either.right({
+    _tag: "Rows",
     sql: text,
     params,
-    draws: lacking.map(([column, generator]): Draw => ({
-      table: target.table.id,
-      column,
-      generator,
-      name: generator._tag === "Sequence" ? Id.sequenceName(generator, target.table, column) : "",
-      count: places.params.get(column)?.size ?? 0
+    draws: lacking.map((each): Draw => ({
+      ...drawnOf(target, each),
+      count: places.params.get(each[0])?.size ?? 0
     })),
-    pinned:
-      drawnKey === undefined
-        ? undefined
-        : toError(draft("SL7005", { column: drawnKey[0], table: target.table.id }, Ast.location(insert.relation)), sql)
+    pinned: elsewhere
   })
 }
 

@@ -20,6 +20,7 @@ import { closure, constraintOf } from "./analysis/Closure.js"
 import type { Analyzed, Target, Write } from "./analysis/Model.js"
 import * as WriteRules from "./analysis/WriteRules.js"
 import * as Footprint from "./Footprint.js"
+import * as Generate from "./Generate.js"
 import * as KeyTypes from "./KeyTypes.js"
 import type { Parsed, Parser } from "./Parser.js"
 import * as PlanSchema from "./PlanSchema.js"
@@ -135,6 +136,11 @@ const planOf = (subject: Subject): Plan => {
   const singles = singleShards(analyzed)
   const tables = analyzed.tables
   const footprint = Footprint.ofAnalyzed(subject.view, subject.study.tree, analyzed)
+  const drawn = drawnOf(subject)
+  if (drawn !== undefined) {
+    const { read, write } = Either.getOrElse(drawn, (refusal) => refuse(refusal))
+    return { _tag: "Fed", access: "write", write, source: sourceOf(subject, read), tables, footprint }
+  }
   const [copied] = analyzed.targets.filter(({ named }) => named._tag === "Reference")
   if (copied !== undefined) {
     const write = ScatterWrite.ofCopies(subject, copied)
@@ -158,6 +164,19 @@ const planOf = (subject: Subject): Plan => {
   ]
   return { _tag: "Routed", access, references, singles, ...scatterOf(subject, access, references), tables, footprint }
 }
+
+/** Rows of a query that get values of generated columns: there are none before they are read. */
+const drawnOf = (subject: Subject): Either.Either<FedInsert.Fed, Draft> | undefined => {
+  const { study, view } = subject
+  const insert = Ast.as("InsertStmt", study.tree)
+  const target = study.analyzed.targets.find(({ block }) => block === top)
+  if (insert === undefined || target === undefined) return undefined
+  const draws = Generate.drawn(view, insert, () => FedInsert.widthOf(subject, insert))
+  return draws.length === 0 ? undefined : FedInsert.fed(subject, target, insert, draws)
+}
+
+/** The outermost query level. */
+const top = 0
 
 const isWriting = (analyzed: Analyzed): boolean => analyzed.isWrite || analyzed.locks.length > 0
 

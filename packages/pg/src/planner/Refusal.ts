@@ -240,8 +240,8 @@ export const entries = {
   },
   SL3005: {
     title: "Rows without a generated column",
-    reason: "{what} leaves column {column} of {table} to its generator, which fills in rows of INSERT … VALUES only",
-    hint: "Write INSERT … VALUES as a statement of its own, or give the values: ShardRouter.nextId and nextIds draw them",
+    reason: "{what} leaves column {column} of {table} to its generator, which fills in the rows of an INSERT only",
+    hint: "Write INSERT as a statement of its own, or give the values: ShardRouter.nextId and nextIds draw them",
     example: ""
   },
   SL4010: {

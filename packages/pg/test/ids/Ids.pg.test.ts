@@ -211,15 +211,10 @@ describe("generated columns", () => {
 
   it.scopedLive("refuse, before any shard is touched, what no value can be put into, and say what to do", () =>
     Effect.gen(function* () {
-      const { router, sql } = yield* make
+      const { sql } = yield* make
       const refused = [
-        "insert into users (name) select name from users",
-        "insert into users select",
-        "insert into orders select 1",
-        "insert into orders select * from orders",
         "with i as (insert into users (name) values ('x') returning id) select * from i",
         "with i as (insert into orders (user_id, id) values (1, default) returning id) select * from i",
-        "insert into users (name) values ('x') order by 1 limit 1",
         "update orders set id = default where user_id = 1",
         "update orders set (item, id) = ('a', default) where user_id = 1",
         "insert into orders (user_id, id, token) values (1, 1, gen_random_uuid()) on conflict (user_id, id) do update set id = default",
@@ -227,12 +222,10 @@ describe("generated columns", () => {
         "merge into orders using countries c on false when not matched then insert (user_id, id, token) values (1, default, null)"
       ]
       for (const text of refused) expect([text, yield* codeOf(sql.unsafe(text))]).toEqual([text, "SL3005"])
-      const rows = Stream.make([1, "a"])
-      expect(yield* codeOf(router.copyFrom("orders", ["user_id", "item"], rows))).toBe("SL3005")
       expect(yield* codeOf(sql.unsafe("insert into named (name) values ('x')"))).toBe("SL2003")
       // Given by the query, the values are the program's.
       yield* sql`insert into orders (user_id, id, token) select 1, 5, null from countries where false`
-      const error = yield* Effect.flip(sql`insert into users (name) select 'x'`)
+      const error = yield* Effect.flip(sql`with i as (insert into users (name) select 'x') select 1`)
       expect(String(error.message)).toContain("ShardRouter.nextId")
       const serial = yield* Effect.flip(sql`insert into plain (name) values ('x')`)
       expect(String(serial.message)).toContain("generate: {")

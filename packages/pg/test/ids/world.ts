@@ -12,9 +12,9 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 
-const keyspaces = { k: Keyspace.hash({ key: ["int8"] }), u: Keyspace.hash({ key: ["uuid"] }) }
+export const keyspaces = { k: Keyspace.hash({ key: ["int8"] }), u: Keyspace.hash({ key: ["uuid"] }) }
 
-const tables = {
+export const tables = {
   users: Table.sharded({ key: "id", keyspace: "k", generate: { id: Id.snowflake() } }),
   orders: Table.sharded({
     key: "user_id",

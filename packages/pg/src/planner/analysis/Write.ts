@@ -17,7 +17,7 @@ import type {
   DeleteStmt
 } from "libpg-query"
 import type { Operand } from "@shardlayer/core/plan/Constraint"
-import type * as Table from "@shardlayer/core/topology/Table"
+import * as Table from "@shardlayer/core/topology/Table"
 import * as Ast from "../Ast.js"
 import type * as Catalog from "../Catalog.js"
 import { draft } from "../Refusal.js"
@@ -50,7 +50,7 @@ export const write = (
   const opened = Ast.open(node)
   switch (opened._tag) {
     case "InsertStmt":
-      return insert(contextOf(walk, opened.node, outer, before, place), opened.node, place)
+      return insert(contextOf(walk, opened.node, outer, before, place), opened.node, place, position === undefined)
     case "UpdateStmt":
       return update(contextOf(walk, opened.node, outer, before, place), opened.node, place)
     case "DeleteStmt":
@@ -105,19 +105,20 @@ export const keyColumns = (named: Named, source: Source, kind: "insert" | "updat
 
 const visible = (source: Source) => ({ sources: [source], columns: source.columns, open: source.open })
 
-const insert = (context: FromContext, statement: InsertStmt, place: Place): Shape => {
+const insert = (context: FromContext, statement: InsertStmt, place: Place, isTop: boolean): Shape => {
   const { walk } = context
   const location = Ast.location(statement.relation)
   const { named, source } = targetOf(context, statement, place, false)
   const select = Ast.as("SelectStmt", statement.selectStmt)
   const names = insertedNames(named, statement)
   const rows = select === undefined ? undefined : plainRows(select)
-  const given = givenNames(named, names, rows, statement)
+  const drawn = isTop && select !== undefined && rows === undefined ? drawnNames(named) : new Set<string>()
+  const given = new Set([...givenNames(named, names, rows, statement), ...drawn])
   WriteRules.check(walk.builder.view, named, { kind: "insert", columns: given }, location)
   if (named._tag === "Sharded") checkOverriding(named.table, named.relation, statement, location)
   if (rows !== undefined) insertRows(context, named, names, rows, place, location)
   else if (select === undefined) insertRows(context, named, [], [[]], place, location)
-  else insertQuery(context, named, names, { SelectStmt: select }, place, location)
+  else insertQuery(context, named, names, drawn, { SelectStmt: select }, place, location)
   if (statement.onConflictClause !== undefined)
     onConflict(context, named, source, statement.onConflictClause, place, location)
   return returning(
@@ -128,6 +129,10 @@ const insert = (context: FromContext, statement: InsertStmt, place: Place): Shap
     place
   )
 }
+
+/** Columns that the rows of a query get from their generators, where it does not give them (`strategies/FedInsert`). */
+const drawnNames = (named: Named): ReadonlySet<string> =>
+  new Set(named._tag === "Single" ? [] : Object.keys(Table.generatorsOf(named.table)))
 
 const insertedNames = (named: Named, statement: InsertStmt): ReadonlyArray<string> => {
   const columns = (statement.cols ?? []).flatMap((node) => Ast.as("ResTarget", node) ?? [])
@@ -239,6 +244,7 @@ const insertQuery = (
   context: FromContext,
   named: Named,
   names: ReadonlyArray<string>,
+  drawn: ReadonlySet<string>,
   select: Node,
   place: Place,
   location: number | undefined
@@ -253,7 +259,7 @@ const insertQuery = (
     key: table.columns.map((name): ColumnId | Operand | undefined => {
       const column = columnOf(relation, name)
       const output = shape.open ? undefined : branch.outputs[names.indexOf(name)]
-      return output === undefined && !names.includes(name)
+      return output === undefined && !names.includes(name) && !drawn.has(name)
         ? defaultKey(table, column, location)
         : selectedKey(walk, table, column, output)
     })

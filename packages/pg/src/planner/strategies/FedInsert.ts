@@ -1,14 +1,15 @@
 /**
- * An INSERT whose rows are not those of the shards they come from: they are read first, as a distributed query of its
- * own, and then put where they belong.
+ * An INSERT whose rows are not those of the shards they come from, or that get values of generated columns: they are
+ * read first, as a distributed query of its own, and then put where they belong.
  *
- * Enters: an INSERT that is analyzed. Leaves: the `Write`, and what it reads as a tree; or why not. Holds: each value is
- * stored as one PostgreSQL stores it, which assigns it from the type that the query gives, and a bare constant or parameter
- * from none; the key that decides where a row goes is the one that is stored.
+ * Enters: an INSERT that is analyzed, and what is drawn for its rows. Leaves: the `Write`, and what it reads as a tree; or
+ * why not. Holds: each value is stored as one PostgreSQL stores it, which assigns it from the type that the query gives,
+ * and a bare constant or parameter from none; the key that decides where a row goes is the one that is stored.
  *
  * @since 0.1.0
  */
 import type { InsertStmt, Node, SelectStmt } from "libpg-query"
+import type { Drawn } from "@shardlayer/core/plan/Generated"
 import type { Fragment } from "@shardlayer/core/plan/Merge"
 import type { Destination, RowKeyPart, Write } from "@shardlayer/core/plan/Write"
 import type * as Table from "@shardlayer/core/topology/Table"
@@ -34,7 +35,12 @@ export interface Fed {
 }
 
 /** @since 0.1.0 @category functions */
-export const fed = (subject: ScatterWrite.Subject, target: Target, insert: InsertStmt): Either.Either<Fed, Draft> => {
+export const fed = (
+  subject: ScatterWrite.Subject,
+  target: Target,
+  insert: InsertStmt,
+  draws: ReadonlyArray<Drawn> = []
+): Either.Either<Fed, Draft> => {
   const { analyzed } = subject.study
   const { location, named } = target
   const refused = (why: string) => Either.left(draft("SL6001", { table: ScatterWrite.tableOf(target), why }, location))
@@ -42,7 +48,7 @@ export const fed = (subject: ScatterWrite.Subject, target: Target, insert: Inser
   if (analyzed.targets.length > 1)
     return refused("a second write in the same statement would have to see the same rows")
   if (relation === undefined || insert.selectStmt === undefined) return refused("its rows come from no query")
-  const obstacle = named._tag === "Reference" ? differing(insert, relation) : undefined
+  const obstacle = named._tag === "Reference" ? differing(insert, relation, draws) : undefined
   if (obstacle !== undefined) {
     return Either.left(draft("SL6002", { table: ScatterWrite.tableOf(target), what: obstacle }, location))
   }
@@ -55,11 +61,12 @@ export const fed = (subject: ScatterWrite.Subject, target: Target, insert: Inser
   const typesOf = columnTypes(subject, relation)
   const source = typed(query, names, typesOf)
   if (source === undefined) return refused("a constant, a parameter or a DEFAULT stands where its column is not known")
-  return put(subject, target, relation, insert, { names, source, typesOf })
+  return put(subject, target, relation, insert, { names, draws, source, typesOf })
 }
 
 interface Source {
   readonly names: ReadonlyArray<string>
+  readonly draws: ReadonlyArray<Drawn>
   readonly source: SelectStmt
   readonly typesOf: ReadonlyMap<string, TypeRef>
 }
@@ -69,7 +76,7 @@ const put = (
   target: Target,
   relation: Catalog.Relation,
   insert: InsertStmt,
-  { names, source, typesOf }: Source
+  { draws, names, source, typesOf }: Source
 ): Either.Either<Fed, Draft> => {
   const { describe } = subject
   const { location, named } = target
@@ -77,11 +84,14 @@ const put = (
   const fragmentOf = (tree: Node, own: Fragments.OwnParams): Fragment => ScatterWrite.fragmentOf(subject, tree, own)
   const plain = fragmentOf({ SelectStmt: source }, Fragments.ownParams())
   const found = describe(plain.sql).columns
-  const given = names.slice(0, found.length)
+  const width = Math.min(found.length, names.length)
+  const given = [...names.slice(0, width), ...draws.map(({ column }) => column)]
   const key = named._tag === "Sharded" ? keyOf(named.table, relation, given) : { parts: [], casts: [] }
   if (typeof key === "string") return refused(key)
   // What is not of the key's type is made so where it is read: that is the value that will be stored.
-  const isOther = key.casts.some(({ base, column }) => found[column] === undefined || found[column].type.base !== base)
+  const isOther = key.casts.some(
+    ({ base, column }) => column < width && (found[column] === undefined || found[column].type.base !== base)
+  )
   const read = isOther
     ? fragmentOf(
         cast(
@@ -90,7 +100,7 @@ const put = (
           new Map(
             key.casts.flatMap(({ column }) => {
               const type = typesOf.get(given[column] ?? "")
-              return type === undefined ? [] : [[column, type] as const]
+              return type === undefined || column >= width ? [] : [[column, type] as const]
             })
           )
         ),
@@ -99,7 +109,9 @@ const put = (
     : plain
   const { columns } = isOther ? describe(read.sql) : { columns: found }
   const own = Fragments.ownParams()
-  const shipped = columns.map(({ type }, index): Relation.Shipped => ({
+  const drawn = draws.flatMap(({ column }) => typesOf.get(column) ?? [])
+  if (drawn.length !== draws.length) return refused("the type of a generated column is not known")
+  const shipped = [...columns.map(({ type }) => type), ...drawn].map((type, index): Relation.Shipped => ({
     name: `c${index}`,
     type,
     collation: byDefault
@@ -123,6 +135,7 @@ const put = (
       action: {
         _tag: "Feed",
         read,
+        draws,
         insert: statement,
         to: destination(target, key.parts),
         answers: ScatterWrite.answersEach(insert)
@@ -162,6 +175,20 @@ const queryOf = ({ selectStmt, withClause }: InsertStmt): SelectStmt | undefined
   return select.withClause === undefined ? { ...select, withClause } : undefined
 }
 
+/**
+ * How many columns its query has.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const widthOf = (subject: ScatterWrite.Subject, insert: InsertStmt): number => {
+  const query = queryOf(insert)
+  const tree: Node | undefined = query === undefined ? undefined : { SelectStmt: query }
+  return tree === undefined
+    ? 0
+    : subject.describe(ScatterWrite.fragmentOf(subject, tree, Fragments.ownParams()).sql).columns.length
+}
+
 /** What is done with the rows where they are put, which sees that shard alone. */
 const besides = ({ functions, locks, movingDates }: Analyzed, insert: InsertStmt): string | undefined => {
   const [date] = movingDates
@@ -198,9 +225,10 @@ export const hasSubquery = (nodes: unknown): boolean => {
 }
 
 /** What copies would make of the same rows, each in its own way. */
-const differing = (insert: InsertStmt, relation: Catalog.Relation): string | undefined => {
+const differing = (insert: InsertStmt, relation: Catalog.Relation, draws: ReadonlyArray<Drawn>): string | undefined => {
   const own = ScatterWrite.defaultsOf({ InsertStmt: insert }, relation).find(
-    (column) => column.sequence || ScatterWrite.isVolatileDefault(column.default ?? "")
+    ({ default: text, name, sequence }) =>
+      (sequence || ScatterWrite.isVolatileDefault(text ?? "")) && !draws.some(({ column }) => column === name)
   )
   if (own !== undefined) return `the default of column ${own.name}, which gives each its own value,`
   let name: string | undefined
