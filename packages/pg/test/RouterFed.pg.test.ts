@@ -30,6 +30,7 @@ const topology = Topology.make({
     orders: Table.sharded({ key: "user_id", keyspace: "k" }),
     events: Table.sharded({ key: "tenant", keyspace: "k" }),
     names: Table.sharded({ key: "name", keyspace: "c" }),
+    counts: Table.sharded({ key: "id", keyspace: "k" }),
     levels: Table.sharded({ key: "level", keyspace: "r" }),
     countries: Table.reference(),
     tokens: Table.reference(),
@@ -51,6 +52,7 @@ create table events (
   tenant int8, id int, note varchar(8), size positive, made timestamptz not null default now(),
   twice int generated always as (id * 2) stored, primary key (tenant, id)
 );
+create table counts (id int8 primary key, n serial);
 create table names (name varchar(6), count int8, primary key (name));
 create table levels (level int, id int, what text);
 create table totals (name text, value numeric, at date default current_date);
@@ -66,6 +68,7 @@ const make = Effect.gen(function* () {
       orders: "1, 2",
       events: { columns: "tenant, id, note, size, twice", order: "1, 2" },
       names: "1, 2",
+      counts: "1, 2",
       levels: "1, 2",
       totals: "name, value"
     }
@@ -170,6 +173,26 @@ describe("an INSERT of rows that are read elsewhere", () => {
         yield* same(world, "insert into events (tenant, id) select age, 1 from users where false returning *")
       }),
     120_000
+  )
+
+  it.scopedLive("without a list of columns, the others take their defaults", () =>
+    Effect.gen(function* () {
+      const world = yield* make
+      yield* same(world, "insert into events (tenant, id, note, size) select id, 1, 'x', 2 from users")
+      // One moment for all rows, and no number that each shard would count for itself.
+      yield* same(world, "insert into events select tenant, 2, note, size from events")
+      yield* same(world, "insert into events select tenant + 1, 3 from events where id = 1")
+      expect(yield* world.sql`select count(distinct made)::int as n from events`).toEqual([{ n: 3 }])
+      for (const text of [
+        "insert into counts select id from users",
+        "insert into counts select * from (select id from users) as u",
+        "insert into counts select id + 1 from users"
+      ]) {
+        expect([text, yield* codeOf(world, text)]).toEqual([text, "SL6007"])
+      }
+      yield* same(world, "insert into counts select id, age from users where age is not null")
+      expect(yield* codeOf(world, "insert into tokens select id from users")).toBe("SL6002")
+    })
   )
 
   it.scopedLive("fails as a whole, with PostgreSQL's own error", () =>

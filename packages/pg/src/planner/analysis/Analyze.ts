@@ -31,6 +31,8 @@ export interface Study {
   readonly analyzed: Analyzed
   readonly levels: ReadonlyMap<SelectStmt, Level>
   readonly ranges: ReadonlyMap<RangeVar, Range>
+  /** How many columns the query of an INSERT gives, by its table; none where that is not known. */
+  readonly widths: ReadonlyMap<RangeVar, number>
   /** It uses a row as a value. */
   readonly usesWholeRows: boolean
   /** Looks up more names of a level's scope. What it finds beyond `analyzed` is of relations whose columns are not known. */
@@ -60,9 +62,9 @@ const studied = (
   const walk = makeWalk(builder, outerAggregates)
   Select.query(walk, tree, undefined, undefined, undefined)
   if (outerAggregates.found.size > 0) builder.addOuterAggregate()
-  const { levels, ranges, wholeRows } = walk
+  const { levels, ranges, wholeRows, widths } = walk
   return {
-    study: { tree, analyzed: builder.finish(), levels, ranges, usesWholeRows: wholeRows.used, builder },
+    study: { tree, analyzed: builder.finish(), levels, ranges, widths, usesWholeRows: wholeRows.used, builder },
     outerAggregates: outerAggregates.found
   }
 }
@@ -119,6 +121,7 @@ const makeWalk = (
     within: (view, inside) => makeWalk(inside, outerAggregates, [...views, view]),
     levels: new Map(),
     ranges: new Map(),
+    widths: new Map(),
     wholeRows: { used: false },
     expression: (node, scope, place) => Expression.expression(walk, node, scope, place),
     condition: (node, scope, place) => Expression.condition(walk, node, scope, place),

@@ -151,6 +151,8 @@ export interface Walk {
   readonly levels: Map<SelectStmt, Level>
   /** What each name in a FROM list stands for, by its node. */
   readonly ranges: Map<RangeVar, Range>
+  /** How many columns the query of an INSERT gives, by its table; none where that is not known. */
+  readonly widths: Map<RangeVar, number>
   /** Whether a row is used as a value. */
   readonly wholeRows: { used: boolean }
   readonly expression: (node: Node | undefined, scope: Scope, place: Place) => void

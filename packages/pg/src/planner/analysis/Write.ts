@@ -118,7 +118,15 @@ const insert = (context: FromContext, statement: InsertStmt, place: Place, isTop
   if (named._tag === "Sharded") checkOverriding(named.table, named.relation, statement, location)
   if (rows !== undefined) insertRows(context, named, names, rows, place, location)
   else if (select === undefined) insertRows(context, named, [], [[]], place, location)
-  else insertQuery(context, named, names, drawn, { SelectStmt: select }, place, location)
+  else {
+    const width = insertQuery(context, named, names, drawn, { SelectStmt: select }, place, location)
+    if (statement.relation !== undefined && width !== undefined) walk.widths.set(statement.relation, width)
+    // Without a list of columns, those that the query does not come to take their defaults.
+    if ((statement.cols ?? []).length === 0) {
+      const columns = new Set([...names.slice(0, width ?? 0).filter((name) => given.has(name)), ...drawn])
+      WriteRules.check(walk.builder.view, named, { kind: "insert", columns }, location)
+    }
+  }
   if (statement.onConflictClause !== undefined)
     onConflict(context, named, source, statement.onConflictClause, place, location)
   return returning(
@@ -240,6 +248,7 @@ export const columnOf = (relation: Catalog.Relation, name: string): Catalog.Colu
 export const defaultKey = (table: Table.Sharded, column: Catalog.Column, location: number | undefined): Operand =>
   StoredKey.ofDefault(column) ?? refuse(draft("SL3001", { table: table.id, column: column.name }, location))
 
+/** Gives how many columns the query has, if that is known. */
 const insertQuery = (
   context: FromContext,
   named: Named,
@@ -248,11 +257,12 @@ const insertQuery = (
   select: Node,
   place: Place,
   location: number | undefined
-): void => {
+): number | undefined => {
   const { walk } = context
   const position = walk.builder.newRelation(place.block, [])
   const shape = walk.query(select, context.outer, context.ctes, { place, relation: position })
-  if (named._tag !== "Sharded") return
+  const width = shape.open ? undefined : shape.outputs.length
+  if (named._tag !== "Sharded") return width
   const { relation, table } = named
   const branches = shape.branches.map((branch) => ({
     block: branch.block,
@@ -265,6 +275,7 @@ const insertQuery = (
     })
   }))
   walk.builder.addWrite({ table, alias: table.name, location, keys: { _tag: "Query", branches } })
+  return width
 }
 
 const selectedKey = (

@@ -16,6 +16,7 @@ import type * as Table from "@shardlayer/core/topology/Table"
 import * as Either from "effect/Either"
 import * as Ast from "../Ast.js"
 import type * as Catalog from "../Catalog.js"
+import type { Study } from "../analysis/Analyze.js"
 import * as StoredKey from "../analysis/StoredKey.js"
 import type { Analyzed, Target } from "../analysis/Model.js"
 import * as Functions from "../Functions.js"
@@ -48,7 +49,7 @@ export const fed = (
   if (analyzed.targets.length > 1)
     return refused("a second write in the same statement would have to see the same rows")
   if (relation === undefined || insert.selectStmt === undefined) return refused("its rows come from no query")
-  const obstacle = named._tag === "Reference" ? differing(insert, relation, draws) : undefined
+  const obstacle = named._tag === "Reference" ? differing(insert, relation, draws, subject.study.widths) : undefined
   if (obstacle !== undefined) {
     return Either.left(draft("SL6002", { table: ScatterWrite.tableOf(target), what: obstacle }, location))
   }
@@ -124,8 +125,8 @@ const put = (
   const tree: Node = {
     InsertStmt: { ...rest, cols: given.map(ScatterWrite.column), selectStmt: rows }
   }
-  const timed = ScatterWrite.timedDefaults(tree, relation)
-  const whole = timed.length === 0 ? tree : ScatterWrite.withDefaults(tree, relation, timed)
+  const timed = ScatterWrite.timedDefaults(tree, relation, subject.study.widths)
+  const whole = timed.length === 0 ? tree : ScatterWrite.withDefaults(tree, relation, timed, subject.study.widths)
   if (whole === undefined)
     return refused(`the default of ${timed.map(({ name }) => name).join(", ")} asks for the time`)
   const statement = fragmentOf(whole, own)
@@ -225,8 +226,13 @@ export const hasSubquery = (nodes: unknown): boolean => {
 }
 
 /** What copies would make of the same rows, each in its own way. */
-const differing = (insert: InsertStmt, relation: Catalog.Relation, draws: ReadonlyArray<Drawn>): string | undefined => {
-  const own = ScatterWrite.defaultsOf({ InsertStmt: insert }, relation).find(
+const differing = (
+  insert: InsertStmt,
+  relation: Catalog.Relation,
+  draws: ReadonlyArray<Drawn>,
+  widths: Study["widths"]
+): string | undefined => {
+  const own = ScatterWrite.defaultsOf({ InsertStmt: insert }, relation, widths).find(
     ({ default: text, name, sequence }) =>
       (sequence || ScatterWrite.isVolatileDefault(text ?? "")) && !draws.some(({ column }) => column === name)
   )

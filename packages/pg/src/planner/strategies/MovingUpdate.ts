@@ -41,11 +41,14 @@ export const moving = (
   if (problem !== undefined) return Either.left(problem)
   const obstacle = obstacleOf(subject, view, named, update) ?? alignedRows(analyzed)
   if (obstacle !== undefined) return refused(`it gives rows another key, and ${obstacle}`)
-  const timed = ScatterWrite.timedDefaults({ UpdateStmt: update }, named.relation)
+  const timed = ScatterWrite.timedDefaults({ UpdateStmt: update }, named.relation, subject.study.widths)
   const given =
     timed.length === 0
       ? update
-      : Ast.as("UpdateStmt", ScatterWrite.withDefaults({ UpdateStmt: update }, named.relation, timed))
+      : Ast.as(
+          "UpdateStmt",
+          ScatterWrite.withDefaults({ UpdateStmt: update }, named.relation, timed, subject.study.widths)
+        )
   const assigned = given === undefined ? undefined : assignments(given)
   if (given === undefined || assigned === undefined) return refused("it gives rows another key, and parts of columns")
   const row = rowOf(subject, named, given, assigned)

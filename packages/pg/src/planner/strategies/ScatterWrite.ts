@@ -43,15 +43,14 @@ export interface Subject {
  * @category functions
  */
 export const ofCopies = (subject: Subject, target: Target): Either.Either<Write, Draft> => {
-  const { analyzed, tree } = subject.study
   const table = target.named._tag === "Single" ? target.named.name : target.named.table.id
-  const what = differing(analyzed, tree, target)
+  const what = differing(subject.study, target)
   if (what !== undefined) return Either.left(draft("SL6002", { table, what }, target.location))
   return timed(subject, target, (statement) => ({ _tag: "Copies", statement }))
 }
 
 /** What each copy would do in its own way. */
-const differing = (analyzed: Analyzed, tree: Node, { named }: Target): string | undefined => {
+const differing = ({ analyzed, tree, widths }: Study, { named }: Target): string | undefined => {
   const [leaf] = analyzed.leaves
   const [single] = analyzed.singles
   if (analyzed.targets.length > 1) return "a second write in the same statement"
@@ -65,7 +64,7 @@ const differing = (analyzed: Analyzed, tree: Node, { named }: Target): string | 
   if (use !== undefined) return `function ${use.name}, which gives each its own value,`
   const loose = analyzed.blocks.flatMap(({ traits }) => traits).find(isOrderDependent)
   if (loose !== undefined) return `${loose.clause}, which depends on the order of their rows,`
-  const own = defaultsOf(tree, named.relation).find(
+  const own = defaultsOf(tree, named.relation, widths).find(
     (column) => column.sequence || isVolatileDefault(column.default ?? "")
   )
   return own === undefined ? undefined : `the default of column ${own.name}, which gives each its own value,`
@@ -214,14 +213,14 @@ export const isWide = (tree: Node): boolean =>
 
 /** Undefined: as it stands. `always` writes it anew, its parameters cast to their types. */
 const statementOf = (
-  { describe, parser, sql, study: { analyzed, tree } }: Subject,
+  { describe, parser, sql, study: { analyzed, tree, widths } }: Subject,
   { location, named }: Target,
   always: boolean
 ): Either.Either<Fragment | undefined, Draft> => {
-  const defaults = timedDefaults(tree, named.relation)
+  const defaults = timedDefaults(tree, named.relation, widths)
   const isAsked = analyzed.functions.some(({ name }) => StatementTime.isStatementTime(name))
   if (!isAsked && defaults.length === 0 && !always) return Either.right(undefined)
-  const given = defaults.length === 0 ? tree : withDefaults(tree, named.relation, defaults)
+  const given = defaults.length === 0 ? tree : withDefaults(tree, named.relation, defaults, widths)
   if (given === undefined) {
     const columns = defaults.map(({ name }) => name).join(", ")
     return Either.left(
@@ -251,18 +250,26 @@ export const fragmentOf = (
  * @since 0.1.0
  * @category getters
  */
-export const timedDefaults = (write: Node, relation: Catalog.Relation | undefined): ReadonlyArray<Catalog.Column> =>
-  defaultsOf(write, relation).filter((column) => isTimed(column.default ?? ""))
+export const timedDefaults = (
+  write: Node,
+  relation: Catalog.Relation | undefined,
+  widths: Study["widths"]
+): ReadonlyArray<Catalog.Column> =>
+  defaultsOf(write, relation, widths).filter((column) => isTimed(column.default ?? ""))
 
 /** Columns that take their default in some row. */
-export const defaultsOf = (tree: Node, relation: Catalog.Relation | undefined): ReadonlyArray<Catalog.Column> => {
+export const defaultsOf = (
+  tree: Node,
+  relation: Catalog.Relation | undefined,
+  widths: Study["widths"]
+): ReadonlyArray<Catalog.Column> => {
   const columns = (relation?.columns ?? []).filter(
     ({ default: text, generated, sequence }) => generated === "" && (text !== null || sequence)
   )
   const opened = Ast.open(tree)
   switch (opened._tag) {
     case "InsertStmt": {
-      const names = namesOf(opened.node, relation)
+      const names = givenTo(opened.node, relation, widths)
       const rows = valuesOf(opened.node)
       const conflict = defaulted(opened.node.onConflictClause?.targetList)
       return columns.filter(({ name }) => {
@@ -318,6 +325,17 @@ const defaulted = (targets: ReadonlyArray<Node> | undefined): ReadonlySet<string
     })
   )
 
+/** Without those that a query does not come to, or may not come to. */
+const givenTo = (
+  insert: InsertStmt,
+  relation: Catalog.Relation | undefined,
+  widths: Study["widths"]
+): ReadonlyArray<string> => {
+  const names = namesOf(insert, relation)
+  if ((insert.cols ?? []).length > 0 || valuesOf(insert) !== undefined) return names
+  return names.slice(0, insert.relation === undefined ? 0 : (widths.get(insert.relation) ?? 0))
+}
+
 export const namesOf = (insert: InsertStmt, relation: Catalog.Relation | undefined): ReadonlyArray<string> => {
   const given = (insert.cols ?? []).flatMap((node) => Ast.as("ResTarget", node) ?? [])
   if (given.length > 0)
@@ -354,7 +372,8 @@ const expressionOf = ({ default: text }: Catalog.Column): Node | undefined => {
 export const withDefaults = (
   tree: Node,
   relation: Catalog.Relation | undefined,
-  columns: ReadonlyArray<Catalog.Column>
+  columns: ReadonlyArray<Catalog.Column>,
+  widths: Study["widths"]
 ): Node | undefined => {
   const values = columns.map((column) => [column.name, expressionOf(column)] as const)
   if (values.some(([, value]) => value === undefined)) return undefined
@@ -364,7 +383,7 @@ export const withDefaults = (
     case "UpdateStmt":
       return updateWith(opened.node, valueOf)
     case "InsertStmt":
-      return insertWith(opened.node, relation, valueOf)
+      return insertWith(opened.node, relation, valueOf, widths)
     case "MergeStmt":
       return mergeWith(opened.node, relation, valueOf)
     default:
@@ -438,13 +457,14 @@ const assignedWith = (
 const insertWith = (
   insert: InsertStmt,
   relation: Catalog.Relation | undefined,
-  valueOf: ReadonlyMap<string, Node>
+  valueOf: ReadonlyMap<string, Node>,
+  widths: Study["widths"]
 ): Node | undefined => {
-  const names = namesOf(insert, relation)
+  const names = givenTo(insert, relation, widths)
   const rows = valuesOf(insert)
   const select = Ast.as("SelectStmt", insert.selectStmt)
   // DEFAULT VALUES, and a query whose columns are not counted here.
-  if (select === undefined || (rows === undefined && (insert.cols ?? []).length === 0)) return undefined
+  if (select === undefined || (rows === undefined && names.length === 0)) return undefined
   const missing = [...valueOf].filter(([name]) => !names.includes(name))
   const conflict = insert.onConflictClause
   const targetList = conflict?.targetList === undefined ? undefined : assignedWith(conflict.targetList, valueOf)

@@ -195,9 +195,9 @@ const withTime = (study: Study, write: Node): Either.Either<Node, string> => {
   const range = targetOf(write)
   const found = range === undefined ? undefined : study.ranges.get(range)
   const relation = found?._tag === "Table" ? found.named.relation : undefined
-  const columns = ScatterWrite.timedDefaults(write, relation)
+  const columns = ScatterWrite.timedDefaults(write, relation, study.widths)
   if (columns.length === 0) return Either.right(write)
-  const given = ScatterWrite.withDefaults(write, relation, columns)
+  const given = ScatterWrite.withDefaults(write, relation, columns, study.widths)
   return given === undefined ? Either.left(columns.map(({ name }) => name).join(", ")) : Either.right(given)
 }
 
