@@ -76,8 +76,9 @@ const moved = (
     )
     const problem = Feed.tooMuch(request, results)
     if (problem !== undefined) return yield* problem
-    const rows = results.flatMap((result) => result.rows)
-    const from = results.flatMap((result, place) => result.rows.map(() => shards[place] ?? ""))
+    const found = results.map((result) => once(result.rows, action.place))
+    const rows = found.flat()
+    const from = found.flatMap((own, place) => own.map(() => shards[place] ?? ""))
     const to = yield* Feed.owners(ownersOf, action.to, rows)
     const shares = (of: ReadonlyArray<string>, isMoving: boolean): ReadonlyArray<Share> =>
       [...Feed.byShard(of as ReadonlyArray<ShardId>)].flatMap(([shard, places]): ReadonlyArray<Share> => {
@@ -89,9 +90,8 @@ const moved = (
     yield* Effect.forEach(arriving, ({ shard }) => level.join(shard), { discard: true })
     const put = yield* Effect.forEach(arriving, (share) => answered(share, action.insert), { concurrency })
     const first = shards[0]
-    // Even of no rows the answer has a form, which a shard gives.
-    const kept = rows.length === 0 && first !== undefined ? [{ shard: first, rows: [] }] : staying
-    const changed = yield* Effect.forEach(kept, (share) => answered(share, action.keep), { concurrency })
+    if (rows.length === 0 && first !== undefined) return yield* answered({ shard: first, rows: [] }, action.none)
+    const changed = yield* Effect.forEach(staying, (share) => answered(share, action.keep), { concurrency })
     yield* Effect.forEach(
       shares(from, true),
       (share) => on(share.shard, action.remove, share.rows, (connection, sql, own) => connection.executeRaw(sql, own)),
@@ -99,6 +99,17 @@ const moved = (
     )
     return together(operation, [...changed, ...put])
   })
+
+/** Joined with several rows, a row is changed by one of them: PostgreSQL leaves open by which. */
+const once = (rows: ReadonlyArray<TextRow>, place: number): ReadonlyArray<TextRow> => {
+  const seen = new Set<string>()
+  return rows.filter((row) => {
+    const at = row.slice(0, place).join(" ")
+    if (seen.has(at)) return false
+    seen.add(at)
+    return true
+  })
+}
 
 const together = (operation: Operation, answers: ReadonlyArray<Answer>): unknown => {
   if (operation !== "executeRaw") return answers.flat()

@@ -322,12 +322,8 @@ describe("an UPDATE of the key", () => {
     Effect.gen(function* () {
       const world = yield* make
       // Orders refer to users.
-      expect(yield* codeOf(world, "update users set id = id + 100")).toBe("SL6001")
-      expect(yield* codeOf(world, "update events set tenant = (random() * 100)::int")).toMatch(/SL6001|SL4011/)
-      expect(yield* codeOf(world, "update events e set tenant = u.age from users u where u.id = e.tenant")).toBe(
-        "SL6001"
-      )
-      expect(yield* codeOf(world, "update events set tenant = 1 returning old.tenant")).toBe("SL6001")
+      expect(yield* codeOf(world, "update users set id = id + 100")).toBe("SL6013")
+      expect(yield* codeOf(world, "update events set tenant = 1 returning old.tenant")).toBe("SL6013")
       expect(yield* codeOf(world, "insert into tokens (id) select id from users")).toBe("SL6002")
       // What would be asked on the shard that a row comes to.
       for (const text of [
@@ -335,7 +331,7 @@ describe("an UPDATE of the key", () => {
         "insert into events (tenant, id) select age, id from users on conflict (tenant, id) do update set note = (select min(name) from users)",
         "update events set tenant = tenant + 1 where tenant = 5 returning (select name from users where id = 5)"
       ])
-        expect([text, yield* codeOf(world, text)]).toEqual([text, "SL6001"])
+        expect([text, yield* codeOf(world, text)]).toEqual([text, text.startsWith("update") ? "SL6013" : "SL6001"])
       expect(
         yield* codeOf(world, "insert into events (tenant, id) select id, (random() * 10)::int from users")
       ).toMatch(/SL4011/)

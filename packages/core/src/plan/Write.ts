@@ -66,9 +66,11 @@ export type Destination = Owners | { readonly _tag: "Copies" } | { readonly _tag
  * - `Feed`: an INSERT of rows that are read first, as texts, by a distributed read of `read`; `insert` puts those of a
  *   shard there, given as arrays (`Column`). Behind what was read each row gets a value of each of `draws`, once all are
  *   read.
- * - `Move`: an UPDATE that may give rows another shard. `read` locks the rows of a shard and gives for each its place
- *   (`ctid`) and what it will be, the key among it. Those that stay are changed by `keep`, of which `Column` 0 are the
- *   places; the others are put where they belong by `insert`, then taken away by `remove`.
+ * - `Move`: an UPDATE that may give rows another shard. `read` locks the rows of a shard and gives for each its place, in
+ *   the first `place` columns, and what it will be, the key among it; a place that comes twice counts once. Those that
+ *   stay are changed by `keep`; the others are put where they belong by `insert`, then taken away by `remove`. All three
+ *   take the rows as arrays (`Column`). Of no rows `none` is run, the statement itself: it has the form of the answer, and
+ *   errors that PostgreSQL finds before it looks at rows.
  *
  * @since 0.1.0
  * @category models
@@ -98,9 +100,11 @@ export type Action =
   | {
       readonly _tag: "Move"
       readonly read: Fragment
+      readonly place: number
       readonly keep: Fragment
       readonly insert: Fragment
       readonly remove: Fragment
+      readonly none: Fragment
       readonly to: Owners
     }
 

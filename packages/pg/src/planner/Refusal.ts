@@ -427,6 +427,14 @@ export const entries = {
     hint: "Add the column without it, set it with UPDATE, then say ALTER COLUMN … SET DEFAULT",
     example: "alter table users add column seen_at timestamptz default now()"
   },
+  SL6013: {
+    title: "Rows that would get another shard key",
+    reason: "the UPDATE gives rows of {table} another shard key, and {why}",
+    hint:
+      "Limit it to keys of one shard by constants, or in one transaction insert the rows under their new key, and delete " +
+      "them under the old one",
+    example: "update users set id = id + 1"
+  },
   SL7001: {
     title: "Pinned writes to reference tables",
     reason: "{table} is a reference table: a write on one shard would make its copies differ",

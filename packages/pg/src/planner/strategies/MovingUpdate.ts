@@ -1,20 +1,21 @@
 /**
  * An UPDATE that may give rows another key: those whose new shard is another one are put there and taken away here.
  *
- * Enters: an UPDATE that is analyzed. Leaves: the `Write`, or why not. Holds: a row that moves is stored as an UPDATE
- * would have stored it, generated columns computed anew; nothing beside the table sees a row come or go that one
- * PostgreSQL would only have changed.
+ * Enters: an UPDATE that is analyzed. Leaves: the `Write`, or why not. Holds: what a row becomes is computed once, where
+ * it is, before anything is changed; it is stored as an UPDATE would have stored it, generated columns computed anew, and
+ * its partition found; nothing beside the table sees a row come or go that one PostgreSQL would only have changed.
  *
  * @since 0.1.0
  */
-import type { Node, RangeVar, UpdateStmt } from "libpg-query"
+import type { Node, RangeVar, ReturningClause, UpdateStmt } from "libpg-query"
 import type { Fragment } from "@shardlayer/core/plan/Merge"
 import type * as Plan from "@shardlayer/core/plan/Write"
 import * as Either from "effect/Either"
 import * as Ast from "../Ast.js"
 import type { Named, Target } from "../analysis/Model.js"
+import * as Condition from "../analysis/Condition.js"
 import * as Write from "../analysis/Write.js"
-import * as Functions from "../Functions.js"
+import type * as Catalog from "../Catalog.js"
 import { draft, type Draft } from "../Refusal.js"
 import * as Fragments from "../rewrite/Fragments.js"
 import * as Tree from "../rewrite/Tree.js"
@@ -35,12 +36,15 @@ export const moving = (
 ): Either.Either<Plan.Write, Draft> => {
   const { location, named } = target
   const { analyzed } = subject.study
-  const refused = (why: string) => Either.left(draft("SL6001", { table: ScatterWrite.tableOf(target), why }, location))
-  if (named._tag !== "Sharded") return refused("it writes a table that lives on one shard")
-  const problem = unshared(analyzed)
+  const refused = (why: string) => Either.left(draft("SL6013", { table: ScatterWrite.tableOf(target), why }, location))
+  if (named._tag !== "Sharded") {
+    const why = "it writes a table that lives on one shard"
+    return Either.left(draft("SL6001", { table: ScatterWrite.tableOf(target), why }, location))
+  }
+  const problem = unshared(ScatterWrite.withoutOwnOfRows(analyzed))
   if (problem !== undefined) return Either.left(problem)
   const obstacle = obstacleOf(subject, view, named, update) ?? alignedRows(analyzed)
-  if (obstacle !== undefined) return refused(`it gives rows another key, and ${obstacle}`)
+  if (obstacle !== undefined) return refused(obstacle)
   const timed = ScatterWrite.timedDefaults({ UpdateStmt: update }, named.relation, subject.study.widths)
   const given =
     timed.length === 0
@@ -50,9 +54,10 @@ export const moving = (
           ScatterWrite.withDefaults({ UpdateStmt: update }, named.relation, timed, subject.study.widths)
         )
   const assigned = given === undefined ? undefined : assignments(given)
-  if (given === undefined || assigned === undefined) return refused("it gives rows another key, and parts of columns")
+  if (given === undefined || assigned === undefined)
+    return refused("it assigns a subquery to several columns, or a value to a part of one")
   const row = rowOf(subject, named, given, assigned)
-  const key = FedInsert.keyOf(named.table, named.relation, ["", ...row.names])
+  const key = FedInsert.keyOf(named.table, named.relation, [...placeNames, ...row.names])
   if (typeof key === "string") return refused(key)
   return Either.right(written(subject, named, given, row, key.parts))
 }
@@ -68,17 +73,32 @@ const obstacleOf = (
 ): string | undefined => {
   const [reference] = view.referencing(relation.schema, relation.name)
   const [trigger] = relation.triggers
-  const call = analyzed.functions.find(({ name }) => Functions.isVolatile(name))
   if (analyzed.targets.length > 1) return "there is a second write in the same statement"
-  if ((update.fromClause ?? []).length > 0) return "it takes values from other tables (FROM)"
-  if (relation.kind !== "r" || relation.hasChildren || relation.isPartition || relation.hasParent)
-    return "its table has partitions"
   if (reference !== undefined) return `foreign key ${reference.key.name} would have to follow them`
   if (trigger !== undefined) return `trigger ${trigger.name} would see other writes`
-  if (call !== undefined) return `function ${call.name} would be called twice`
   if (FedInsert.hasSubquery(update.returningClause)) return "a subquery in RETURNING would be asked on their new shard"
   if (mentionsOld(update)) return "RETURNING shows what they were"
+  if ((update.fromClause ?? []).length > 0 && !returnsOwn(relation, update))
+    return "RETURNING shows more than the table's own columns"
   return undefined
+}
+
+/**
+ * RETURNING asks for nothing of the tables in FROM. A name alone that is a column of the table is that column: it would be
+ * ambiguous, did one of the others have it.
+ */
+const returnsOwn = ({ columns }: Catalog.Relation, { relation, returningClause }: UpdateStmt): boolean => {
+  const alias = aliasOf(relation)
+  let isOwn = true
+  Tree.visit(returningClause?.exprs ?? [], (node) => {
+    const fields = Ast.as("ColumnRef", node)?.fields
+    const [first, ...others] = fields ?? []
+    if (first === undefined) return
+    const name = Ast.names([first])[0]
+    if (others.length === 0 ? !columns.some((column) => column.name === name) : others.length > 1 || name !== alias)
+      isOwn = false
+  })
+  return isOwn
 }
 
 const mentionsOld = ({ returningClause }: UpdateStmt): boolean => {
@@ -131,6 +151,14 @@ const rowOf = (
 
 const aliasOf = (range: RangeVar | undefined): string => range?.alias?.aliasname ?? range?.relname ?? ""
 
+/** Where a row is: the partition that has it, or the table itself, and its place there. */
+const placeTypes = [
+  ["tableoid", "oid"],
+  ["ctid", "tid"]
+] as const
+
+const placeNames = placeTypes.map(() => "")
+
 const written = (
   subject: ScatterWrite.Subject,
   { table }: Sharded,
@@ -145,40 +173,67 @@ const written = (
     return ScatterWrite.fragmentOf(subject, tree(own), own)
   }
   const read = fragmentOf(() => locking(update, relation, row))
-  const shipped = subject
-    .describe(read.sql)
-    .columns.map(({ type }, index): Relation.Shipped => ({ name: `c${index}`, type, collation: FedInsert.byDefault }))
-  const keep = fragmentOf((own) => ({ UpdateStmt: { ...update, whereClause: atPlaces(relation, own) } }))
-  const remove = fragmentOf((own) => ({ DeleteStmt: { relation, whereClause: atPlaces(relation, own) } }))
+  const shipped = subject.describe(read.sql).columns.map(({ type }, index): Relation.Shipped => ({
+    name: `shardlayer_${index}`,
+    type: index < placeTypes.length ? { ...type, names: ["pg_catalog", placeTypes[index]?.[1] ?? ""] } : type,
+    collation: FedInsert.byDefault
+  }))
+  const places = shipped.slice(0, placeTypes.length)
+  const values = shipped.slice(placeTypes.length)
+  const keep = fragmentOf((own) => ({
+    UpdateStmt: {
+      relation,
+      targetList: assigning(update, row),
+      fromClause: [Relation.relation(shipped, undefined, own, rows)],
+      whereClause: atPlaces(relation),
+      ...(returningClause === undefined ? {} : { returningClause: ofTarget(returningClause, relation) })
+    }
+  }))
+  const remove = fragmentOf((own) => ({
+    DeleteStmt: {
+      relation,
+      usingClause: [Relation.relation(places, undefined, own, rows)],
+      whereClause: atPlaces(relation)
+    }
+  }))
   const insert = fragmentOf((own) => ({
     InsertStmt: {
       relation,
       cols: row.names.map(ScatterWrite.column),
       override: "OVERRIDING_SYSTEM_VALUE",
       selectStmt: Tree.select({
-        targetList: shipped.slice(1).map(({ name }) => Tree.target(Relation.reference(name))),
-        fromClause: [Relation.relation(shipped, undefined, own)]
+        targetList: values.map(({ name }) => Tree.target(Tree.column(rows, name))),
+        fromClause: [Relation.relation(shipped, undefined, own, rows)]
       }),
       ...(returningClause === undefined ? {} : { returningClause })
     }
   }))
+  const none = fragmentOf(() => ({
+    UpdateStmt: {
+      ...update,
+      whereClause: Tree.all([...(whereClause === undefined ? [] : Condition.conjuncts(whereClause)), never])
+    }
+  }))
   const to = { _tag: "Owners", table: table.id, keyspace: table.keyspace, columns: table.columns, key } as const
   return {
-    action: { _tag: "Move", read, keep, insert, remove, to },
+    action: { _tag: "Move", read, place: placeTypes.length, keep, insert, remove, none, to },
     returning: returningClause !== undefined,
     wide: whereClause === undefined,
-    now: StatementTime.moment([...read.params, ...keep.params, ...insert.params])
+    now: StatementTime.moment([...read.params, ...keep.params, ...insert.params, ...none.params])
   }
 }
 
+/** The rows as they were read, under a name that no table of the program has. */
+const rows = "shardlayer_rows"
+
 /** The rows, each behind its place, as they will be; nobody else changes them from then on. */
-const locking = ({ whereClause, withClause }: UpdateStmt, relation: RangeVar, { values }: Row): Node =>
+const locking = ({ fromClause, whereClause, withClause }: UpdateStmt, relation: RangeVar, { values }: Row): Node =>
   Tree.select({
     targetList: [
-      Tree.target(Tree.cast(placeIn(relation), ["pg_catalog", "text"]), "c0"),
-      ...values.map((value, index) => Tree.target(value, `c${index + 1}`))
-    ],
-    fromClause: [{ RangeVar: relation }],
+      ...placeTypes.map(([column]) => Tree.cast(inTable(relation, column), ["pg_catalog", "text"])),
+      ...values
+    ].map((value, index) => Tree.target(value, `c${index}`)),
+    fromClause: [{ RangeVar: relation }, ...(fromClause ?? [])],
     ...(whereClause === undefined ? {} : { whereClause }),
     ...(withClause === undefined ? {} : { withClause }),
     lockingClause: [
@@ -192,13 +247,34 @@ const locking = ({ whereClause, withClause }: UpdateStmt, relation: RangeVar, { 
     ]
   })
 
-const placeIn = (relation: RangeVar): Node => Tree.column(aliasOf(relation), "ctid")
+const never = Tree.operator("=", Tree.integer(0), Tree.integer(1))
 
-const atPlaces = (relation: RangeVar, own: Fragments.OwnParams): Node => ({
-  A_Expr: {
-    kind: "AEXPR_OP_ANY",
-    name: [Tree.string("=")],
-    lexpr: placeIn(relation),
-    rexpr: own.node({ _tag: "Column", column: 0, scan: undefined }, ["pg_catalog", "_tid"])
-  }
+const inTable = (relation: RangeVar, name: string): Node => Tree.column(aliasOf(relation), name)
+
+const atPlaces = (relation: RangeVar): Node =>
+  Tree.all(
+    placeTypes.map(([column], index) =>
+      Tree.operator("=", inTable(relation, column), Tree.column(rows, `shardlayer_${index}`))
+    )
+  )
+
+/** What was read is what is stored: asked again, a subquery might see rows that have come meanwhile. */
+const assigning = ({ targetList }: UpdateStmt, { names }: Row): Array<Node> =>
+  (targetList ?? []).flatMap((node): ReadonlyArray<Node> => {
+    const target = Ast.as("ResTarget", node)
+    const place = names.indexOf(target?.name ?? "")
+    const val: Node = place < 0 ? { SetToDefault: {} } : Tree.column(rows, `shardlayer_${place + placeTypes.length}`)
+    return target === undefined ? [] : [{ ResTarget: { name: target.name ?? "", val } }]
+  })
+
+/** A star means the table's columns. */
+const ofTarget = (clause: ReturningClause, relation: RangeVar): ReturningClause => ({
+  ...clause,
+  exprs: (clause.exprs ?? []).map((node) => {
+    const target = Ast.as("ResTarget", node)
+    const fields = Ast.as("ColumnRef", target?.val)?.fields ?? []
+    const [first, second] = fields
+    if (target === undefined || first === undefined || second !== undefined || !("A_Star" in first)) return node
+    return { ResTarget: { ...target, val: { ColumnRef: { fields: [Tree.string(aliasOf(relation)), first] } } } }
+  })
 })

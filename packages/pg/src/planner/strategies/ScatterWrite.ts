@@ -83,7 +83,7 @@ export const ofShards = (subject: Subject, target: Target, reference: number): E
   if (named._tag !== "Sharded") return refused("it writes a table that lives on one shard")
   if (analyzed.targets.length > 1)
     return refused("a second write in the same statement would have to see the same rows")
-  const problem = unshared({ ...analyzed, functions: analyzed.functions.filter((use) => !isOwnOfRows(analyzed, use)) })
+  const problem = unshared(withoutOwnOfRows(analyzed))
   if (problem !== undefined) return Either.left(problem)
   const insert = Ast.as("InsertStmt", tree)
   const rows = insert === undefined ? undefined : valuesOf(insert)
@@ -107,7 +107,17 @@ export const ofShards = (subject: Subject, target: Target, reference: number): E
 export const tableOf = ({ named }: Pick<Target, "named">): string =>
   named._tag === "Single" ? named.name : named.table.id
 
-/** Another value for each row, on one PostgreSQL too: nobody can tell where it was made. */
+/**
+ * Without functions that give another value for each row, on one PostgreSQL too: nobody can tell where it was made.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const withoutOwnOfRows = (analyzed: Analyzed): Analyzed => ({
+  ...analyzed,
+  functions: analyzed.functions.filter((use) => !isOwnOfRows(analyzed, use))
+})
+
 const isOwnOfRows = (analyzed: Analyzed, { name }: Analyzed["functions"][number]): boolean =>
   analyzed.blocks.length === 1 && Functions.isVolatile(name)
 
