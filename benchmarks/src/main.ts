@@ -1,8 +1,9 @@
 /**
  * `npm run bench`: every contender at every work, side by side, on servers that it starts itself.
  *
- * Prints medians, spreads and ratios, and writes them to benchmarks/results/ as JSON. With `--profile NAME` it measures
- * nothing and takes CPU profiles of that contender in the suites of `--only`.
+ * Prints medians, spreads and ratios, and at the end each goal with its verdict; writes all of it to benchmarks/results/, as
+ * JSON and as a page with charts. The exit code is 1 where a goal of the suites that ran is missed, unless it was a quick
+ * run. With `--profile NAME` it measures nothing and takes CPU profiles of that contender in the suites of `--only`.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
@@ -15,7 +16,10 @@ import { machine } from "./machine.js"
 import { compare, isSkipped } from "./measure.js"
 import * as Options from "./options.js"
 import { profile, resultsFolder } from "./profile.js"
-import { print } from "./report/console.js"
+import { verdicts } from "./report/bars.js"
+import { print, printVerdicts } from "./report/console.js"
+import { circumstances, page } from "./report/page.js"
+import type { Results } from "./report/results.js"
 import { suites } from "./suites/index.js"
 import type { Contender, Measured } from "./work.js"
 
@@ -29,6 +33,7 @@ const chosen = (options: Options.Options) => {
 const measureAll = (lab: Lab) =>
   Effect.gen(function* () {
     const measured: Array<Measured> = []
+    let highest = 0
     for (const suite of chosen(lab.options)) {
       yield* Effect.scoped(
         Effect.gen(function* () {
@@ -36,11 +41,12 @@ const measureAll = (lab: Lab) =>
             const one = yield* compare(suite.name, work, lab.options)
             print(one)
             measured.push(one)
+            highest = Math.max(highest, loadOf())
           }
         })
       )
     }
-    return measured
+    return { highest, measured }
   })
 
 const profileAll = (lab: Lab, name: string) =>
@@ -70,20 +76,35 @@ const bench = (options: Options.Options) =>
       yield* profileAll(lab, options.profile)
       return 0
     }
-    const measuredAt = new Date().toISOString()
-    const measured = yield* measureAll(lab)
-    const [load = 0] = loadavg()
-    const results = { measuredAt, machine: machine(), server: yield* lab.server, load, options, measured }
-    const { cores, cpu, memoryGiB, node, platform } = results.machine
-    console.log(
-      `\n${cpu}, ${cores} cores, ${memoryGiB} GiB, ${platform}, Node ${node}, ${results.server}, load ${load.toFixed(1)}`
-    )
-    mkdirSync(resultsFolder, { recursive: true })
-    const file = `bench-${measuredAt.replaceAll(":", "-").slice(0, 19)}.json`
-    writeFileSync(`${resultsFolder}/${file}`, `${JSON.stringify(results, undefined, 2)}\n`)
-    console.log(`written to benchmarks/results/${file}`)
-    return 0
+    const measuredAt = new Date()
+    const before = loadOf()
+    const { highest, measured } = yield* measureAll(lab)
+    const results: Results = {
+      measuredAt: measuredAt.toISOString(),
+      machine: machine(),
+      server: yield* lab.server,
+      load: { before, highest },
+      seconds: (Date.now() - measuredAt.getTime()) / 1000,
+      options,
+      measured
+    }
+    return report(results)
   })
+
+const loadOf = (): number => loadavg()[0] ?? 0
+
+/** Prints the end of it and writes the files; the exit code. */
+const report = (results: Results): number => {
+  const judged = verdicts(results)
+  printVerdicts(judged)
+  console.log(`\n${circumstances(results)}`)
+  mkdirSync(resultsFolder, { recursive: true })
+  const name = `bench-${results.measuredAt.replaceAll(":", "-").slice(0, 19)}`
+  writeFileSync(`${resultsFolder}/${name}.json`, `${JSON.stringify(results, undefined, 2)}\n`)
+  writeFileSync(`${resultsFolder}/${name}.html`, page(results))
+  console.log(`written to benchmarks/results/${name}.json and ${name}.html`)
+  return results.options.quick || judged.every(({ met }) => met) ? 0 : 1
+}
 
 const run = (options: Options.Options): void => {
   const fiber = Effect.runFork(Effect.scoped(bench(options)))

@@ -1,6 +1,7 @@
 /** One work as a table of text: medians, and the least and the most of the rounds. */
 import { type Metric, metricOf, ratioOf, type Spread } from "../measure.js"
 import type { Measured, Result } from "../work.js"
+import type { Verdict } from "./bars.js"
 
 export const print = (measured: Measured): void => {
   const { baseline, remark, results, rowsPerRequest, title } = measured
@@ -69,3 +70,11 @@ export const count = (value: number): string =>
 /** Three digits, more or less. */
 export const short = (value: number): string =>
   Number.isNaN(value) ? "" : value < 10 ? value.toFixed(2) : value < 100 ? value.toFixed(1) : count(value)
+
+export const printVerdicts = (verdicts: ReadonlyArray<Verdict>): void => {
+  if (verdicts.length > 0) console.log("\ngoals")
+  for (const { bar, beside, goal, measured, met } of verdicts) {
+    console.log(`${met ? "met   " : "MISSED"}  ${bar}: ${measured}, wanted ${goal}`)
+    if (beside !== "") console.log(`        beside it: ${beside}`)
+  }
+}
