@@ -16,7 +16,7 @@ export default defineConfig({
         resolve: { alias },
         test: {
           name: "unit",
-          include: ["packages/*/test/**/*.test.ts", "examples/test/**/*.test.ts", "test/**/*.test.ts"],
+          include: ["{packages/*,examples,benchmarks}/test/**/*.test.ts", "test/**/*.test.ts"],
           exclude: [...exclude, "**/*.pg.test.ts", "**/*.pack.test.ts"],
           // They share nothing that changes, and half of their time would go into loading the same modules anew.
           poolOptions: { forks: { isolate: false } },

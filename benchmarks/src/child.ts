@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Redacted from "effect/Redacted"
 import { fork } from "node:child_process"
+import { basename, dirname } from "node:path"
 import { fileURLToPath } from "node:url"
 import type { Address } from "./clients/settings.js"
 import type { Cluster } from "./cluster.js"
@@ -42,9 +43,15 @@ interface Task {
 }
 
 /** `module` calls `serve`; the round it makes of the task is the answer. The process is gone afterwards. */
-export const inChild = (module: string, task: Task): Promise<Round> =>
+export const inChild = (module: string, task: Task, profileTo?: string): Promise<Round> =>
   new Promise((resolve, reject) => {
-    const child = fork(fileURLToPath(new URL(module, import.meta.url)), ["--child"], { execArgv: ["--expose-gc"] })
+    const profiling =
+      profileTo === undefined
+        ? []
+        : ["--cpu-prof", `--cpu-prof-dir=${dirname(profileTo)}`, `--cpu-prof-name=${basename(profileTo)}`]
+    const child = fork(fileURLToPath(new URL(module, import.meta.url)), ["--child"], {
+      execArgv: ["--expose-gc", ...profiling]
+    })
     let round: Round | undefined
     child.on("message", (message) => (round = message as Round))
     child.on("error", reject)
@@ -61,6 +68,8 @@ export const inChild = (module: string, task: Task): Promise<Round> =>
 /** In a module that was started so, waits for its task; in any other process it does nothing. */
 export const serve = (run: (task: Task) => Effect.Effect<Round, unknown, Scope.Scope>): void => {
   if (process.argv[2] !== "--child" || process.send === undefined) return
+  // The one who asked is gone, and with it the servers.
+  process.once("disconnect", () => process.exit(1))
   process.once("message", (task) => {
     Effect.runPromise(Effect.scoped(run(task as Task))).then(
       (round) => process.send?.(round, () => process.exit(0)),
@@ -76,7 +85,7 @@ export const serve = (run: (task: Task) => Effect.Effect<Round, unknown, Scope.S
 export const watchMemory = () => {
   let peak = process.memoryUsage.rss()
   const look = () => (peak = Math.max(peak, process.memoryUsage.rss()))
-  const timer = setInterval(look, 10)
+  const timer = setInterval(look, 20)
   return {
     /** The timer does not run while a page of rows is handled. */
     look,

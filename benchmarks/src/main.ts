@@ -21,7 +21,7 @@ import { print, printVerdicts } from "./report/console.js"
 import { circumstances, page } from "./report/page.js"
 import type { Results } from "./report/results.js"
 import { suites } from "./suites/index.js"
-import type { Contender, Measured } from "./work.js"
+import type { Measured } from "./work.js"
 
 const chosen = (options: Options.Options) => {
   const unknown = options.only.find((name) => !suites.some((suite) => suite.name === name))
@@ -59,8 +59,8 @@ const profileAll = (lab: Lab, name: string) =>
           for (const work of yield* suite.make(lab)) {
             for (const contender of work.contenders) names.add(contender.name)
             const found = work.contenders.find((contender) => contender.name === name)
-            if (found === undefined || isSkipped(found) || "sample" in found) continue
-            written.push(...(yield* profile(work, found satisfies Contender, lab.options, resultsFolder)))
+            if (found === undefined || isSkipped(found)) continue
+            written.push(...(yield* profile(work, found, lab.options, resultsFolder)))
           }
         })
       )

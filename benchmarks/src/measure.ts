@@ -67,7 +67,7 @@ export const effectOf = (request: Request): Effect.Effect<unknown, unknown> =>
 const round = (work: Work, contender: Contender | Sampled, millis: number): Effect.Effect<Round, unknown> =>
   Effect.gen(function* () {
     if (work.before !== undefined) yield* work.before
-    if ("sample" in contender) return yield* effectOf(contender.sample) as Effect.Effect<Round, unknown>
+    if ("sample" in contender) return yield* effectOf(() => contender.sample()) as Effect.Effect<Round, unknown>
     const measuring = load(contender.request, work.inFlight, work.single === true ? 0 : millis)
     return yield* contender.beside === undefined ? measuring : accompanied(measuring, contender.beside)
   })

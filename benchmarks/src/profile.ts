@@ -6,14 +6,15 @@
  * tools and in speedscope), a flame graph as SVG, and a summary as text: self time by package, then by function.
  */
 import * as Effect from "effect/Effect"
-import { mkdirSync, writeFileSync } from "node:fs"
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import type { Profiler } from "node:inspector"
 import { Session } from "node:inspector/promises"
 import { fileURLToPath } from "node:url"
+import { short } from "./report/console.js"
 import { flameGraph, type Frame } from "./report/flame.js"
 import { load } from "./measure.js"
 import type { Options } from "./options.js"
-import type { Contender, Round, Work } from "./work.js"
+import type { Contender, Round, Sampled, Work } from "./work.js"
 
 /** Between two samples. */
 const intervalMicros = 100
@@ -21,22 +22,33 @@ const functionsShown = 40
 
 export const profile = (
   work: Work,
-  contender: Contender,
+  contender: Contender | Sampled,
   options: Options,
   folder: string
 ): Effect.Effect<ReadonlyArray<string>, unknown> =>
   Effect.gen(function* () {
     if (work.before !== undefined) yield* work.before
-    yield* load(contender.request, work.inFlight, 2 * options.warmUpMillis)
-    const { profile: taken, round } = yield* sampled(load(contender.request, work.inFlight, options.profileMillis))
     const name = `profile-${work.id}-${contender.name}`.replaceAll(/[^A-Za-z0-9.]+/g, "-")
     mkdirSync(folder, { recursive: true })
-    const summary = summaryOf(work, contender, taken, round)
-    writeFileSync(`${folder}/${name}.cpuprofile`, JSON.stringify(taken))
+    const file = `${folder}/${name}.cpuprofile`
+    const round = yield* "sample" in contender
+      ? Effect.promise(() => contender.sample(file))
+      : profiledHere(work, contender, options, file)
+    const taken = JSON.parse(readFileSync(file, "utf8")) as Profiler.Profile
+    // A process of its own makes one request, and is sampled from its start to its end.
+    const summary = summaryOf(work, contender.name, taken, round, "sample" in contender)
     writeFileSync(`${folder}/${name}.svg`, flameGraph(`${work.title}: ${contender.name}`, framesOf(taken)))
     writeFileSync(`${folder}/${name}.txt`, summary)
     console.log(summary)
     return [`${name}.cpuprofile`, `${name}.svg`, `${name}.txt`]
+  })
+
+const profiledHere = (work: Work, { request }: Contender, options: Options, file: string) =>
+  Effect.gen(function* () {
+    yield* load(request, work.inFlight, 2 * options.warmUpMillis)
+    const { profile: taken, round } = yield* sampled(load(request, work.inFlight, options.profileMillis))
+    writeFileSync(file, JSON.stringify(taken))
+    return round
   })
 
 const sampled = (running: Effect.Effect<Round, unknown>) =>
@@ -69,10 +81,10 @@ const selfMicros = ({ nodes, samples = [], timeDeltas = [] }: Profiler.Profile):
 const isIdle = ({ functionName }: Profiler.ProfileNode["callFrame"]): boolean =>
   functionName === "(idle)" || functionName === "(root)"
 
-const summaryOf = (work: Work, contender: Contender, taken: Profiler.Profile, round: Round): string => {
+const summaryOf = (work: Work, contender: string, taken: Profiler.Profile, round: Round, alone: boolean): string => {
   const self = selfMicros(taken)
   const busy = taken.nodes.filter(({ callFrame }) => !isIdle(callFrame))
-  const requests = round.perSecond * ((taken.endTime - taken.startTime) / 1e6)
+  const requests = Math.max(1, alone ? 1 : round.perSecond * ((taken.endTime - taken.startTime) / 1e6))
   const total = sum(busy.map(({ id }) => self.get(id) ?? 0))
   const idle = sum(taken.nodes.filter(({ callFrame }) => isIdle(callFrame)).map(({ id }) => self.get(id) ?? 0))
   const line = (micros: number, label: string) =>
@@ -85,8 +97,8 @@ const summaryOf = (work: Work, contender: Contender, taken: Profiler.Profile, ro
   const byFunction = ({ callFrame }: Profiler.ProfileNode) =>
     `${packageOf(callFrame)}  ${callFrame.functionName || "(anonymous)"}  ${placeOf(callFrame)}`
   return [
-    `${work.title}: ${contender.name}`,
-    `${Math.round(round.perSecond)} requests/s while sampled every ${intervalMicros} µs, ${Math.round(requests)} requests`,
+    `${work.title}: ${contender}`,
+    `${short(round.perSecond)} requests/s while sampled, ${Math.round(requests)} requests`,
     `${(total / requests).toFixed(1)} µs of the JavaScript thread's time a request, ${((idle / (idle + total)) * 100).toFixed(0)} % idle;`,
     `${round.cpuMicros.toFixed(1)} µs of CPU by the process's own clock, all its threads, the profiler included`,
     "",

@@ -19,7 +19,8 @@ export interface Contender {
 /** A contender that measures itself, because it needs a process of its own. */
 export interface Sampled {
   readonly name: string
-  readonly sample: () => Promise<Round>
+  /** With a file's path, its process writes a CPU profile there. */
+  readonly sample: (profileTo?: string) => Promise<Round>
 }
 
 /** One that this machine does not have, or that cannot do the work. */

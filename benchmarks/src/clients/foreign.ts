@@ -76,8 +76,9 @@ export const openProxy = (cluster: Cluster): Effect.Effect<Found, unknown> =>
       "create extension plproxy",
       `create server shards foreign data wrapper plproxy options (${places.join(", ")})`,
       "create user mapping for public server shards",
+      `create function slot(wanted int8) returns int4 language sql immutable as $$ select ${slotOf("wanted")} $$`,
       `create function account(wanted int8) returns table (id int8, name text, balance int4) language plproxy
-       as 'cluster ''shards''; run on (${slotOf("wanted")}::int4); select id, name, balance from accounts where id = wanted;'`,
+       as 'cluster ''shards''; run on slot(wanted); select id, name, balance from accounts where id = wanted;'`,
       `create function orders_counts() returns setof int8 language plproxy
        as 'cluster ''shards''; run on all; target orders_count;'`
     ])

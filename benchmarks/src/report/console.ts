@@ -65,7 +65,7 @@ export const scaled = ({ max, median, min }: Spread, by: number): Spread => ({
 })
 
 export const count = (value: number): string =>
-  Number.isNaN(value) ? "" : value < 100 ? value.toFixed(1) : Math.round(value).toLocaleString("en-US")
+  Number.isNaN(value) ? "" : value !== 0 && value < 100 ? value.toFixed(1) : Math.round(value).toLocaleString("en-US")
 
 /** Three digits, more or less. */
 export const short = (value: number): string =>

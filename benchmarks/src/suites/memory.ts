@@ -22,7 +22,7 @@ export const make = (lab: Lab): Effect.Effect<ReadonlyArray<Work>, unknown, Scop
         rounds: Math.min(3, lab.options.rounds),
         contenders: states.map((contender) => ({
           name: contender,
-          sample: () => inChild("./children/memory.js", { contender, place })
+          sample: (profileTo?: string) => inChild("./children/memory.js", { contender, place }, profileTo)
         })),
         remark: "after a garbage collection; resident memory of the whole process"
       }

@@ -82,6 +82,8 @@ const contendersOf = (
     ]
   })
 
+const proxyName = "PL/Proxy, keys of 4 shards"
+
 const throughProxy = (
   lab: Lab,
   cluster: Cluster,
@@ -89,7 +91,7 @@ const throughProxy = (
 ): Effect.Effect<Contender | Skipped, unknown, Scope.Scope> =>
   Effect.flatMap(lab.proxy(4), (found): Effect.Effect<Contender | Skipped, unknown, Scope.Scope> =>
     typeof found === "string"
-      ? Effect.succeed({ name: "PL/Proxy", skipped: found })
+      ? Effect.succeed({ name: proxyName, skipped: found })
       : Effect.map(openPool(found), (pool) =>
           readByPg(
             "PL/Proxy",

@@ -29,7 +29,10 @@ export const make = (lab: Lab): Effect.Effect<ReadonlyArray<Work>, unknown, Scop
         contenders: names.map((contender): Sampled | Skipped =>
           contender === foreignName && typeof foreign === "string"
             ? { name: contender, skipped: foreign }
-            : { name: contender, sample: () => inChild("./children/stream.js", { contender, place }) }
+            : {
+                name: contender,
+                sample: (profileTo?: string) => inChild("./children/stream.js", { contender, place }, profileTo)
+              }
         ),
         remark: "pages of 1,000 rows; resident memory of the whole process"
       }
