@@ -109,7 +109,7 @@ const stepOf = (bound: BoundPlan, { sql }: Note, isReduced: boolean): Measured["
     case "Combine":
       return sql === finish.statement.sql || sql === finish.staged?.statement.sql ? "then" : undefined
     case "Groups":
-      return undefined
+      return sql === finish.packed?.statement.sql ? "each" : undefined
   }
 }
 

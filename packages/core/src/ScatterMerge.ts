@@ -32,6 +32,12 @@ export const run = (
   form: ShardCall.Form
 ): Effect.Effect<any, ShardError> =>
   Effect.flatMap(Parts.bound(options, request, Parts.moment(options, request)), (page) => {
+    const { finish } = request.merge
+    if (finish._tag === "Groups" && finish.packed !== undefined) {
+      const rows = Steps.counted(options, request, page, finish, finish.packed)
+      const source = { shard: Parts.first(request.shards), result: undefined }
+      return presented(options, request, source, form, orSorted(options, request, page, finish, rows))
+    }
     const deep = deepOf(options, request.merge, page.amounts)
     return deep === undefined
       ? Effect.flatMap(texts(options, request, page), (given) => answered(options, request, page, given, form))
@@ -152,21 +158,42 @@ const answered = (
   }
   const [source] = given
   if (source === undefined) throw new Error("a merge of nothing")
-  const { sorted } = finish
   const held = Steps.finished(options, merge, finish, page.amounts, given)
-  // What is more than may be held is asked for once more, in an order in which it need not be.
-  const rows =
-    sorted === undefined
-      ? held
-      : Effect.catchTag(held, "MergeLimitExceeded", () =>
-          Effect.map(Stream.runCollect(Steps.sortedRows(options, request, page, finish, sorted)), Chunk.toReadonlyArray)
-        )
-  return Effect.flatMap(rows, (all) =>
-    Effect.map(options.driver(source.shard), (driver) =>
-      present(driver, fieldsOf(merge, source.result), form, projected(merge, all))
-    )
-  )
+  return presented(options, request, source, form, orSorted(options, request, page, finish, held))
 }
+
+/** What is more than may be held is asked for once more, in an order in which it need not be. */
+const orSorted = (
+  options: Parts.Options,
+  request: Parts.Request,
+  page: Parts.Bound,
+  finish: Steps.Steps,
+  held: Effect.Effect<ReadonlyArray<TextRow>, ShardError>
+): Effect.Effect<ReadonlyArray<TextRow>, ShardError> => {
+  const { sorted } = finish
+  return sorted === undefined
+    ? held
+    : Effect.catchTag(held, "MergeLimitExceeded", () =>
+        Effect.map(Stream.runCollect(Steps.sortedRows(options, request, page, finish, sorted)), Chunk.toReadonlyArray)
+      )
+}
+
+/** `result`: of the shard, for types that it numbers itself. */
+interface Source {
+  readonly shard: ShardId
+  readonly result: TextResult | undefined
+}
+
+const presented = (
+  options: Parts.Options,
+  { merge }: Parts.Request,
+  { result, shard }: Source,
+  form: ShardCall.Form,
+  rows: Effect.Effect<ReadonlyArray<TextRow>, ShardError>
+): Effect.Effect<any, ShardError> =>
+  Effect.flatMap(rows, (all) =>
+    Effect.map(options.driver(shard), (driver) => present(driver, fieldsOf(merge, result), form, projected(merge, all)))
+  )
 
 /**
  * How the rows of a stream look: as the driver gives them, or as the texts that came.
@@ -232,6 +259,7 @@ const streamedOf = (
   const { finish } = merge
   if (finish._tag === "Combine") return undefined
   const { sorted } = finish
+  if (finish._tag === "Groups" && finish.packed !== undefined) return undefined
   if (finish._tag === "Groups" && (sorted === undefined || !Steps.isSortedAlready(finish))) return undefined
   if (sorted !== undefined) return (page) => Steps.sortedRows(options, request, page, finish, sorted)
   if (finish._tag === "Groups" || isDeepPage(options, request)) return undefined

@@ -78,7 +78,8 @@ export const plans: Record<string, Plan> = {
     kinds: [],
     order: [],
     page: undefined,
-    sorted: undefined
+    sorted: undefined,
+    packed: undefined
   }),
   combined: merged(combine),
   gathered: merged({ ...combine, gathered: ["orders", "users"] }),

@@ -8,7 +8,8 @@ import type { ShardId } from "../topology/ShardId.js"
 import type { BoundPlan, Reach } from "./Bind.js"
 import type { Constraint, Operand } from "./Constraint.js"
 import type { Drawn } from "./Generated.js"
-import type { Aggregate, Amount, Finish, Fragment, Merge, Page, Reduction, SortKey } from "./Merge.js"
+import type { Aggregate, Amount, Finish, Fragment, Merge, Packed, Page, Reduction, SortKey } from "./Merge.js"
+import { firstStatement } from "./Merge.js"
 import type { Plan } from "./Plan.js"
 import * as Reasons from "./Reasons.js"
 import { type Action, joined, type Write } from "./Write.js"
@@ -182,7 +183,7 @@ const runsOf = (sql: string, bound: BoundPlan, coordinator: ShardId | undefined)
     case "Merged":
       return {
         first: bound.merge.now,
-        each: formatFragment(bound.merge.statement),
+        each: formatFragment(firstStatement(bound.merge)),
         then: formatFinish(bound.merge.finish, coordinator)
       }
   }
@@ -365,10 +366,10 @@ export const formatConstraint = (columns: ReadonlyArray<string>, constraint: Con
  * @since 0.1.0
  * @category functions
  */
-export const formatMerge = ({ finish, now, statement }: Merge): ReadonlyArray<string> => [
-  ...(now === undefined ? [] : [`first:   ${now}`]),
-  `shards:  ${formatFragment(statement)}`,
-  ...formatFinish(finish).map((step) => `then:    ${step}`)
+export const formatMerge = (merge: Merge): ReadonlyArray<string> => [
+  ...(merge.now === undefined ? [] : [`first:   ${merge.now}`]),
+  `shards:  ${formatFragment(firstStatement(merge))}`,
+  ...formatFinish(merge.finish).map((step) => `then:    ${step}`)
 ]
 
 const formatFinish = (finish: Finish, coordinator: string = "one PostgreSQL"): ReadonlyArray<string> => {
@@ -388,7 +389,7 @@ const formatFinish = (finish: Finish, coordinator: string = "one PostgreSQL"): R
     case "Groups":
       return [
         finish.keys.length === 0 ? "one group" : `group by ${finish.keys.map(formatColumn).join(", ")}`,
-        ...finish.aggregates.map(formatAggregate),
+        ...finish.aggregates.map((aggregate) => `${formatAggregate(aggregate)}${formatPacked(finish.packed)}`),
         ...(finish.order.length === 0 ? [] : [`sort by ${formatOrder(finish.order)}`]),
         ...formatPage(finish.page)
       ]
@@ -415,6 +416,9 @@ const formatAggregate = (aggregate: Aggregate): string =>
     ? `average of ${formatColumn(aggregate.column)} by ${formatColumn(aggregate.count)}`
     : `${aggregate._tag.replace(/(?<=[a-z])[A-Z]/g, (letter) => ` ${letter}`).toLowerCase()} of ${formatColumn(aggregate.column)}`
 
+const formatPacked = (packed: Packed | undefined): string =>
+  packed === undefined ? "" : `, packed in ${packed.width} bytes a value`
+
 const formatPage = (page: Page | undefined): ReadonlyArray<string> => {
   if (page === undefined) return []
   const amount = (of: Amount) => (of._tag === "Constant" ? String(of.rows) : `$${of.index}`)
@@ -440,6 +444,7 @@ const formatFragment = ({ params, sql }: Fragment): string =>
       case "First":
       case "KeyRows":
       case "KeyDepth":
+      case "Held":
         return `:${source._tag.toLowerCase()}`
       case "Keys":
       case "Asked":

@@ -31,6 +31,7 @@ export type TextRow = ReadonlyArray<string | null>
  * - `Keys`: the keys of a source of a `Reduction`, as an array of their type; NULL where they are not known.
  * - `Asked`: whether the keys of this source are asked for.
  * - `KeyRows`, `KeyDepth`: how many rows of a source are looked at, and how many keys of it a shard gives at most.
+ * - `Held`: how many values a shard packs at most: one more than may be held.
  *
  * @since 0.1.0
  * @category models
@@ -46,6 +47,7 @@ export type ParamSource =
   | { readonly _tag: "Keys" | "Asked"; readonly source: number }
   | { readonly _tag: "KeyRows" }
   | { readonly _tag: "KeyDepth" }
+  | { readonly _tag: "Held" }
 
 /**
  * A statement made by the planner; `params[0]` is its `$1`.
@@ -147,6 +149,19 @@ export interface Sorted {
 }
 
 /**
+ * The shards' statement in another form: one row, and in its only column the images of all different values of the counted
+ * column, NULL apart, one after the other as a bytea; NULL for none. `width` is that of an image, in bytes. Equal values have
+ * the same image, and others another one.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Packed {
+  readonly statement: Fragment
+  readonly width: 4 | 8 | 16
+}
+
+/**
  * A temporary table for the rows of one scan. `rows` gives them out of arrays, and the table its columns, as many as
  * `columns`. `copied`: a COPY of the same texts fills it with the same values.
  *
@@ -195,6 +210,7 @@ export interface Reduction {
  * - `Groups`: rows equal in `keys` become one row: the keys, then the aggregates, in this order. `order` and `outputs`
  *   number those. Without keys there is one row, whatever the shards give.
  *   `sorted` of both is for more rows than may be held; undefined where that never is so, or no order is known.
+ *   `packed` is asked for first where all that is wanted is how many different values one column has.
  * - `Combine`: a PostgreSQL finishes; its rows are the answer.
  *
  * @since 0.1.0
@@ -218,6 +234,7 @@ export type Finish =
       readonly order: ReadonlyArray<SortKey>
       readonly page: Page | undefined
       readonly sorted: Sorted | undefined
+      readonly packed: Packed | undefined
     }
   | {
       readonly _tag: "Combine"
@@ -248,3 +265,12 @@ export interface Merge {
   /** The answer's columns; not used by `Combine`, whose statement gives them. */
   readonly outputs: ReadonlyArray<OutputColumn>
 }
+
+/**
+ * What each shard runs first.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const firstStatement = ({ finish, statement }: Merge): Fragment =>
+  (finish._tag === "Groups" ? finish.packed?.statement : undefined) ?? statement

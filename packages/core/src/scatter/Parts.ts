@@ -108,7 +108,8 @@ export const bound = (
   return Effect.map(now, (known) => ({
     amounts,
     now: known,
-    params: (statement, place) => paramsOf(statement, { request, amounts, now: known, place, rows: [] })
+    params: (statement, place) =>
+      paramsOf(statement, { request, amounts, now: known, place, rows: [], valuesMax: valuesMax(options, merge) })
   }))
 }
 
@@ -151,6 +152,8 @@ export interface Sources {
   readonly skip?: number
   readonly step?: number
   readonly reducing?: Reducing
+  /** Those of a shard that may be held, where they come packed. */
+  readonly valuesMax?: number
 }
 
 /**
@@ -169,7 +172,7 @@ export interface Reducing {
 /** @since 0.1.0 @category functions */
 export const paramsOf = (
   fragment: Fragment,
-  { amounts, now, place, reducing, request, rows, skip, step }: Sources
+  { amounts, now, place, reducing, request, rows, skip, step, valuesMax = 0 }: Sources
 ): ReadonlyArray<unknown> =>
   fragment.params.map((source) => {
     switch (source._tag) {
@@ -196,8 +199,25 @@ export const paramsOf = (
         return (reducing?.rowsMax ?? 0) + 1
       case "KeyDepth":
         return (reducing?.keysMax ?? 0) + 1
+      case "Held":
+        return valuesMax + 1
     }
   })
+
+/**
+ * How many packed values one statement may hold: as many as rows, and no more bytes of them, in hex as they travel, than
+ * those of rows. A server makes one bytea of them, and the driver one string, which neither does without bound.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const valuesMax = ({ limits: { bytesMax, rowsMax } }: Options, { finish }: Merge): number => {
+  const width = finish._tag === "Groups" ? finish.packed?.width : undefined
+  return width === undefined ? 0 : Math.min(rowsMax, Math.floor(Math.min(bytesMax, hexMax) / (2 * width)))
+}
+
+/** A bytea's text may have 2^30 characters, and a string of this process 2^29 - 24. */
+const hexMax = 2 ** 28
 
 const columnOf = (
   rows: ReadonlyArray<TextRow>,

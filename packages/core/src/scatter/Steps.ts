@@ -17,15 +17,16 @@ import * as Groups from "../merge/Groups.js"
 import * as KWayMerge from "../merge/KWayMerge.js"
 import * as Limit from "../merge/Limit.js"
 import { type MergeProblem, tooManyGroups } from "../merge/MergeProblem.js"
+import * as PackedValues from "../merge/PackedValues.js"
 import * as RowOrder from "../merge/RowOrder.js"
 import * as SortedGroups from "../merge/SortedGroups.js"
 import * as Top from "../merge/Top.js"
-import type { Finish, Fragment, Merge, Sorted, SortKey, TextRow } from "../plan/Merge.js"
+import type { Finish, Fragment, Merge, Packed, Sorted, SortKey, TextRow } from "../plan/Merge.js"
 import * as Page from "../plan/Page.js"
 import type { ValueKind } from "../plan/ValueKind.js"
 import type { TextResult } from "../ShardConnection.js"
 import { MergeLimitExceeded, ownFailure, type ShardError, type StatementFailed } from "../ShardError.js"
-import { type Bound, type Given, type Options, pagesOf, type Request } from "./Parts.js"
+import { type Bound, type Given, type Options, pagesOf, type Request, textsOn, valuesMax } from "./Parts.js"
 
 /**
  * A finish that is done here.
@@ -91,6 +92,47 @@ const groupsOf = (
     return limitOf(finish.page, amounts, order).take(sorted)
   })
 }
+
+/**
+ * How many different values the shards have, which give them packed: each shard's are counted when they come, and not held
+ * until all are there. One that has more than may be held does not end the others: they may be sessions that are used again.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const counted = (
+  options: Options,
+  request: Request,
+  page: Bound,
+  finish: Extract<Finish, { readonly _tag: "Groups" }>,
+  { statement, width }: Packed
+): Effect.Effect<ReadonlyArray<TextRow>, ShardError> =>
+  Effect.suspend(() => {
+    const max = valuesMax(options, request.merge)
+    const values = PackedValues.make({ width, valuesMax: max })
+    const asked: Request = { ...request, merge: { ...request.merge, statement } }
+    let state: Either.Either<void, MergeProblem> = Either.void
+    const add = ({ rows, truncated }: TextResult): void => {
+      const hex = rows[0]?.[0] ?? null
+      const isCut = truncated !== undefined || (hex !== null && PackedValues.imagesIn(hex, width) > max)
+      if (isCut) state = Either.left(tooManyGroups(max))
+      else if (hex !== null && Either.isRight(state)) state = values.add(hex)
+    }
+    return Effect.forEach(
+      request.shards,
+      (shard, place) =>
+        Effect.map(textsOn(options, asked, page, shard, place, options.limits), ({ result }) => add(result)),
+      { concurrency: options.policy.concurrency, discard: true }
+    ).pipe(
+      Effect.flatMap(() => {
+        if (Either.isLeft(state)) return Effect.fail(problem(state.left, finish))
+        const row: TextRow = finish.aggregates.map(() => String(values.count()))
+        const order = RowOrder.make(finish.order, finish.kinds)
+        const taken = limitOf(finish.page, page.amounts, order).take([row])
+        return Effect.succeed(taken)
+      })
+    )
+  })
 
 /**
  * Rows that repeat each other, or groups, in an order in which they need not be held.

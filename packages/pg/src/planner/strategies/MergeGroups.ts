@@ -32,6 +32,7 @@ import { refuseDomains } from "./Domains.js"
 import type { Merged } from "./Merged.js"
 import { pageOf } from "./MergeRows.js"
 import { isSameType } from "./Outputs.js"
+import { packedOf } from "./Packed.js"
 import { sortedOf } from "./Sorted.js"
 import { combined, kindsOf, type Split } from "./Split.js"
 
@@ -48,7 +49,7 @@ export const mergeGroups = (context: Context, level: Level): Merged | undefined 
     const steps = inSteps(context, level.select, upper, parts, types, kinds)
     return typeof steps === "string"
       ? { ...combined(context, split, Fragments.ownParams()), why: steps }
-      : { statement, kinds, ...sortable(context, level.select, split, steps, kinds) }
+      : { statement, kinds, ...sortable(context, level.select, split, packable(context, split, steps, types), kinds) }
   })
 
 /**
@@ -74,6 +75,20 @@ export const groupsSplit = (context: Context, level: Level): Split | undefined =
 interface Steps {
   readonly finish: Extract<Finish, { readonly _tag: "Groups" }>
   readonly outputs: ReadonlyArray<OutputColumn>
+}
+
+/** Where nothing is wanted but how many different values one column has, they may come packed. */
+const packable = (
+  context: Context,
+  split: Split,
+  { finish, outputs }: Steps,
+  types: ReadonlyArray<Types.TypeRef>
+): Steps => {
+  const { aggregates, keys } = finish
+  const [type] = types
+  const isCount = keys.length === 0 && aggregates.length > 0 && aggregates.every(({ _tag }) => _tag === "Distinct")
+  const packed = isCount && types.length === 1 && type !== undefined ? packedOf(context, split, type) : undefined
+  return { finish: { ...finish, packed }, outputs }
 }
 
 /**
@@ -510,7 +525,8 @@ const inSteps = (
       kinds: resultKinds(keys, aggregates, kinds),
       order,
       page,
-      sorted: undefined
+      sorted: undefined,
+      packed: undefined
     },
     outputs
   }

@@ -291,7 +291,7 @@ const once = (finish: Finish): Finish => {
     case "Rows":
       return { ...finish, deep: undefined, sorted: undefined }
     case "Groups":
-      return { ...finish, sorted: undefined }
+      return { ...finish, sorted: undefined, packed: undefined }
     case "Combine":
       return { ...finish, reduction: undefined }
   }
