@@ -16,13 +16,14 @@ import type { IdsService } from "./Ids.js"
 import * as RawResults from "./internal/rawResults.js"
 import type { Operation } from "./LightStatement.js"
 import type { BoundPlan } from "./plan/Bind.js"
-import type { Merge } from "./plan/Merge.js"
+import type { Fragment, Merge } from "./plan/Merge.js"
 import type { Level } from "./LocalTransaction.js"
 import * as Partial from "./Partial.js"
 import type { Policy } from "./Policy.js"
 import type * as ReadView from "./ReadView.js"
 import type * as Parts from "./scatter/Parts.js"
 import * as Feed from "./scatter/Feed.js"
+import * as ScatterMatch from "./ScatterMatch.js"
 import * as ScatterMerge from "./ScatterMerge.js"
 import * as ScatterMove from "./ScatterMove.js"
 import type * as SchemaChanges from "./SchemaChanges.js"
@@ -210,27 +211,43 @@ class ShardExecutor implements Executor {
         return this.inTransaction(terms, (level) =>
           ScatterMove.run(level, policy, { ...request, action, limits, ownersOf }, operation)
         )
-      case "Feed": {
-        const { source } = bound
-        if (source === undefined || !isRead(source)) throw new Error("rows are read by a read")
-        return Effect.flatMap(this.momentOf(bound, terms), (now) => {
-          const given = this.runRead(
-            source,
-            { ...terms, isTimeless: true },
-            { _tag: "Texts", bound: limits },
-            action.read.sql,
-            ScatterWrite.paramsOf(action.read, { params, now, rows: [] })
-          )
-          return Effect.flatMap(given as Effect.Effect<TextResult, ShardError>, (texts) =>
-            Effect.flatMap(Feed.placed({ ...request, action, ids, limits, ownersOf }, texts), (placed) =>
-              this.inTransaction(terms, (level) =>
-                ScatterWrite.run(level, policy, { ...request, ...placed, now }, operation)
-              )
+      case "Feed":
+        return this.readFirst(bound, terms, action.read, params, (texts, now) =>
+          Effect.flatMap(Feed.placed({ ...request, action, ids, limits, ownersOf }, texts), (placed) =>
+            this.inTransaction(terms, (level) =>
+              ScatterWrite.run(level, policy, { ...request, ...placed, now }, operation)
             )
           )
-        })
-      }
+        )
+      case "Match":
+        return this.readFirst(bound, terms, action.read, params, (texts, now) =>
+          this.inTransaction(terms, (level) =>
+            ScatterMatch.run(level, policy, { ...request, action, texts, now, limits, ownersOf }, operation)
+          )
+        )
     }
+  }
+
+  /** The rows that a write takes, and the moment that all of it has. */
+  private readFirst<A>(
+    bound: Written,
+    terms: Terms,
+    read: Fragment,
+    params: ReadonlyArray<unknown>,
+    use: (texts: TextResult, now: string | null) => Effect.Effect<A, ShardError>
+  ): Effect.Effect<A, ShardError> {
+    const { source } = bound
+    if (source === undefined || !isRead(source)) throw new Error("rows are read by a read")
+    return Effect.flatMap(this.momentOf(bound, terms), (now) => {
+      const given: Effect.Effect<TextResult, ShardError> = this.runRead(
+        source,
+        { ...terms, isTimeless: true },
+        { _tag: "Texts", bound: this.options.limits },
+        read.sql,
+        ScatterWrite.paramsOf(read, { params, now, rows: [] })
+      )
+      return Effect.flatMap(given, (texts) => use(texts, now))
+    })
   }
 
   private inTransaction<A>(

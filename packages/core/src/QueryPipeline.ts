@@ -658,9 +658,14 @@ const rulesOn = (bound: Scattered): ReadonlyArray<ScatterRefused["rule"]> => {
   if (bound._tag === "Written") {
     const { source, write } = bound
     const { action } = write
-    if (action._tag === "Feed") {
+    if (action._tag === "Feed" || action._tag === "Match") {
       const reading = source !== undefined && isScattered(source) ? rulesOn(source) : []
-      return action.to._tag === "Owners" && reading.length === 0 ? ["scatter"] : reading
+      const several = action.to._tag === "Owners" || action.to._tag === "All"
+      return [
+        ...(several && !reading.includes("scatter") ? (["scatter"] as const) : []),
+        ...reading,
+        ...(write.wide && !reading.includes("wideWrites") ? (["wideWrites"] as const) : [])
+      ]
     }
     const isCombined = action._tag === "Merged" && action.merge.finish._tag === "Combine"
     return [

@@ -168,9 +168,10 @@ const fragmentOf = (action: Write.Action, own: ReadonlyArray<number>): Fragment 
     case "Merged":
       return action.merge.statement
     case "Feed":
-      return action.insert
+      return action.put
+    case "Match":
     case "Move":
-      throw new Error("a move is no statement a shard")
+      throw new Error(`${action._tag} is not one statement a shard`)
   }
 }
 

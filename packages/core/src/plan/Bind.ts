@@ -147,7 +147,7 @@ const bindFed = (
   answers: Answers
 ): Either.Either<BoundPlan | Ask, BindError> => {
   const { action } = plan.write
-  if (action._tag !== "Feed") throw new Error("a write is fed that takes no rows")
+  if (action._tag !== "Feed" && action._tag !== "Match") throw new Error("a write is fed that takes no rows")
   const own = action.read.params.map((from) => (from._tag === "Given" ? params[from.index - 1] : undefined))
   return Either.map(bind(source, own, topology, answers), (bound) =>
     bound._tag === "Ask" ? bound : writtenOn(shards, plan, bound)

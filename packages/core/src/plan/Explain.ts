@@ -214,7 +214,14 @@ const stepsOf = (action: Action): ReadonlyArray<string> => {
       return [
         `read:    ${formatFragment(action.read)}`,
         ...action.draws.map((drawn) => `draw:    ${formatDrawn(drawn)}`),
-        `put:     ${formatFragment(action.insert)}`
+        `put:     ${formatFragment(action.put)}`
+      ]
+    case "Match":
+      return [
+        `read:    ${formatFragment(action.read)}`,
+        `find:    ${formatFragment(action.find)}`,
+        `insert:  ${formatFragment(action.insert)}`,
+        `put:     ${formatFragment(action.put)}`
       ]
     case "Move":
       return [
@@ -261,7 +268,18 @@ const runsOfWrite = (
         each: formatFragment(action.read),
         then: [
           ...action.draws.map((drawn) => `for each row: ${formatDrawn(drawn)}`),
-          `its rows where they belong: ${formatFragment(action.insert)}`,
+          `its rows where they belong: ${formatFragment(action.put)}`,
+          then
+        ]
+      }
+    case "Match":
+      return {
+        first: now,
+        each: formatFragment(action.read),
+        then: [
+          `matches of its rows: ${formatFragment(action.find)}`,
+          `of rows without: ${formatFragment(action.insert)}`,
+          `on each shard: ${formatFragment(action.put)}`,
           then
         ]
       }

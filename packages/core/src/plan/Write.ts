@@ -49,13 +49,17 @@ export interface Owners {
 }
 
 /**
- * Where rows go that are known once they are read: to their owners, each to all copies of a reference table, or to the
- * one shard of a single table.
+ * Where rows go that are known once they are read: to their owners, each to all copies of a reference table, each to all
+ * shards, for the rows that these have, or to the one shard of a single table.
  *
  * @since 0.1.0
  * @category models
  */
-export type Destination = Owners | { readonly _tag: "Copies" } | { readonly _tag: "Shard"; readonly shard: ShardId }
+export type Destination =
+  | Owners
+  | { readonly _tag: "Copies" }
+  | { readonly _tag: "All" }
+  | { readonly _tag: "Shard"; readonly shard: ShardId }
 
 /**
  * - `Each`: the same on each shard, which finds its own rows; their answers one after another.
@@ -63,9 +67,14 @@ export type Destination = Owners | { readonly _tag: "Copies" } | { readonly _tag
  * - `Merged`: the shards' statement of a merge, which writes; it runs once on each, and their rows become one answer.
  * - `Rows`: an INSERT whose rows are given one by one, each to its shard: `head`, the shard's rows with commas between,
  *   `tail`. `answers`: each row gives one row of RETURNING, so they are put in the order of the statement.
- * - `Feed`: an INSERT of rows that are read first, as texts, by a distributed read of `read`; `insert` puts those of a
- *   shard there, given as arrays (`Column`). Behind what was read each row gets a value of each of `draws`, once all are
- *   read.
+ * - `Feed`: a write of rows that are read first, as texts, by a distributed read of `read`; each shard runs `put` with
+ *   those that are for it, given as arrays (`Column`). Behind what was read each row gets a value of each of `draws`, once
+ *   all are read.
+ * - `Match`: a MERGE whose source is read in the same way, and that puts rows into a sharded table. `find` gives on each
+ *   shard the rows that have a match there, by their number, which stands behind what was read; it locks what it finds, if
+ *   that may change. `insert` gives of those that have none anywhere, each behind its number, whether they are inserted
+ *   ('t'), and their key. Then each shard runs `put` with the rows that concern it, or with all if `all`: a last column
+ *   says what a row is there (`Part`).
  * - `Move`: an UPDATE that may give rows another shard. `read` locks the rows of a shard and gives for each its place, in
  *   the first `place` columns, and what it will be, the key among it; a place that comes twice counts once. Those that
  *   stay are changed by `keep`; the others are put where they belong by `insert`, then taken away by `remove`. All three
@@ -93,9 +102,19 @@ export type Action =
       readonly _tag: "Feed"
       readonly read: Fragment
       readonly draws: ReadonlyArray<Drawn>
-      readonly insert: Fragment
+      readonly put: Fragment
       readonly to: Destination
       readonly answers: boolean
+    }
+  | {
+      readonly _tag: "Match"
+      readonly read: Fragment
+      readonly find: Fragment
+      readonly insert: Fragment
+      readonly put: Fragment
+      readonly all: boolean
+      /** Of the rows that `insert` gives. */
+      readonly to: Owners
     }
   | {
       readonly _tag: "Move"
@@ -107,6 +126,15 @@ export type Action =
       readonly none: Fragment
       readonly to: Owners
     }
+
+/**
+ * A source row of a MERGE on one shard: it has a match somewhere or is nothing to insert (`matched`), has none and is
+ * inserted there (`here`) or on another one (`elsewhere`), as it was decided for all shards at once.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const Part = { matched: "0", here: "1", elsewhere: "-1" } as const
 
 /** @since 0.1.0 @category models */
 export interface Write {

@@ -76,6 +76,7 @@ const shared = (
   const { to } = action
   switch (to._tag) {
     case "Copies":
+    case "All":
       return Effect.succeed({ shards, rows: shards.map(() => all), given })
     case "Shard":
       return Effect.succeed({ shards: [to.shard], rows: [all], given })

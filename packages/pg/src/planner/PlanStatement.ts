@@ -30,6 +30,7 @@ import * as StatementKind from "./StatementKind.js"
 import { align, dependsOnOrder, unshared } from "./strategies/Alignment.js"
 import * as Concatenate from "./strategies/Concatenate.js"
 import * as FedInsert from "./strategies/FedInsert.js"
+import * as FedJoin from "./strategies/FedJoin.js"
 import * as MovingUpdate from "./strategies/MovingUpdate.js"
 import * as ScatterWrite from "./strategies/ScatterWrite.js"
 import type { Context } from "./strategies/Context.js"
@@ -145,9 +146,8 @@ const planOf = (subject: Subject): Plan => {
   if (copied !== undefined) {
     const write = ScatterWrite.ofCopies(subject, copied)
     if (Either.isRight(write)) return { _tag: "Everywhere", access: "write", write: write.right, tables, footprint }
-    const insert = Ast.as("InsertStmt", subject.study.tree)
-    if (insert?.selectStmt === undefined) return refuse(write.left)
-    const fed = FedInsert.fed(subject, copied, insert)
+    const fed = fedOf(subject, copied)
+    if (fed === undefined) return refuse(write.left)
     if (Either.isLeft(fed)) return refuse(fed.left)
     const source = sourceOf(subject, fed.right.read)
     return { _tag: "Fed", access: "write", write: fed.right.write, source, tables, footprint }
@@ -305,15 +305,21 @@ const writeOf = (subject: Subject, references: ReadonlyArray<ShardedReference>):
 const stepsOf = (subject: Subject, target: Target): Scattered["scatter"] | undefined => {
   const { analyzed, tree } = subject.study
   const opened = Ast.open(tree)
-  if (opened._tag === "InsertStmt" && opened.node.selectStmt !== undefined) {
-    const { read, write } = Either.getOrElse(FedInsert.fed(subject, target, opened.node), (refusal) => refuse(refusal))
-    return { _tag: "Feed", write, source: sourceOf(subject, read) }
-  }
   if (opened._tag === "UpdateStmt" && analyzed.writes.length > 0) {
     const moved = MovingUpdate.moving(subject, subject.view, target, opened.node)
     return { _tag: "Write", write: Either.getOrElse(moved, (refusal) => refuse(refusal)) }
   }
-  return undefined
+  const fed = fedOf(subject, target)
+  if (fed === undefined) return undefined
+  const { read, write } = Either.getOrElse(fed, (refusal) => refuse(refusal))
+  return { _tag: "Feed", write, source: sourceOf(subject, read) }
+}
+
+/** What is read first, and what becomes of its rows; undefined where there is nothing to read. */
+const fedOf = (subject: Subject, target: Target): Either.Either<FedInsert.Fed, Draft> | undefined => {
+  const insert = Ast.as("InsertStmt", subject.study.tree)
+  if (insert === undefined) return FedJoin.fed(subject, target)
+  return insert.selectStmt === undefined ? undefined : FedInsert.fed(subject, target, insert)
 }
 
 const refusedWrite = ({ sql }: Subject, refusal: Draft): Scattered => ({

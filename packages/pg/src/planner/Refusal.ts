@@ -225,13 +225,6 @@ export const entries = {
     hint: "Give the key in the statement, or name a generator for it in the topology (`generate: { id: Id.snowflake() }`)",
     example: "insert into tickets (title) values ('x')"
   },
-  SL3002: {
-    title: "MERGE that inserts a computed key",
-    reason: "the value for {table}'s key column {column} is not a constant, a parameter or a column of the key's type",
-    hint: "Compute the key in the program or in the source, and give it as it is",
-    example:
-      "merge into orders o using users u on o.user_id = u.id when not matched then insert (user_id, id) values (u.id + 1, 1)"
-  },
   SL3003: {
     title: "ON CONFLICT or MERGE that changes the key",
     reason: "a row of {table} would get another value for its key column {column}",

@@ -110,7 +110,10 @@ const scopeOf = (context: FromContext, target: Source, source: Visible, place: P
   From.scopeOf(context, From.beside(visible(target), source), place)
 
 /** Walks a clause; of one that inserts into a sharded table the key of its rows. */
-const insertedKey = (join: Join, clause: MergeWhenClause): ReadonlyArray<ColumnId | Operand> | undefined => {
+const insertedKey = (
+  join: Join,
+  clause: MergeWhenClause
+): ReadonlyArray<ColumnId | Operand | undefined> | undefined => {
   const { context, location, named } = join
   const { walk } = context
   const [place, scope] = seenBy(join, clause)
@@ -152,7 +155,7 @@ const inserted = (
   clause: MergeWhenClause,
   scope: Scope,
   place: Place
-): ReadonlyArray<ColumnId | Operand> | undefined => {
+): ReadonlyArray<ColumnId | Operand | undefined> | undefined => {
   const { walk } = context
   const names = insertedNames(named, clause)
   const values = clause.values ?? []
@@ -170,10 +173,7 @@ const inserted = (
     const column = Write.columnOf(relation, name)
     const node = values[names.indexOf(name)]
     if (node === undefined || "SetToDefault" in node) return Write.defaultKey(table, column, location)
-    return (
-      keyOf(walk, table, column, Equality.termOf(walk.builder, scope, node)) ??
-      refuse(draft("SL3002", { table: table.id, column: name }, Ast.locationOf(node) ?? location))
-    )
+    return keyOf(walk, table, column, Equality.termOf(walk.builder, scope, node))
   })
 }
 
@@ -200,7 +200,7 @@ const givenNames = (
   )
 }
 
-/** A column of the source as it is, or a value that is known. */
+/** A column of the source as it is, or a value that is known; undefined where it is computed. */
 const keyOf = (
   walk: Walk,
   table: Table.Sharded,

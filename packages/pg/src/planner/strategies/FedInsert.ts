@@ -137,7 +137,7 @@ const put = (
         _tag: "Feed",
         read,
         draws,
-        insert: statement,
+        put: statement,
         to: destination(target, key.parts),
         answers: ScatterWrite.answersEach(insert)
       },
@@ -197,18 +197,29 @@ const besides = ({ functions, locks, movingDates }: Analyzed, insert: InsertStmt
   if (date !== undefined) return `'${date.text}' is read at another moment on each shard`
   const after = [insert.onConflictClause, insert.returningClause]
   if (hasSubquery(after)) return "a subquery in ON CONFLICT or RETURNING would be asked on the shard of each row"
+  const found = shardFunctionIn({ functions: functions.filter(({ name }) => !Functions.isVolatile(name)) }, after)
+  return found === undefined ? undefined : `function ${found} can give another value on each shard`
+}
+
+/**
+ * A function in these nodes that gives another value on each shard, but for those that ask for the time.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const shardFunctionIn = ({ functions }: Pick<Analyzed, "functions">, nodes: unknown): string | undefined => {
   const own = new Set(
     functions.flatMap(({ name, stability }) =>
-      stability === "shard" && !StatementTime.isStatementTime(name) && !Functions.isVolatile(name) ? [name] : []
+      stability === "shard" && !StatementTime.isStatementTime(name) ? [name] : []
     )
   )
   let found: string | undefined
-  Tree.visit(after, (node) => {
+  Tree.visit(nodes, (node) => {
     const call = Ast.as("FuncCall", node)
     const name = Ast.names(call?.funcname).at(-1)
     if (name !== undefined && own.has(name)) found ??= name
   })
-  return found === undefined ? undefined : `function ${found} can give another value on each shard`
+  return found
 }
 
 /**
