@@ -186,18 +186,18 @@ export const verdicts = (results: Pick<Results, "measured">): ReadonlyArray<Verd
         goal: "atLeast" in bar.bound ? `at least ${bar.bound.atLeast}${unit}` : `at most ${bar.bound.atMost}${unit}`,
         measured: typeof figure === "string" ? figure : shown(figure, unit),
         met: typeof figure !== "string" && isMet(figure.median, bar.bound),
+        // Where it is compared with somebody else than the goal's own, that name follows.
         beside: (bar.beside ?? [])
           .flatMap((ratio) => {
             const other = figureOf(results, { work: bar.work, figure: ratio })
-            return typeof other === "string" ? [] : [`${labelOf(ratio)} ${other.median.toFixed(2)}x`]
+            return typeof other === "string"
+              ? []
+              : [`${ratio.of} ${other.median.toFixed(2)}x${ratio.to === bar.figure.to ? "" : ` against ${ratio.to}`}`]
           })
           .join("; ")
       }
     ]
   })
-
-const labelOf = ({ of, to }: Ratio): string =>
-  to === plain || to === oneServer || to === byHand ? of : `${of} : ${to}`
 
 const isMet = (value: number, bound: Bound): boolean =>
   "atLeast" in bound ? value >= bound.atLeast : value <= bound.atMost

@@ -105,11 +105,26 @@ const joinSql = `select o.status, count(*) as orders, sum(l.quantity) as items
 const pageLimit = 100
 const pageOffset = 10_000
 
-const pageOf = (rows: ReadonlyArray<Row>): ReadonlyArray<Row> =>
-  [...rows]
-    .sort(byTime)
-    .slice(pageOffset, pageOffset + pageLimit)
-    .map(({ amount, id }) => ({ id, amount }))
+/** The page out of lists that are sorted each: no further than its end. */
+const pageOf = (parts: ReadonlyArray<ReadonlyArray<Row>>): ReadonlyArray<Row> => {
+  const at = parts.map(() => 0)
+  const page: Array<Row> = []
+  for (let place = 0; place < pageOffset + pageLimit; place++) {
+    let least: Row | undefined
+    let from = 0
+    for (let index = 0; index < parts.length; index++) {
+      const row = parts[index]?.[at[index] ?? 0]
+      if (row !== undefined && (least === undefined || byTime(row, least) < 0)) {
+        least = row
+        from = index
+      }
+    }
+    if (least === undefined) break
+    at[from] = (at[from] ?? 0) + 1
+    if (place >= pageOffset) page.push(least)
+  }
+  return page
+}
 
 /** Only the sort keys of the rows before the page travel; then its own rows are fetched. */
 const keysFirst = async (ask: AskAll): Promise<ReadonlyArray<Row>> => {
@@ -117,10 +132,7 @@ const keysFirst = async (ask: AskAll): Promise<ReadonlyArray<Row>> => {
     "page_keys",
     `select id, created_at from orders order by created_at, id limit ${pageOffset + pageLimit}`
   )
-  const page = parts
-    .flat()
-    .sort(byTime)
-    .slice(pageOffset, pageOffset + pageLimit)
+  const page = pageOf(parts)
   const ids = page.map(({ id }) => id)
   const rows = (await ask("page_rows", "select id, amount from orders where id = any($1::int8[])", [ids])).flat()
   const byId = new Map(rows.map((row) => [row["id"], row]))
@@ -190,7 +202,7 @@ export const statements: ReadonlyArray<Statement> = [
     sql: `select id, amount from orders order by created_at, id limit ${pageLimit} offset ${pageOffset}`,
     hand: {
       sql: `select id, amount, created_at from orders order by created_at, id limit ${pageOffset + pageLimit}`,
-      merge: (parts) => pageOf(parts.flat())
+      merge: (parts) => pageOf(parts).map(({ amount, id: own }) => ({ id: own, amount }))
     },
     alsoByHand: { name: "hand, keys first", run: keysFirst }
   },
