@@ -119,7 +119,9 @@ const command = (
     lane,
     () => {
       lane.expireRunning(lane.pool.settings.answerTimeoutMillis, cancels ? "destroy" : "drop")
-      return new PgQuery(sql, undefined)
+      const query = new PgQuery(sql, undefined)
+      query.isTraceless = true
+      return query
     },
     PgConnection.resultsOf,
     { uncancelled: true }

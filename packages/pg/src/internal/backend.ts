@@ -188,7 +188,7 @@ export class PgBackend {
     const query = this.query
     if (query === undefined) return
     this.query = undefined
-    if (changesSession(query)) this.tainted = true
+    if (!query.isTraceless && changesSession(query)) this.tainted = true
     const leaving = this.leaving
     if (leaving !== undefined) {
       leaving.ready = true

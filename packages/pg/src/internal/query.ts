@@ -19,6 +19,8 @@ export class PgQuery extends DriverQuery {
   valueFailed = false
   /** A named statement to give up in favour of this one. */
   evicts: string | undefined = undefined
+  /** The router's own, which leaves the session as it was once its transaction has ended. */
+  isTraceless = false
   /** May run as a named statement. */
   preparable: boolean
   private binding = false

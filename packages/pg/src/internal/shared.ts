@@ -7,8 +7,8 @@
  * Holds, for one that shares:
  * - it waits behind others for `patienceMillis` at most: when the one in front takes longer, those behind it are asked
  *   anew on connections of their own (a read may be asked twice), and its text has connections to itself for a while;
- * - nobody is cancelled in place of another: who gives up is not waited for, and the server is told to stop only when
- *   all that could be hit by it have been asked elsewhere;
+ * - nobody is cancelled in place of another: who gives up comes back when the server has answered, and the server is told
+ *   to stop only when patience is over and all that could be hit by it have been asked elsewhere;
  * - when a connection is lost, the statement that was running fails, as it would have alone, and the others are asked anew;
  * - a failed Parse, whose neighbours then miss its name, and a plan that a schema change has made invalid are asked anew;
  * - whoever waits for a connection of the pool gets it before anybody joins those who share.
@@ -125,6 +125,7 @@ class SharedQuery {
   /** Nobody waits for its answer on the shared connection any more. */
   isLeft = false
   private pipeline: SharedPipeline | undefined = undefined
+  private gone: (() => void) | undefined = undefined
   private elsewhere: Ticket | undefined = undefined
 
   constructor(
@@ -153,9 +154,16 @@ class SharedQuery {
 
   leave(done: () => void): void {
     if (this.elsewhere !== undefined) return this.elsewhere.leave(done, true)
+    const { pipeline } = this
     this.isLeft = true
-    this.pipeline?.leftBy(this)
-    done()
+    if (pipeline?.holds(this) !== true) return done()
+    this.gone = done
+    pipeline.leftBy(this)
+  }
+
+  /** Nothing of it is on the shared connection any more. */
+  isGone(): void {
+    this.gone?.()
   }
 
   fail(error: ShardError): void {
@@ -227,6 +235,10 @@ class SharedPipeline implements Pipeline {
     process.nextTick(() => this.flush())
   }
 
+  holds(query: SharedQuery): boolean {
+    return this.sent.includes(query)
+  }
+
   /** Whoever waited has gone. The one in front may run for long: it is looked at when patience is over. */
   leftBy(query: SharedQuery): void {
     if (this.sent[0] === query && this.isLate && this.cancelling === "no") this.cancelFront()
@@ -250,7 +262,8 @@ class SharedPipeline implements Pipeline {
     this.noLongerLate(query)
     if (sent.length === 0) this.end()
     else this.frontSince = performance.now()
-    if (!query.isLeft) this.tell(query, isOutdated)
+    if (query.isLeft) query.isGone()
+    else this.tell(query, isOutdated)
   }
 
   onLost(error: Error): void {
@@ -263,6 +276,7 @@ class SharedPipeline implements Pipeline {
       front.failure ??= error
       this.tell(front, false)
     }
+    for (const query of [front, ...behind]) query?.isGone()
     this.lanes.move(behind)
   }
 
