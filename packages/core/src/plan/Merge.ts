@@ -149,16 +149,34 @@ export interface Sorted {
 }
 
 /**
+ * Bytes of an image.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type PackedWidth = 4 | 8 | 16
+
+/**
+ * In which order images stand that are in the order of their values: that of whole numbers, signed or unsigned, the most
+ * significant byte first; `Float`: that of IEEE 754's numbers, NaN after all.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type PackedOrder = "Signed" | "Unsigned" | "Float"
+
+/**
  * The shards' statement in another form: one row, and in its only column the images of all different values of the counted
- * column, NULL apart, one after the other as a bytea; NULL for none. `width` is that of an image, in bytes. Equal values have
- * the same image, and others another one.
+ * column, NULL apart, one after the other as a bytea, in the order of the values; NULL for none. Equal values have the same
+ * image, and others another one.
  *
  * @since 0.1.0
  * @category models
  */
 export interface Packed {
   readonly statement: Fragment
-  readonly width: 4 | 8 | 16
+  readonly width: PackedWidth
+  readonly order: PackedOrder
 }
 
 /**

@@ -105,11 +105,11 @@ export const counted = (
   request: Request,
   page: Bound,
   finish: Extract<Finish, { readonly _tag: "Groups" }>,
-  { statement, width }: Packed
+  { order, statement, width }: Packed
 ): Effect.Effect<ReadonlyArray<TextRow>, ShardError> =>
   Effect.suspend(() => {
     const max = valuesMax(options, request.merge)
-    const values = PackedValues.make({ width, valuesMax: max })
+    const values = PackedValues.make({ width, order, valuesMax: max })
     const asked: Request = { ...request, merge: { ...request.merge, statement } }
     let state: Either.Either<void, MergeProblem> = Either.void
     const add = ({ rows, truncated }: TextResult): void => {
@@ -125,11 +125,11 @@ export const counted = (
       { concurrency: options.policy.concurrency, discard: true }
     ).pipe(
       Effect.flatMap(() => {
-        if (Either.isLeft(state)) return Effect.fail(problem(state.left, finish))
-        const row: TextRow = finish.aggregates.map(() => String(values.count()))
-        const order = RowOrder.make(finish.order, finish.kinds)
-        const taken = limitOf(finish.page, page.amounts, order).take([row])
-        return Effect.succeed(taken)
+        const number = Either.flatMap(state, values.count)
+        if (Either.isLeft(number)) return Effect.fail(problem(number.left, finish))
+        const row = finish.aggregates.map(() => String(number.right))
+        const limit = limitOf(finish.page, page.amounts, RowOrder.make(finish.order, finish.kinds))
+        return Effect.succeed(limit.take([row]))
       })
     )
   })
