@@ -293,6 +293,14 @@ describe("count(DISTINCT …) of values that come packed", () => {
             })
           )
         expect(yield* within(sql)).toEqual(yield* within(one))
+        // What writes is asked once, so that its values come as rows.
+        const writing =
+          "with x as (update samples set n = n + 1 where id < 20 returning big) select count(distinct big) from x"
+        const [rows, log] = yield* QueryLog.collect(sql.unsafe(writing))
+        expect(rows).toEqual(yield* one.unsafe(writing))
+        expect(log.calls.some((call) => isPacked(call.sql))).toBe(false)
+        const sum = "select sum(n) from samples"
+        expect(yield* sql.unsafe(sum)).toEqual(yield* one.unsafe(sum))
       }),
     60_000
   )
