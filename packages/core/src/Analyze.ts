@@ -156,6 +156,8 @@ const notingDriver = (driver: ShardDriver, shard: ShardId, { analyzing, notes, p
   return {
     ...driver,
     ...notingConnection(driver),
+    // What is timed waits for nobody else.
+    shared: undefined,
     reserve: Effect.map(driver.reserve, (session) => ({ ...session, ...notingConnection(session) }))
   }
 }

@@ -224,7 +224,7 @@ describe("writes of several shards", () => {
       // A cascade would give rows another key.
       expect(yield* codeOf("update countries set code = 'ab' where code = 'aa'")).toBe("SL6011")
       expect(yield* codeOf("update users set name = (select max(item) from orders)")).toBe("SL6001")
-      expect(yield* codeOf("update users set id = 5 where age > 3")).toBe("SL6001")
+      expect(yield* codeOf("update users set id = 5 where age > 3")).toBe("SL6013")
       const narrow = (effect: Effect.Effect<unknown, SqlError | ShardError>) =>
         Effect.map(Effect.flip(effect), (error) => failureOf(error)._tag)
       expect(yield* narrow(ShardRouter.withPolicy(sql`delete from users`, { wideWrites: "refuse" }))).toBe(
