@@ -76,7 +76,9 @@ const routerOver = (cluster: PgCluster.PgCluster.Service, policy?: ShardRouter.O
   Effect.gen(function* () {
     const stats = new Map<string, () => PgPool.Stats>()
     const shards = cluster.shards.map(({ id, url }) => {
-      const layer = PgShard.layer({ url, maxConnections: 3, connectTimeout: "2 seconds" })
+      // A cancel that is slow to come, on a busy machine, is waited for.
+      const cancelTimeout = "10 seconds"
+      const layer = PgShard.layer({ url, maxConnections: 3, connectTimeout: "2 seconds", cancelTimeout })
       return [
         id,
         Layer.tap(layer, (context) => Effect.sync(() => stats.set(id, Context.get(context, PgPool.PgPoolStats))))

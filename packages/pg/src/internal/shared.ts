@@ -323,11 +323,11 @@ class SharedPipeline implements Pipeline {
     this.watch = undefined
   }
 
-  /** Has the one in front taken too long? Where this process itself was late, nobody knows. */
+  /** Has the one in front taken too long? By how much this process itself was late is not counted. */
   private look(): void {
     this.watch = undefined
     const now = performance.now()
-    if (now - this.watchAt > watchMillis) this.frontSince = now
+    this.frontSince = Math.min(now, this.frontSince + Math.max(0, now - this.watchAt))
     if (now - this.frontSince < patienceMillis) return this.watchLater()
     const [front, ...behind] = this.sent
     if (front === undefined) return
