@@ -153,7 +153,7 @@ export const run = (world: World, sql: string, params: Params): Effect.Effect<Ou
     }
     if (bound.right._tag === "Written") {
       const { shards, write } = bound.right
-      if (write.action._tag === "Feed" || write.action._tag === "Move" || write.action._tag === "Merged") {
+      if (["Feed", "Match", "Move", "Merged"].includes(write.action._tag)) {
         // Several steps, which the router's own tests and the fuzzer run.
         const error = new OperationRefused({ operation: "these tests", reason: "a write of several steps" })
         return { _tag: "Refused" as const, error }
