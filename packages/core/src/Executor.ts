@@ -29,13 +29,7 @@ import * as ScatterMove from "./ScatterMove.js"
 import type * as SchemaChanges from "./SchemaChanges.js"
 import * as ScatterWrite from "./ScatterWrite.js"
 import * as ShardCall from "./ShardCall.js"
-import {
-  type RawResult,
-  type ShardConnection,
-  type ShardDriver,
-  type TextResult,
-  unbounded
-} from "./ShardConnection.js"
+import { type ShardConnection, type ShardDriver, type TextResult, unbounded } from "./ShardConnection.js"
 import { CrossShardTransaction, type ShardError } from "./ShardError.js"
 import type { ShardManagerService } from "./ShardManager.js"
 import type { ShardId } from "./topology/ShardId.js"
@@ -363,10 +357,7 @@ class ShardExecutor implements Executor {
     const { limits, manager } = this.options
     const shard = transaction?.shard()
     return {
-      driver: (of) => {
-        const open = manager.driverNow(of)
-        return open === undefined ? manager.driver(of) : Effect.succeed(open)
-      },
+      driver: (of) => whenOpen(this.driverOf(of), Effect.succeed),
       coordinator: manager.coordinator,
       policy,
       limits,
@@ -465,15 +456,12 @@ class ShardExecutor implements Executor {
     params: ReadonlyArray<unknown>
   ): Effect.Effect<any, ShardError> {
     const session = view?.session(shard) ?? transaction?.connectionFor(shard)
+    const onDriver = (driver: ShardDriver): Effect.Effect<any, ShardError> =>
+      access === "read" && typeof form === "string" && driver.shared !== undefined
+        ? ShardCall.runAs(driver.shared, form, sql, params)
+        : ShardCall.runIn(driver, form, sql, params)
     const answer =
-      session === undefined
-        ? this.onDriver(shard, (driver) => {
-            const shared = access === "read" && typeof form === "string" ? driver.shared : undefined
-            return shared === undefined || typeof form !== "string"
-              ? ShardCall.runIn(driver, form, sql, params)
-              : ShardCall.runAs(shared, form, sql, params)
-          })
-        : ShardCall.runIn(session, form, sql, params)
+      session === undefined ? whenOpen(this.driverOf(shard), onDriver) : ShardCall.runIn(session, form, sql, params)
     const call: ShardCall.Call = { shard, policy, access }
     return transaction === undefined ? ShardCall.run(call, answer) : ShardCall.limited(call, answer)
   }
@@ -485,7 +473,7 @@ class ShardExecutor implements Executor {
     params: ReadonlyArray<unknown>,
     form: ScatterMerge.Form = "objects"
   ): Stream.Stream<any, ShardError> {
-    const connection = view?.session(shard) ?? this.connectionTo(shard, transaction)
+    const connection = view?.session(shard) ?? transaction?.connectionFor(shard) ?? this.driverOf(shard)
     const read = (opened: ShardConnection): Stream.Stream<any, ShardError> =>
       form === "texts" ? opened.streamText(sql, params) : opened.executeStream(sql, params)
     const rows = Effect.isEffect(connection) ? Stream.unwrap(Effect.map(connection, read)) : read(connection)
@@ -493,24 +481,10 @@ class ShardExecutor implements Executor {
     return transaction === undefined ? ShardCall.stream(call, rows) : ShardCall.limitedStream(call, rows)
   }
 
-  /** One of its connections, whichever is free. */
-  private onDriver<A>(
-    shard: ShardId,
-    run: (driver: ShardDriver) => Effect.Effect<A, ShardError>
-  ): Effect.Effect<A, ShardError> {
+  /** At once where it is open. */
+  private driverOf(shard: ShardId): ShardDriver | Effect.Effect<ShardDriver, ShardError> {
     const { manager } = this.options
-    const open = manager.driverNow(shard)
-    return open === undefined ? Effect.flatMap(manager.driver(shard), run) : run(open)
-  }
-
-  private connectionTo(
-    shard: ShardId,
-    transaction: Level | undefined
-  ): ShardConnection | Effect.Effect<ShardConnection, ShardError> {
-    const { manager } = this.options
-    return transaction === undefined
-      ? (manager.driverNow(shard) ?? manager.driver(shard))
-      : transaction.connectionFor(shard)
+    return manager.driverNow(shard) ?? manager.driver(shard)
   }
 
   /** Reads that any shard can answer go round, so that no shard carries the reference tables alone. */
@@ -654,6 +628,11 @@ class ShardExecutor implements Executor {
   }
 }
 
+const whenOpen = <A>(
+  driver: ShardDriver | Effect.Effect<ShardDriver, ShardError>,
+  use: (driver: ShardDriver) => Effect.Effect<A, ShardError>
+): Effect.Effect<A, ShardError> => (Effect.isEffect(driver) ? Effect.flatMap(driver, use) : use(driver))
+
 const known = ({ policy, transaction }: Terms, access: Known["access"]): Known => ({ policy, transaction, access })
 
 /** A part of a read: in the transaction on its participants alone. */
@@ -697,10 +676,5 @@ const crossShard = (transaction: Level, needed: ReadonlyArray<ShardId>): CrossSh
 
 const concatenated = (form: Form, parts: ReadonlyArray<any>): unknown => {
   if (typeof form !== "string") return Feed.together(parts)
-  if (form !== "executeRaw") return parts.flat()
-  const results: ReadonlyArray<RawResult> = parts
-  return RawResults.together(
-    results,
-    results.flatMap((result) => result.rows)
-  )
+  return RawResults.joined(form, parts)
 }

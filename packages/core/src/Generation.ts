@@ -17,7 +17,7 @@ import type { StatementConnection } from "./ShardConnection.js"
 import { OperationRefused, ownFailure, type ShardError, type UnsupportedQuery } from "./ShardError.js"
 import * as Id from "./topology/Id.js"
 import * as Table from "./topology/Table.js"
-import type { Topology } from "./topology/Topology.js"
+import { generatesIds, type Topology } from "./topology/Topology.js"
 import * as Stream from "effect/Stream"
 
 /** @since 0.1.0 @category models */
@@ -50,7 +50,7 @@ export const make = (stages: Stages): Generation => {
     const topology = manager.topology()
     if (topology !== seen) {
       seen = topology
-      isNeeded = Object.values(topology.tables).some((table) => Object.keys(Table.generatorsOf(table)).length > 0)
+      isNeeded = generatesIds(topology)
     }
     return isNeeded
   }

@@ -18,7 +18,7 @@ import type { Policy } from "./Policy.js"
 import * as Feed from "./scatter/Feed.js"
 import * as ScatterWrite from "./ScatterWrite.js"
 import * as ShardCall from "./ShardCall.js"
-import type { RawResult, ShardConnection, TextBound, TextResult } from "./ShardConnection.js"
+import type { TextBound, TextResult } from "./ShardConnection.js"
 import type { ShardError } from "./ShardError.js"
 import type { ShardId } from "./topology/ShardId.js"
 
@@ -39,9 +39,6 @@ export const run = (
   operation: Operation
 ): Effect.Effect<unknown, ShardError> => Effect.onError(merged(level, policy, request, operation), () => level.doom)
 
-/** As the operation has it. */
-type Answer = ReadonlyArray<unknown> | RawResult
-
 const merged = (
   level: Level,
   policy: Policy,
@@ -55,16 +52,7 @@ const merged = (
     yield* Effect.forEach(shards, level.join, { discard: true })
     const { concurrency } = policy
     const { rows } = texts
-    const on = <A>(
-      shard: ShardId,
-      fragment: Fragment,
-      given: ReadonlyArray<TextRow>,
-      use: (connection: ShardConnection, sql: string, own: ReadonlyArray<unknown>) => Effect.Effect<A, ShardError>
-    ): Effect.Effect<A, ShardError> =>
-      ShardCall.limited(
-        { shard, policy, access: "write" },
-        use(level.connectionFor(shard), fragment.sql, ScatterWrite.paramsOf(fragment, { params, now, rows: given }))
-      )
+    const on = ScatterWrite.running(level, policy, { now, params })
     const asked = (shard: ShardId, fragment: Fragment, given: ReadonlyArray<TextRow>) =>
       on(shard, fragment, given, (connection, sql, own) => connection.executeText(sql, own, limits))
     const numbered = rows.map((row, number): TextRow => [...row, String(number)])
@@ -98,11 +86,11 @@ const merged = (
     const concerned = shares.filter((share, place) => place === 0 || action.all || share.rows.length > 0)
     const answers = yield* Effect.forEach(
       concerned,
-      ({ rows: own, shard }): Effect.Effect<Answer, ShardError> =>
+      ({ rows: own, shard }): Effect.Effect<RawResults.Answer, ShardError> =>
         on(shard, action.put, own, (connection, sql, values) => ShardCall.runAs(connection, operation, sql, values)),
       { concurrency }
     )
-    return together(operation, answers)
+    return RawResults.joined(operation, answers)
   })
 
 /** The shard of each row that is inserted. */
@@ -115,14 +103,5 @@ const ownersByNumber = (
   return Effect.map(
     Feed.owners(ownersOf, to, fitting),
     (shards) => new Map(shards.map((shard, index) => [Number(fitting[index]?.[0]), shard]))
-  )
-}
-
-const together = (operation: Operation, answers: ReadonlyArray<Answer>): unknown => {
-  if (operation !== "executeRaw") return answers.flat()
-  const results = answers.flatMap((answer) => ("rows" in answer ? [answer] : []))
-  return RawResults.together(
-    results,
-    results.flatMap((result) => result.rows)
   )
 }

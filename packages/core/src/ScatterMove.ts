@@ -18,7 +18,7 @@ import type { Policy } from "./Policy.js"
 import * as Feed from "./scatter/Feed.js"
 import * as ScatterWrite from "./ScatterWrite.js"
 import * as ShardCall from "./ShardCall.js"
-import type { RawResult, ShardConnection, TextBound } from "./ShardConnection.js"
+import type { TextBound } from "./ShardConnection.js"
 import type { ShardError } from "./ShardError.js"
 import type { ShardId } from "./topology/ShardId.js"
 
@@ -37,9 +37,6 @@ export const run = (
   operation: Operation
 ): Effect.Effect<unknown, ShardError> => Effect.onError(moved(level, policy, request, operation), () => level.doom)
 
-/** As the operation has it. */
-type Answer = ReadonlyArray<unknown> | RawResult
-
 /** Rows of one shard. */
 interface Share {
   readonly shard: ShardId
@@ -57,17 +54,8 @@ const moved = (
     yield* Effect.forEach(shards, level.join, { discard: true })
     const now = yield* ScatterWrite.moment(level, policy, request)
     const { concurrency } = policy
-    const on = <A>(
-      shard: ShardId,
-      fragment: Fragment,
-      rows: ReadonlyArray<TextRow>,
-      use: (connection: ShardConnection, sql: string, params: ReadonlyArray<unknown>) => Effect.Effect<A, ShardError>
-    ): Effect.Effect<A, ShardError> =>
-      ShardCall.limited(
-        { shard, policy, access: "write" },
-        use(level.connectionFor(shard), fragment.sql, ScatterWrite.paramsOf(fragment, { params, now, rows }))
-      )
-    const answered = ({ rows, shard }: Share, fragment: Fragment): Effect.Effect<Answer, ShardError> =>
+    const on = ScatterWrite.running(level, policy, { now, params })
+    const answered = ({ rows, shard }: Share, fragment: Fragment): Effect.Effect<RawResults.Answer, ShardError> =>
       on(shard, fragment, rows, (connection, sql, own) => ShardCall.runAs(connection, operation, sql, own))
     const results = yield* Effect.forEach(
       shards,
@@ -111,9 +99,8 @@ const once = (rows: ReadonlyArray<TextRow>, place: number): ReadonlyArray<TextRo
   })
 }
 
-const together = (operation: Operation, answers: ReadonlyArray<Answer>): unknown => {
-  if (operation !== "executeRaw") return answers.flat()
-  const results = answers.flatMap((answer) => ("rows" in answer ? [answer] : []))
-  const rows = results.flatMap((result) => result.rows)
-  return Object.assign(RawResults.together(results, rows), { command: "UPDATE" })
+/** Rows that have moved were inserted. */
+const together = (operation: Operation, answers: ReadonlyArray<RawResults.Answer>): unknown => {
+  const all = RawResults.joined(operation, answers)
+  return "rows" in all ? Object.assign(all, { command: "UPDATE" }) : all
 }

@@ -16,7 +16,7 @@ import type { Fragment, TextRow } from "./plan/Merge.js"
 import * as Write from "./plan/Write.js"
 import type { Policy } from "./Policy.js"
 import * as ShardCall from "./ShardCall.js"
-import { type RawResult, unbounded } from "./ShardConnection.js"
+import { type RawResult, type ShardConnection, unbounded } from "./ShardConnection.js"
 import { CopiesDiffer, type ShardError } from "./ShardError.js"
 import type { ShardId } from "./topology/ShardId.js"
 
@@ -136,8 +136,7 @@ const performed = (
 const isCopied = (action: Write.Action): boolean =>
   action._tag === "Copies" || (action._tag === "Feed" && action.to._tag === "Copies")
 
-const countOf = (answer: ReadonlyArray<unknown> | RawResult): number =>
-  "rows" in answer ? (answer.rowCount ?? 0) : answer.length
+const countOf = (answer: RawResults.Answer): number => ("rows" in answer ? (answer.rowCount ?? 0) : answer.length)
 
 /**
  * What the shard of this place runs. `now`: the moment of the statement, where it is needed.
@@ -218,6 +217,25 @@ export const paramsOf = (fragment: Fragment, { now, params, rows }: Values): Rea
         throw new Error(`a write has a parameter ${source._tag}`)
     }
   })
+
+/**
+ * Runs fragments of a write on its shards, in the transaction: each with the rows that it takes.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const running =
+  (level: Level, policy: Policy, { now, params }: Omit<Values, "rows">) =>
+  <A>(
+    shard: ShardId,
+    fragment: Fragment,
+    rows: ReadonlyArray<TextRow>,
+    use: (connection: ShardConnection, sql: string, params: ReadonlyArray<unknown>) => Effect.Effect<A, ShardError>
+  ): Effect.Effect<A, ShardError> =>
+    ShardCall.limited(
+      { shard, policy, access: "write" },
+      use(level.connectionFor(shard), fragment.sql, paramsOf(fragment, { params, now, rows }))
+    )
 
 /** One answer of several. */
 const together = (

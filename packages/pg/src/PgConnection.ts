@@ -129,7 +129,7 @@ class PoolTicket implements Ticket, Waiter {
  * @since 0.1.0
  * @category getters
  */
-export const errorOf = (shard: string, query: PgQuery): ShardError | undefined => {
+export const errorOf = (shard: string, query: Pick<PgQuery, "failure" | "valueFailed">): ShardError | undefined => {
   if (query.failure === undefined) return undefined
   return query.valueFailed ? fromValue(shard, query.failure) : fromPg(shard, query.failure, { sent: true })
 }
@@ -244,7 +244,13 @@ export const resultsOf = (query: PgQuery): ReadonlyArray<RawResult> => {
   return ("rows" in results ? [results] : results) as ReadonlyArray<RawResult>
 }
 
-const rowsOf = (query: PgQuery): ReadonlyArray<any> => {
+/**
+ * The rows of a result, or of each.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const rowsOf = (query: PgQuery): ReadonlyArray<any> => {
   const results = query.results
   return "rows" in results ? results.rows : results.map((result) => result.rows)
 }

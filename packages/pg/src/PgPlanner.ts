@@ -13,7 +13,7 @@ import type { Inspected, QueryPlannerService } from "@shardlayer/core/QueryPlann
 import type { Description } from "@shardlayer/core/ShardConnection"
 import { SchemaMismatch, type ShardError, ShardUnavailable } from "@shardlayer/core/ShardError"
 import type { ShardId } from "@shardlayer/core/topology/ShardId"
-import type { Topology } from "@shardlayer/core/topology/Topology"
+import { generatesIds, type Topology } from "@shardlayer/core/topology/Topology"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -138,7 +138,7 @@ const copying = (
     Effect.suspend(() => {
       const topology = options.topology()
       const name = CopyPlanning.nameOf(topology, target.table)
-      if (!target.generates || !CopyPlanning.generates(topology)) {
+      if (!target.generates || !generatesIds(topology)) {
         return copyOf(name, target, CopyPlanning.ungenerated(target))
       }
       return Effect.flatMap(catalog.current, ({ view }) =>

@@ -15,7 +15,7 @@ import type { KeyInputs, KeyType } from "./KeyType.js"
 import * as KeyValue from "./KeyValue.js"
 import type { ShardId } from "./ShardId.js"
 import * as SlotMap from "./SlotMap.js"
-import type * as Table from "./Table.js"
+import * as Table from "./Table.js"
 import { check } from "./TopologyCheck.js"
 import type { TopologyInvalid } from "./TopologyCheck.js"
 import * as TopologyDefinition from "./TopologyDefinition.js"
@@ -194,6 +194,15 @@ export const keyspace = (topology: Topology, of: string | Table.Sharded): Option
   const name = typeof of === "string" ? of : of.keyspace
   return Object.hasOwn(topology.keyspaces, name) ? Option.fromNullable(topology.keyspaces[name]) : Option.none()
 }
+
+/**
+ * Does any table leave the values of a column to a generator?
+ *
+ * @since 0.1.0
+ * @category predicates
+ */
+export const generatesIds = ({ tables }: Topology): boolean =>
+  Object.values(tables).some((each) => Object.keys(Table.generatorsOf(each)).length > 0)
 
 /**
  * Whether the topology says that a function reads and writes no table.

@@ -17,8 +17,8 @@ import type { SharedStatements } from "@shardlayer/core/ShardConnection"
 import type { ShardError } from "@shardlayer/core/ShardError"
 import * as Effect from "effect/Effect"
 import type { FieldDef } from "pg"
-import { fromPg, fromValue } from "../PgErrors.js"
 import type { Lane, Ticket } from "../PgConnection.js"
+import * as PgConnection from "../PgConnection.js"
 import type { PgPool, SharedStats } from "../PgPool.js"
 import type { PgBackend, Pipeline, Shape } from "./backend.js"
 import { Outgoing } from "./outgoing.js"
@@ -177,11 +177,8 @@ class SharedQuery {
   }
 }
 
-const answerOf = (query: PgQuery, form: SharedForm): unknown => {
-  const { results } = query
-  if (form === "raw") return results
-  return "rows" in results ? results.rows : results.map((result) => result.rows)
-}
+const answerOf = (query: PgQuery, form: SharedForm): unknown =>
+  form === "raw" ? query.results : PgConnection.rowsOf(query)
 
 /**
  * The statements on their way on one connection. To the driver it is one long query: the handlers below are called by it.
@@ -287,11 +284,9 @@ class SharedPipeline implements Pipeline {
 
   private tell(query: SharedQuery, isOutdated: boolean): void {
     if (isOutdated) return query.askAlone()
-    const { failure, form, rows, shape, tag } = query
-    const { shard } = this.lanes.pool.settings
-    if (failure !== undefined) {
-      return query.fail(query.valueFailed ? fromValue(shard, failure) : fromPg(shard, failure, { sent: true }))
-    }
+    const { form, rows, shape, tag } = query
+    const error = PgConnection.errorOf(this.lanes.pool.settings.shard, query)
+    if (error !== undefined) return query.fail(error)
     if (form !== "raw") return query.succeed(rows)
     const result = resultOf(this.backend.client, undefined)
     if (shape !== undefined) result.addFields(shape.fields)

@@ -8,7 +8,6 @@
  * @since 0.1.0
  */
 import type { CopyPlan, CopyTarget } from "@shardlayer/core/plan/Copy"
-import * as Table from "@shardlayer/core/topology/Table"
 import type { Topology } from "@shardlayer/core/topology/Topology"
 import * as Either from "effect/Either"
 import type { Named } from "./analysis/Model.js"
@@ -61,10 +60,6 @@ export const generated = (name: Name, { columns, format }: CopyTarget, view: Sch
 
 /** @since 0.1.0 @category constants */
 export const ungenerated = ({ columns }: CopyTarget): Generated => ({ columns, draws: [], pinned: undefined })
-
-/** @since 0.1.0 @category guards */
-export const generates = ({ tables }: Topology): boolean =>
-  Object.values(tables).some((table) => Object.keys(Table.generatorsOf(table)).length > 0)
 
 /**
  * So many rows of parameters. Values of identity columns are stored as COPY does.

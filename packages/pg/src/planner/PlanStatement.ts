@@ -171,7 +171,8 @@ const drawnOf = (subject: Subject): Either.Either<FedInsert.Fed, Draft> | undefi
   const insert = Ast.as("InsertStmt", study.tree)
   const target = study.analyzed.targets.find(({ block }) => block === top)
   if (insert === undefined || target === undefined) return undefined
-  const draws = Generate.drawn(view, insert, () => FedInsert.widthOf(subject, insert))
+  const known = insert.relation === undefined ? undefined : study.widths.get(insert.relation)
+  const draws = Generate.drawn(view, insert, () => known ?? FedInsert.widthOf(subject, insert))
   return draws.length === 0 ? undefined : FedInsert.fed(subject, target, insert, draws)
 }
 

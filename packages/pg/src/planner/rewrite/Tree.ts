@@ -5,7 +5,7 @@
  *
  * @since 0.1.0
  */
-import type { FuncCall, Node, RangeSubselect, ResTarget, SelectStmt, TypeName } from "libpg-query"
+import type { FuncCall, LockingClause, Node, RangeSubselect, ResTarget, SelectStmt, TypeName } from "libpg-query"
 
 /** @since 0.1.0 @category constructors */
 export const column = (...names: ReadonlyArray<string>): Node => ({ ColumnRef: { fields: names.map(string) } })
@@ -95,6 +95,15 @@ export const unionAll = ([first, ...rest]: ReadonlyArray<SelectStmt>): Node => {
  * @category constants
  */
 export const plainSelect: SelectStmt = { limitOption: "LIMIT_OPTION_DEFAULT", op: "SETOP_NONE" }
+
+/** FOR UPDATE and its like, of one table of the query by its alias. */
+export const locking = (alias: string, strength: NonNullable<LockingClause["strength"]>): Node => ({
+  LockingClause: {
+    lockedRels: [{ RangeVar: { relname: alias, inh: true, relpersistence: "p" } }],
+    strength,
+    waitPolicy: "LockWaitBlock"
+  }
+})
 
 /** @since 0.1.0 @category constructors */
 export const derivedTable = (subquery: Node, alias: string, columns: ReadonlyArray<string> = []): Node => ({

@@ -6,12 +6,13 @@
  *
  * @since 0.1.0
  */
-import type { Node } from "libpg-query"
+import type { Node, SelectStmt } from "libpg-query"
 import * as Ast from "../Ast.js"
 import { databases, derive, type Derived, isDatabases, ofColumn } from "../analysis/Collating.js"
 import type { Collation, ColumnId } from "../analysis/Model.js"
 import type { Level } from "../analysis/Walk.js"
 import * as Tree from "../rewrite/Tree.js"
+import { targetsOf } from "../rules/Targets.js"
 import type { SchemaView } from "../SchemaView.js"
 import type { TextRules } from "../Types.js"
 import type { Context } from "./Context.js"
@@ -31,6 +32,23 @@ export const collationOf = (
   return derived.is === "none"
     ? databases
     : (derived.is ?? (derived.could === "any" ? commonCollation(context) : undefined))
+}
+
+/**
+ * By which the texts of each column of a query compare; undefined where that cannot be told.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const collationsOf = (context: Context, select: SelectStmt): ((index: number) => Collation | undefined) => {
+  const level = context.study.levels.get(select)
+  const targets = level === undefined ? undefined : targetsOf(level)
+  return (index) => {
+    const target = targets?.[index]
+    return level === undefined || target === undefined
+      ? commonCollation(context)
+      : collationOf(context, level, target.column ?? target.value)
+  }
 }
 
 /**

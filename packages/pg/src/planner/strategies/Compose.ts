@@ -16,7 +16,7 @@ import * as Ast from "../Ast.js"
 import { analyze, stoppable, type Study } from "../analysis/Analyze.js"
 import type { ParamTypes } from "../analysis/Builder.js"
 import { conjuncts } from "../analysis/Condition.js"
-import type { Collation, RelationId } from "../analysis/Model.js"
+import type { RelationId } from "../analysis/Model.js"
 import type { Range } from "../analysis/Walk.js"
 import { isStar } from "../analysis/OutputName.js"
 import { draft } from "../Refusal.js"
@@ -28,12 +28,11 @@ import * as Lookups from "../rules/Lookups.js"
 import { looseLimit } from "../rules/LooseLimits.js"
 import * as Reductions from "../rules/Reductions.js"
 import * as Relation from "../rules/Relation.js"
-import { targetsOf } from "../rules/Targets.js"
 import * as StatementTime from "../rules/StatementTime.js"
 import * as Types from "../Types.js"
 import * as Columns from "../rules/Columns.js"
 import { align, dependsOnOrder, unshared } from "./Alignment.js"
-import { collationOf, commonCollation, explicitOf } from "./Collations.js"
+import { collationsOf, explicitOf } from "./Collations.js"
 import { type Context, fragmentOf, refuseRewrite } from "./Context.js"
 import { refuseDomains } from "./Domains.js"
 import type { Merged } from "./Merged.js"
@@ -305,8 +304,6 @@ class Composer {
   /** Reference tables are alike everywhere: the whole part is read on one shard. */
   private once(study: Study): Node {
     const { tree } = study
-    const level = study.levels.get(selectOf(tree))
-    const targets = level === undefined ? undefined : targetsOf(level)
     const types = this.typesOf(tree)
     const names = types.map((_, index) => `c${index}`)
     const first = this.own.node({ _tag: "First" }, ["pg_catalog", "bool"])
@@ -316,12 +313,7 @@ class Composer {
       whereClause: first
     })
     const columns = this.columnsOf(selectOf(tree))
-    const collationAt = (index: number): Collation | undefined => {
-      const target = targets?.[index]
-      const known = { ...this.context, study }
-      if (level !== undefined && target !== undefined) return collationOf(known, level, target.column ?? target.value)
-      return commonCollation(known)
-    }
+    const collationAt = collationsOf({ ...this.context, study }, selectOf(tree))
     const shipped = types.map((type, index) => ({ name: names[index] ?? "", type, collation: collationAt(index) }))
     return Tree.select({
       targetList: columns.map(({ name }, index) => Tree.target(Relation.reference(names[index] ?? ""), name)),

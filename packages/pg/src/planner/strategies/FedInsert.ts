@@ -11,7 +11,7 @@
 import type { InsertStmt, Node, SelectStmt } from "libpg-query"
 import type { Drawn } from "@shardlayer/core/plan/Generated"
 import type { Fragment } from "@shardlayer/core/plan/Merge"
-import type { Destination, RowKeyPart, Write } from "@shardlayer/core/plan/Write"
+import type { Destination, Owners, RowKeyPart, Write } from "@shardlayer/core/plan/Write"
 import type * as Table from "@shardlayer/core/topology/Table"
 import * as Either from "effect/Either"
 import * as Ast from "../Ast.js"
@@ -125,11 +125,9 @@ const put = (
   const tree: Node = {
     InsertStmt: { ...rest, cols: given.map(ScatterWrite.column), selectStmt: rows }
   }
-  const timed = ScatterWrite.timedDefaults(tree, relation, subject.study.widths)
-  const whole = timed.length === 0 ? tree : ScatterWrite.withDefaults(tree, relation, timed, subject.study.widths)
-  if (whole === undefined)
-    return refused(`the default of ${timed.map(({ name }) => name).join(", ")} asks for the time`)
-  const statement = fragmentOf(whole, own)
+  const whole = ScatterWrite.withTimes(tree, relation, subject.study.widths)
+  if (Either.isLeft(whole)) return refused(whole.left)
+  const statement = fragmentOf(whole.right, own)
   return Either.right({
     read,
     write: {
@@ -138,7 +136,7 @@ const put = (
         read,
         draws,
         put: statement,
-        to: destination(target, key.parts),
+        to: destination(target, (table) => ownersOf(table, key.parts)),
         answers: ScatterWrite.answersEach(insert)
       },
       returning: insert.returningClause !== undefined,
@@ -156,18 +154,36 @@ const put = (
  */
 export const byDefault: Relation.Shipped["collation"] = { schema: null, name: "default", deterministic: true }
 
-const destination = ({ named }: Target, key: ReadonlyArray<RowKeyPart | null>): Destination => {
+/**
+ * Where rows go; `ofSharded` says it of a sharded table.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const destination = ({ named }: Target, ofSharded: (table: Table.Sharded) => Destination): Destination => {
   switch (named._tag) {
-    case "Sharded": {
-      const { columns, id, keyspace } = named.table
-      return { _tag: "Owners", table: id, keyspace, columns, key }
-    }
+    case "Sharded":
+      return ofSharded(named.table)
     case "Reference":
       return { _tag: "Copies" }
     case "Single":
       return { _tag: "Shard", shard: named.shard }
   }
 }
+
+/**
+ * The owners of keys, whose parts stand in these columns of the rows.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const ownersOf = ({ columns, id, keyspace }: Table.Sharded, key: Owners["key"]): Owners => ({
+  _tag: "Owners",
+  table: id,
+  keyspace,
+  columns,
+  key
+})
 
 /** The query of the rows, with the CTEs that stand before the INSERT. */
 const queryOf = ({ selectStmt, withClause }: InsertStmt): SelectStmt | undefined => {
@@ -243,11 +259,9 @@ const differing = (
   draws: ReadonlyArray<Drawn>,
   widths: Study["widths"]
 ): string | undefined => {
-  const own = ScatterWrite.defaultsOf({ InsertStmt: insert }, relation, widths).find(
-    ({ default: text, name, sequence }) =>
-      (sequence || ScatterWrite.isVolatileDefault(text ?? "")) && !draws.some(({ column }) => column === name)
-  )
-  if (own !== undefined) return `the default of column ${own.name}, which gives each its own value,`
+  const drawn = draws.map(({ column }) => column)
+  const own = ScatterWrite.ownDefault({ InsertStmt: insert }, relation, widths, drawn)
+  if (own !== undefined) return own
   let name: string | undefined
   const { onConflictClause, returningClause } = insert
   Tree.visit([onConflictClause, returningClause], (node) => {

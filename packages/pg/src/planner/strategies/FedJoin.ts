@@ -12,7 +12,7 @@
  */
 import type { Alias, DeleteStmt, MergeStmt, MergeWhenClause, Node, RangeVar, UpdateStmt, WithClause } from "libpg-query"
 import type { Fragment } from "@shardlayer/core/plan/Merge"
-import { type Action, type Destination, type Owners, Part, type Write } from "@shardlayer/core/plan/Write"
+import { type Action, Part, type Write } from "@shardlayer/core/plan/Write"
 import * as Either from "effect/Either"
 import { analyze } from "../analysis/Analyze.js"
 import type { ParamTypes } from "../analysis/Builder.js"
@@ -24,10 +24,9 @@ import * as Fragments from "../rewrite/Fragments.js"
 import * as Tree from "../rewrite/Tree.js"
 import * as Relation from "../rules/Relation.js"
 import * as StatementTime from "../rules/StatementTime.js"
-import { targetsOf } from "../rules/Targets.js"
 import { type SchemaView, Stopped } from "../SchemaView.js"
 import * as Types from "../Types.js"
-import { collationOf, commonCollation } from "./Collations.js"
+import { collationsOf, commonCollation } from "./Collations.js"
 import type { Context } from "./Context.js"
 import { refuseDomains } from "./Domains.js"
 import * as FedInsert from "./FedInsert.js"
@@ -51,15 +50,16 @@ export const fed = (subject: Subject, target: Target): Either.Either<FedInsert.F
   if (statement === undefined) return undefined
   const refused = (why: string) =>
     Either.left(draft("SL6001", { table: ScatterWrite.tableOf(target), why }, target.location))
-  const what = target.named._tag === "Reference" ? differing(subject, target) : undefined
+  const { analyzed, tree, widths } = subject.study
+  const what =
+    target.named._tag === "Reference" ? ScatterWrite.ownDefault(tree, target.named.relation, widths) : undefined
   if (what !== undefined) {
     return Either.left(draft("SL6002", { table: ScatterWrite.tableOf(target), what }, target.location))
   }
-  const { analyzed } = subject.study
   const problem = obstacleOf(subject, statement)
   if (problem !== undefined) return refused(problem)
-  const timed = withTimes(subject, target)
-  if (Either.isLeft(timed)) return refused(`the default of ${timed.left} asks for the time`)
+  const timed = ScatterWrite.withTimes(tree, target.named.relation, widths)
+  if (Either.isLeft(timed)) return refused(timed.left)
   const given = joinOf(timed.right)
   const source = given === undefined ? undefined : sourceOf(subject, given)
   if (given === undefined || source === undefined) return refused("what it is joined with has no name of its own")
@@ -77,7 +77,7 @@ export const fed = (subject: Subject, target: Target): Either.Either<FedInsert.F
       read: source.read,
       draws: [],
       put,
-      to: destination(target),
+      to: FedInsert.destination(target, () => ({ _tag: "All" })),
       answers: false
     })
   )
@@ -141,13 +141,6 @@ const partsOf = ({ node, _tag }: Join): ReadonlyArray<unknown> => {
   }
 }
 
-const differing = ({ study: { tree, widths } }: Subject, { named }: Target): string | undefined => {
-  const own = ScatterWrite.defaultsOf(tree, named.relation, widths).find(
-    (column) => column.sequence || ScatterWrite.isVolatileDefault(column.default ?? "")
-  )
-  return own === undefined ? undefined : `the default of column ${own.name}, which gives each its own value,`
-}
-
 const obstacleOf = (subject: Subject, join: Join): string | undefined => {
   const { analyzed, usesWholeRows } = subject.study
   const [date] = analyzed.movingDates
@@ -161,14 +154,6 @@ const obstacleOf = (subject: Subject, join: Join): string | undefined => {
   if (FedInsert.hasSubquery(parts)) return "a subquery beside what it is joined with would be asked on each shard"
   const name = FedInsert.shardFunctionIn(analyzed, parts)
   return name === undefined ? undefined : `function ${name} can give another value on each shard`
-}
-
-/** Defaults that ask for the time, written out; the names of those that cannot be. */
-const withTimes = ({ study: { tree, widths } }: Subject, { named }: Target): Either.Either<Node, string> => {
-  const columns = ScatterWrite.timedDefaults(tree, named.relation, widths)
-  if (columns.length === 0) return Either.right(tree)
-  const given = ScatterWrite.withDefaults(tree, named.relation, columns, widths)
-  return given === undefined ? Either.left(columns.map(({ name }) => name).join(", ")) : Either.right(given)
 }
 
 /** What is read, and how it stands in the place of what it was. */
@@ -242,25 +227,7 @@ const collations = (subject: Subject, tree: Node): ((index: number) => Collation
   const context: Context = { parser, view, study, columns: [], describe, paramType: Types.paramType(describe(sql)) }
   refuseDomains({ ...context, study: subject.study })
   const select = Ast.as("SelectStmt", tree)
-  const level = select === undefined ? undefined : study.levels.get(select)
-  const targets = level === undefined ? undefined : targetsOf(level)
-  return (index) => {
-    const target = targets?.[index]
-    return level === undefined || target === undefined
-      ? commonCollation(context)
-      : collationOf(context, level, target.column ?? target.value)
-  }
-}
-
-const destination = ({ named }: Target): Destination => {
-  switch (named._tag) {
-    case "Sharded":
-      return { _tag: "All" }
-    case "Reference":
-      return { _tag: "Copies" }
-    case "Single":
-      return { _tag: "Shard", shard: named.shard }
-  }
+  return select === undefined ? () => commonCollation(context) : collationsOf(context, select)
 }
 
 /** The answer has the form that the program's own statement has. */
@@ -341,13 +308,10 @@ const matching = (
   const put = fragmentOf((item) => ({ MergeStmt: { ...parted, sourceRelation: item } }))
   if (!isAlike(subject, put)) return refused("its answer would have another form")
   for (const { sql } of [find, insert]) subject.describe(sql)
-  const to: Owners = {
-    _tag: "Owners",
-    table: table.id,
-    keyspace: table.keyspace,
-    columns: table.columns,
-    key: key.parts.map((part) => (part === null ? null : { ...part, column: part.column + beforeKey }))
-  }
+  const to = FedInsert.ownersOf(
+    table,
+    key.parts.map((part) => (part === null ? null : { ...part, column: part.column + beforeKey }))
+  )
   const all = clausesOf(merge).some(({ matchKind }) => matchKind === "MERGE_WHEN_NOT_MATCHED_BY_SOURCE")
   const action: Action = { _tag: "Match", read: source.read, find, insert, put, all, to }
   return Either.right(written(subject, source, [find, insert, put], action))
@@ -367,25 +331,7 @@ const finding = (merge: MergeStmt, range: RangeVar | undefined, item: Node, row:
     fromClause: [{ RangeVar: range }, item],
     whereClause: on,
     ...(isLocked
-      ? {
-          lockingClause: [
-            {
-              LockingClause: {
-                lockedRels: [
-                  {
-                    RangeVar: {
-                      relname: range.alias?.aliasname ?? range.relname ?? "",
-                      inh: true,
-                      relpersistence: "p"
-                    }
-                  }
-                ],
-                strength: "LCS_FORNOKEYUPDATE",
-                waitPolicy: "LockWaitBlock"
-              }
-            }
-          ]
-        }
+      ? { lockingClause: [Tree.locking(range.alias?.aliasname ?? range.relname ?? "", "LCS_FORNOKEYUPDATE")] }
       : { distinctClause: [{}] as unknown as Array<Node> })
   })
 }

@@ -45,14 +45,8 @@ export const moving = (
   if (problem !== undefined) return Either.left(problem)
   const obstacle = obstacleOf(subject, view, named, update) ?? alignedRows(analyzed)
   if (obstacle !== undefined) return refused(obstacle)
-  const timed = ScatterWrite.timedDefaults({ UpdateStmt: update }, named.relation, subject.study.widths)
-  const given =
-    timed.length === 0
-      ? update
-      : Ast.as(
-          "UpdateStmt",
-          ScatterWrite.withDefaults({ UpdateStmt: update }, named.relation, timed, subject.study.widths)
-        )
+  const timed = ScatterWrite.withTimes({ UpdateStmt: update }, named.relation, subject.study.widths)
+  const given = Ast.as("UpdateStmt", Either.getOrUndefined(timed))
   const assigned = given === undefined ? undefined : assignments(given)
   if (given === undefined || assigned === undefined)
     return refused("it assigns a subquery to several columns, or a value to a part of one")
@@ -214,7 +208,7 @@ const written = (
       whereClause: Tree.all([...(whereClause === undefined ? [] : Condition.conjuncts(whereClause)), never])
     }
   }))
-  const to = { _tag: "Owners", table: table.id, keyspace: table.keyspace, columns: table.columns, key } as const
+  const to = FedInsert.ownersOf(table, key)
   return {
     action: { _tag: "Move", read, place: placeTypes.length, keep, insert, remove, none, to },
     returning: returningClause !== undefined,
@@ -236,15 +230,7 @@ const locking = ({ fromClause, whereClause, withClause }: UpdateStmt, relation: 
     fromClause: [{ RangeVar: relation }, ...(fromClause ?? [])],
     ...(whereClause === undefined ? {} : { whereClause }),
     ...(withClause === undefined ? {} : { withClause }),
-    lockingClause: [
-      {
-        LockingClause: {
-          lockedRels: [{ RangeVar: { relname: aliasOf(relation), inh: true, relpersistence: "p" } }],
-          strength: "LCS_FORUPDATE",
-          waitPolicy: "LockWaitBlock"
-        }
-      }
-    ]
+    lockingClause: [Tree.locking(aliasOf(relation), "LCS_FORUPDATE")]
   })
 
 const never = Tree.operator("=", Tree.integer(0), Tree.integer(1))

@@ -94,9 +94,8 @@ const imageOf = ({ base, oid }: TypeRef, column: Node, modifier: () => number | 
 
 /** Adding zero makes 0 of -0, and leaves any other value what it is; of NaN there are many, which are all equal. */
 const oneOfEqual = (type: "float4" | "float8", value: Node): Node => {
-  const constant = (text: string) => Tree.cast(Tree.text(text), ["pg_catalog", type])
-  const isNaN = Tree.call(`${type}eq`, [value, constant("NaN")])
-  return whether(isNaN, constant("NaN"), Tree.call(`${type}pl`, [value, constant("0")]))
+  const isNaN = Tree.call(`${type}eq`, [value, constant("NaN", type)])
+  return whether(isNaN, constant("NaN", type), Tree.call(`${type}pl`, [value, constant("0", type)]))
 }
 
 /**
@@ -107,7 +106,6 @@ const unitsOf = (value: Node, modifier: number | undefined): Node | undefined =>
   if (modifier === undefined || modifier < 4) return undefined
   const { precision, scale } = declared(modifier)
   if (precision - Math.min(scale, 0) > 18 || scale > scaleMax) return undefined
-  const constant = (text: string, type: string) => Tree.cast(Tree.text(text), ["pg_catalog", type])
   const scaled = scale > 0 ? Tree.call("numeric_mul", [value, constant(`1${"0".repeat(scale)}`, "numeric")]) : value
   return whether(
     Tree.call("numeric_eq", [value, constant("NaN", "numeric")]),
@@ -124,6 +122,8 @@ const declared = (modifier: number): { readonly precision: number; readonly scal
   precision: ((modifier - 4) >> 16) & 0xffff,
   scale: (((modifier - 4) & 0x7ff) ^ 1024) - 1024
 })
+
+const constant = (text: string, type: string): Node => Tree.cast(Tree.text(text), ["pg_catalog", type])
 
 const whether = (condition: Node, then: Node, other: Node): Node => ({
   CaseExpr: { args: [{ CaseWhen: { expr: condition, result: then } }], defresult: other }

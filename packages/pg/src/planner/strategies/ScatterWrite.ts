@@ -64,10 +64,7 @@ const differing = ({ analyzed, tree, widths }: Study, { named }: Target): string
   if (use !== undefined) return `function ${use.name}, which gives each its own value,`
   const loose = analyzed.blocks.flatMap(({ traits }) => traits).find(isOrderDependent)
   if (loose !== undefined) return `${loose.clause}, which depends on the order of their rows,`
-  const own = defaultsOf(tree, named.relation, widths).find(
-    (column) => column.sequence || isVolatileDefault(column.default ?? "")
-  )
-  return own === undefined ? undefined : `the default of column ${own.name}, which gives each its own value,`
+  return ownDefault(tree, named.relation, widths)
 }
 
 /**
@@ -227,17 +224,49 @@ const statementOf = (
   { location, named }: Target,
   always: boolean
 ): Either.Either<Fragment | undefined, Draft> => {
-  const defaults = timedDefaults(tree, named.relation, widths)
+  const given = withTimes(tree, named.relation, widths)
+  if (Either.isLeft(given))
+    return Either.left(draft("SL6001", { table: tableOf({ named }), why: given.left }, location))
   const isAsked = analyzed.functions.some(({ name }) => StatementTime.isStatementTime(name))
-  if (!isAsked && defaults.length === 0 && !always) return Either.right(undefined)
-  const given = defaults.length === 0 ? tree : withDefaults(tree, named.relation, defaults, widths)
-  if (given === undefined) {
-    const columns = defaults.map(({ name }) => name).join(", ")
-    return Either.left(
-      draft("SL6001", { table: tableOf({ named }), why: `the default of ${columns} asks for the time` }, location)
-    )
-  }
-  return Either.right(fragmentOf({ describe, parser, sql }, given, Fragments.ownParams()))
+  if (!isAsked && given.right === tree && !always) return Either.right(undefined)
+  return Either.right(fragmentOf({ describe, parser, sql }, given.right, Fragments.ownParams()))
+}
+
+/**
+ * A default of which each copy would make its own value.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const ownDefault = (
+  tree: Node,
+  relation: Catalog.Relation | undefined,
+  widths: Study["widths"],
+  drawn: ReadonlyArray<string> = []
+): string | undefined => {
+  const own = defaultsOf(tree, relation, widths).find(
+    ({ default: text, name, sequence }) => (sequence || isVolatileDefault(text ?? "")) && !drawn.includes(name)
+  )
+  return own === undefined ? undefined : `the default of column ${own.name}, which gives each its own value,`
+}
+
+/**
+ * The same write, with defaults that ask for the time written out: itself where there are none. Or why that cannot be.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const withTimes = (
+  tree: Node,
+  relation: Catalog.Relation | undefined,
+  widths: Study["widths"]
+): Either.Either<Node, string> => {
+  const columns = defaultsOf(tree, relation, widths).filter((column) => isTimed(column.default ?? ""))
+  if (columns.length === 0) return Either.right(tree)
+  const given = withDefaults(tree, relation, columns, widths)
+  return given === undefined
+    ? Either.left(`the default of ${columns.map(({ name }) => name).join(", ")} asks for the time`)
+    : Either.right(given)
 }
 
 /**
@@ -254,21 +283,8 @@ export const fragmentOf = (
   return Fragments.fragment(parser, StatementTime.fixed(tree, own), own, Types.paramType(describe(sql)))
 }
 
-/**
- * Columns of this write's table that take the time as their default in some row.
- *
- * @since 0.1.0
- * @category getters
- */
-export const timedDefaults = (
-  write: Node,
-  relation: Catalog.Relation | undefined,
-  widths: Study["widths"]
-): ReadonlyArray<Catalog.Column> =>
-  defaultsOf(write, relation, widths).filter((column) => isTimed(column.default ?? ""))
-
 /** Columns that take their default in some row. */
-export const defaultsOf = (
+const defaultsOf = (
   tree: Node,
   relation: Catalog.Relation | undefined,
   widths: Study["widths"]
@@ -373,13 +389,8 @@ const expressionOf = ({ default: text }: Catalog.Column): Node | undefined => {
   return Ast.as("ResTarget", Ast.as("SelectStmt", parsed.right)?.targetList?.[0])?.val
 }
 
-/**
- * The same statement with these defaults written out; undefined where they cannot be.
- *
- * @since 0.1.0
- * @category functions
- */
-export const withDefaults = (
+/** The same statement with these defaults written out; undefined where they cannot be. */
+const withDefaults = (
   tree: Node,
   relation: Catalog.Relation | undefined,
   columns: ReadonlyArray<Catalog.Column>,

@@ -68,7 +68,7 @@ export const ofShards = (
     if (obstacle !== undefined) return refused(obstacle, target)
   }
   const timed = withTimes(subject.study)
-  if (Either.isLeft(timed)) return refused(`the default of ${timed.left} asks for the time`)
+  if (Either.isLeft(timed)) return refused(timed.left)
   const select = Ast.as("SelectStmt", timed.right.tree)
   if (select === undefined) return Either.right(each(subject, timed.right))
   const drivers = selected(analyzed)
@@ -195,10 +195,7 @@ const withTime = (study: Study, write: Node): Either.Either<Node, string> => {
   const range = targetOf(write)
   const found = range === undefined ? undefined : study.ranges.get(range)
   const relation = found?._tag === "Table" ? found.named.relation : undefined
-  const columns = ScatterWrite.timedDefaults(write, relation, study.widths)
-  if (columns.length === 0) return Either.right(write)
-  const given = ScatterWrite.withDefaults(write, relation, columns, study.widths)
-  return given === undefined ? Either.left(columns.map(({ name }) => name).join(", ")) : Either.right(given)
+  return ScatterWrite.withTimes(write, relation, study.widths)
 }
 
 const targetOf = (write: Node) => {
