@@ -161,6 +161,20 @@ describe("transactions", () => {
     expect((await pool.query("select 1 as one")).rows).toEqual([{ one: 1 }])
   })
 
+  it("wait no longer than their lock_timeout, and are good for the next statement", async () => {
+    await withClient(async (holder) => {
+      await withClient(async (waiting) => {
+        await waiting.query("set lock_timeout = 50")
+        await holder.query("begin")
+        await expect(waiting.query("select 1")).rejects.toMatchObject({ code: "55P03" })
+        await expect(waiting.query("select $1::int", [1])).rejects.toMatchObject({ code: "55P03" })
+        await holder.query("rollback")
+        expect((await waiting.query("select $1::int as one", [1])).rows).toEqual([{ one: 1 }])
+        await waiting.query("reset lock_timeout")
+      })
+    })
+  })
+
   it("can be prepared and finished by another connection", async () => {
     await pool.query("create table prepared (id int)")
     await withClient((client) => client.query("begin; insert into prepared values (1); prepare transaction 'x'"))

@@ -171,9 +171,16 @@ export class VirtualConnection implements Holder {
         this.withdraw = undefined
         resolve(granted)
       }
-      const timer = setTimeout(() => {
-        this.refuse("53300", `${this.session.name} has one session, and others held it for ${this.waitMillis} ms`)
-      }, this.waitMillis)
+      const lockMillis = this.lockMillis()
+      const timer = setTimeout(
+        () => {
+          if (lockMillis < this.waitMillis) {
+            this.takeBack("55P03", `canceling statement due to lock timeout: ${this.session.name} has one session`)
+          } else
+            this.refuse("53300", `${this.session.name} has one session, and others held it for ${this.waitMillis} ms`)
+        },
+        Math.min(lockMillis, this.waitMillis)
+      )
       const leave = this.session.acquire(() => settle(true))
       if (!open) return
       this.withdraw = () => {
@@ -181,6 +188,15 @@ export class VirtualConnection implements Holder {
         settle(false)
       }
     })
+  }
+
+  /**
+   * The session is what a real server's locks are: who runs a statement waits for it as long as `lock_timeout` says. Who
+   * only has one described would not be held up by transactions of others there.
+   */
+  private lockMillis(): number {
+    const millis = Number(this.settings.get("lock_timeout") ?? 0)
+    return millis > 0 && this.isWhole() && this.batches[0]?.frames.some(isRunning) === true ? millis : Infinity
   }
 
   private async run(batch: Batch): Promise<void> {
@@ -241,17 +257,20 @@ export class VirtualConnection implements Holder {
   /** A statement that still waits is taken back; one that runs has run before this is read, PGlite never pauses in one. */
   private cancel(id: number, secret: number): void {
     if (this.id !== id || this.secret !== secret || this.holding || this.withdraw === undefined) return
-    const [batch] = this.batches
-    const last = batch?.frames.at(-1)?.type
-    if (last !== "Q" && last !== "S") return
+    if (this.isWhole()) this.takeBack("57014", "canceling statement due to user request")
+  }
+
+  /** What waits next is all that belongs to it, so that it can be taken back. */
+  private isWhole(): boolean {
+    const last = this.batches[0]?.frames.at(-1)?.type
+    return last === "Q" || last === "S"
+  }
+
+  /** What waits for the session is not run. */
+  private takeBack(code: string, reason: string): void {
     this.batches.shift()
-    this.send(
-      Buffer.concat([
-        Wire.errorResponse("ERROR", "57014", "canceling statement due to user request"),
-        Wire.readyForQuery("I")
-      ])
-    )
-    this.withdraw()
+    this.send(Buffer.concat([Wire.errorResponse("ERROR", code, reason), Wire.readyForQuery("I")]))
+    this.withdraw?.()
   }
 
   private refuse(code: string, reason: string): void {
@@ -283,6 +302,8 @@ export class VirtualConnection implements Holder {
     return alias
   }
 }
+
+const isRunning = ({ type }: Wire.Frame): boolean => type === "Q" || type === "E"
 
 const isStatement = (frame: Wire.Frame, body: Buffer): boolean =>
   (frame.type === "D" || frame.type === "C") && body[0] === "S".charCodeAt(0)
