@@ -42,7 +42,7 @@ it.scopedLive(
         shards: [2],
         schemasMax: 2,
         statementsMax: 150,
-        writesOnly: true,
+        only: "writes",
         millisMax: Infinity,
         regressions: undefined,
         findsMax: 0,

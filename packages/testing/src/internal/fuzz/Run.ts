@@ -26,8 +26,8 @@ export interface Options extends Finding.Options {
   readonly schemasMax: number
   /** Of each schema. */
   readonly statementsMax: number
-  /** Each statement writes, and nothing else is asked. */
-  readonly writesOnly?: boolean
+  /** Each statement reads, or each writes; else a third as many write as read. */
+  readonly only?: "reads" | "writes" | undefined
   readonly millisMax: number
 }
 
@@ -61,8 +61,13 @@ export const run = (options: Options): Effect.Effect<Report.Summary> =>
             const size = Math.min(chunk, options.statementsMax - from)
             const places = Array.from({ length: size }, (_, index) => from + index)
             const batch = { sides, schema, summary, finder, shards }
-            if (options.writesOnly === true) yield* writeAll(batch, places)
-            else yield* askAll(batch, places)
+            if (options.only !== "writes") yield* askAll(batch, places)
+            if (options.only !== "reads") {
+              yield* writeAll(
+                batch,
+                options.only === "writes" ? places : places.filter((place) => place % writesEvery === 0)
+              )
+            }
             if (from % 500 === 0) yield* options.print(Report.line(summary, seconds()))
           }
         })
@@ -87,8 +92,6 @@ const askAll = (batch: Batch, places: ReadonlyArray<number>): Effect.Effect<void
       Report.add(summary, one.query, one.checked)
       yield* finder.look(sides, schema, one)
     }
-    const writing = places.filter((place) => place % writesEvery === 0)
-    yield* writeAll(batch, writing)
     const self = yield* Effect.forEach(
       places.filter((place) => place % selfEvery === 0),
       (place) => askSelf(sides, schema, place, shards),

@@ -1,6 +1,7 @@
 /**
- * `npm run fuzz -- --minutes 30 [--writes-only] [--statements N] [--schemas N] [--seed S] [--shards 2,5] [--locale C|icu|libc|libc:NAME]`: random
- * statements on one PostgreSQL and on routers, compared. `--writes-only`: each of them writes, and none is only read.
+ * `npm run fuzz -- --minutes 30 [--reads-only | --writes-only] [--statements N] [--schemas N] [--seed S] [--shards 2,5]
+ * [--locale C|icu|libc|libc:NAME]`: random statements on one PostgreSQL and on routers, compared. A third as many write as
+ * read, unless only one of them is asked for.
  *
  * Holds: what was found before is asked first. The exit code is 0 when every answer was exact or refused, 1 when one was
  * not, 2 when the arguments are wrong or the locale is not installed, 130 on Ctrl-C; the server is gone either way.
@@ -28,11 +29,11 @@ interface Arguments {
   readonly out: string
   readonly regressions: string
   readonly finds: number
-  readonly writesOnly: boolean
+  readonly only: "reads" | "writes" | undefined
 }
 
 const usage =
-  "usage: npm run fuzz -- [--minutes M] [--writes-only] [--statements N] [--schemas N] [--seed S] [--shards 2,5] [--locale C|icu|libc|libc:NAME] [--out FOLDER] [--regressions FOLDER] [--finds N]"
+  "usage: npm run fuzz -- [--minutes M] [--reads-only | --writes-only] [--statements N] [--schemas N] [--seed S] [--shards 2,5] [--locale C|icu|libc|libc:NAME] [--out FOLDER] [--regressions FOLDER] [--finds N]"
 
 /** Statements of one schema, where nothing else is said. */
 const statementsOfSchema = 2000
@@ -49,6 +50,7 @@ const readArguments = (): Arguments | undefined => {
       out: { type: "string", default: "test-results/fuzz" },
       regressions: { type: "string", default: "regressions" },
       finds: { type: "string", default: "20" },
+      "reads-only": { type: "boolean", default: false },
       "writes-only": { type: "boolean", default: false }
     }
   })
@@ -64,8 +66,10 @@ const readArguments = (): Arguments | undefined => {
   const numbers = [...shards, minutes, schemas, statements, seed, Number(values.finds)]
   if (numbers.some((number) => Number.isNaN(number) || number < 0)) return undefined
   if (locale === undefined) return undefined
-  const [finds, writesOnly] = [Number(values.finds), values["writes-only"]]
-  return { minutes, statements, schemas, seed, shards, locale, out, regressions, finds, writesOnly }
+  const [reads, writes] = [values["reads-only"], values["writes-only"]]
+  if (reads && writes) return undefined
+  const only = reads ? "reads" : writes ? "writes" : undefined
+  return { minutes, statements, schemas, seed, shards, locale, out, regressions, finds: Number(values.finds), only }
 }
 
 const print = (text: string) => Effect.sync(() => void process.stdout.write(`${text}\n`))
@@ -90,7 +94,7 @@ const fuzz = (given: Arguments) =>
       shards: given.shards,
       schemasMax: given.schemas,
       statementsMax: given.statements,
-      writesOnly: given.writesOnly,
+      only: given.only,
       millisMax: given.minutes * 60_000,
       regressions: given.regressions,
       findsMax: given.finds,
