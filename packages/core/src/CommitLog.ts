@@ -8,6 +8,7 @@
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
+import type * as Either from "effect/Either"
 import type { GlobalId } from "./protocol/GlobalId.js"
 import type { Decision, Outcome } from "./protocol/TwoPhase.js"
 import type { Wait } from "./protocol/WaitGraph.js"
@@ -69,6 +70,12 @@ export interface CommitLogService {
     session: ShardSession,
     options: { readonly wait: boolean; readonly writes?: boolean | undefined }
   ) => Effect.Effect<Entered, ShardError>
+  /** `enter` without `wait`, on all of them at once. Undefined: whoever asks for it begins them side by side. */
+  readonly enterAll?:
+    | ((
+        branches: ReadonlyArray<{ readonly session: ShardSession; readonly writes: boolean }>
+      ) => Effect.Effect<ReadonlyArray<Either.Either<Entered, ShardError>>>)
+    | undefined
   /** Out of the gate again. */
   readonly leave: (session: ShardSession) => Effect.Effect<void, ShardError>
   /**
@@ -78,11 +85,12 @@ export interface CommitLogService {
   readonly prepare: (session: ShardSession, id: GlobalId) => Effect.Effect<void, ShardError>
   /** Commits the decider's branch with the decision in it; the errors as those of `prepare`. */
   readonly decide: (session: ShardSession, id: GlobalId) => Effect.Effect<void, ShardError>
-  /** On the branch's own session, or on a connection apart. */
+  /** On the branch's own session, in bounded time, or on a connection apart. */
   readonly finish: (
     on: Pick<ShardSession, "command"> | Pick<ShardDriver, "settle">,
     id: GlobalId,
-    outcome: Outcome
+    outcome: Outcome,
+    options?: { readonly withinMillis: number }
   ) => Effect.Effect<Finished, ShardError>
   /** The decision, as it stands. */
   readonly read: (driver: ShardDriver, id: GlobalId) => Effect.Effect<Decision, ShardError>
@@ -123,6 +131,10 @@ export interface CommitLogService {
     session: ShardSession,
     options: { readonly wait: "not" | "shortly" | "long" }
   ) => Effect.Effect<void, ShardError>
+  /** `view` that does not wait, on all of them at once. Undefined: whoever asks for it begins them side by side. */
+  readonly viewAll?:
+    | ((sessions: ReadonlyArray<ShardSession>) => Effect.Effect<ReadonlyArray<Either.Either<void, ShardError>>>)
+    | undefined
   /** All views are open: writers may pass. */
   readonly settled: (session: ShardSession) => Effect.Effect<void, ShardError>
 }

@@ -122,6 +122,10 @@ const isWriter = (entered: EnteredBranch): entered is Writer => entered.xid !== 
 
 const eachAtOnce = { concurrency: "unbounded", discard: true } as const
 
+/** One needs no fiber of its own. */
+const eachTogether = ({ length }: ReadonlyArray<unknown>) =>
+  ({ concurrency: length < 2 ? undefined : "unbounded" }) as const
+
 /**
  * All at once where no reader is in the gate; else one after another, in the order in which readers take it too, so that
  * they wait for each other and never in a circle.
@@ -130,25 +134,30 @@ const entered = (
   { log }: Options,
   branches: ReadonlyArray<Branch>
 ): Effect.Effect<ReadonlyArray<EnteredBranch>, ShardError> => {
-  const enter = (branch: Branch, wait: boolean) =>
-    Effect.map(log.enter(branch.session, { wait, writes: branch.prepares !== undefined }), (found) => ({
+  const enter = (branch: Branch) =>
+    Effect.map(log.enter(branch.session, { wait: true, writes: branch.prepares !== undefined }), (found) => ({
       ...found,
       branch
     }))
-  return Effect.flatMap(
-    Effect.forEach(branches, (branch) => Effect.either(enter(branch, false)), { concurrency: "unbounded" }),
-    (answers) => {
-      const found = answers.filter(Either.isRight).map(({ right }) => right)
-      const errors = answers.filter(Either.isLeft).map(({ left }) => left)
-      const grave = errors.find((error) => !isBusy(error))
-      if (grave !== undefined) return Effect.fail(lostBefore(grave))
-      if (errors.length === 0) return Effect.succeed(found)
-      return Effect.zipRight(
-        Effect.forEach(branches, ({ session }) => log.leave(session), eachAtOnce),
-        Effect.forEach(branches, (branch) => enter(branch, true))
-      ).pipe(Effect.mapError(lostBefore))
-    }
-  )
+  const writing = branches.map(({ prepares, session }) => ({ session, writes: prepares !== undefined }))
+  const tried =
+    log.enterAll?.(writing) ??
+    Effect.forEach(writing, ({ session, writes }) => Effect.either(log.enter(session, { wait: false, writes })), {
+      concurrency: "unbounded"
+    })
+  return Effect.flatMap(tried, (answers) => {
+    const found = answers.flatMap((answer, place): ReadonlyArray<EnteredBranch> =>
+      Either.isRight(answer) ? [{ ...answer.right, branch: branches[place]! }] : []
+    )
+    const errors = answers.filter(Either.isLeft).map(({ left }) => left)
+    const grave = errors.find((error) => !isBusy(error))
+    if (grave !== undefined) return Effect.fail(lostBefore(grave))
+    if (errors.length === 0) return Effect.succeed(found)
+    return Effect.zipRight(
+      Effect.forEach(branches, ({ session }) => log.leave(session), eachAtOnce),
+      Effect.forEach(branches, enter)
+    ).pipe(Effect.mapError(lostBefore))
+  })
 }
 
 /** What wrote commits; then what only read ends, whose end tells nobody anything. */
@@ -166,12 +175,12 @@ const readersEnd = (
   { finishTimeoutMillis }: Options,
   branches: ReadonlyArray<Branch>,
   writers: ReadonlyArray<Branch>
-): Effect.Effect<void> =>
-  Effect.forEach(
-    branches.filter((branch) => !writers.includes(branch)),
-    ({ session }) => Effect.ignore(shortly(session.commit, finishTimeoutMillis)),
-    eachAtOnce
-  )
+): Effect.Effect<void> => {
+  const readers = branches.filter((branch) => !writers.includes(branch))
+  return readers.length === 0
+    ? Effect.void
+    : Effect.forEach(readers, ({ session }) => Effect.ignore(shortly(session.commit, finishTimeoutMillis)), eachAtOnce)
+}
 
 /**
  * Waits for a command no longer than this. The command goes on without its answer; whoever ends its session then
@@ -291,7 +300,7 @@ class Run {
 
   private performAll(commands: ReadonlyArray<TwoPhase.Command>): Effect.Effect<ReadonlyArray<TwoPhase.Event>> {
     return Effect.map(
-      Effect.forEach(commands, (command) => this.perform(command), { concurrency: "unbounded" }),
+      Effect.forEach(commands, (command) => this.perform(command), eachTogether(commands)),
       (events) => events.flatMap((event) => (event === undefined ? [] : [event]))
     )
   }
@@ -360,7 +369,7 @@ class Run {
     const { driver, log } = this.options
     const { shard } = this.decider.branch
     const once = Effect.flatMap(driver(shard), (opened) => log.refuse(opened, this.idOf(shard)))
-    return this.patiently(once).pipe(
+    return this.patiently(once, this.options.finishTimeoutMillis).pipe(
       Effect.flatMap((decision) =>
         decision === "committed" || decision === "rolledBack"
           ? Effect.succeed(decision)
@@ -379,10 +388,20 @@ class Run {
         ? Effect.void
         : Effect.fail(new ParticipantLost({ shard, cause: finished }))
     const again = Effect.flatMap(apart, settled)
-    const own = shortly(Effect.flatMap(log.finish(branch.session, id, outcome), settled), finishTimeoutMillis / 2)
+    const own = Effect.flatMap(
+      log.finish(branch.session, id, outcome, { withinMillis: finishTimeoutMillis / 2 }),
+      settled
+    )
     // Whose PREPARE was not answered has a session that is of no more use.
-    const first = this.maybePrepared.has(shard) ? again : own
-    return this.patiently(again, first).pipe(
+    const finished = this.maybePrepared.has(shard)
+      ? this.patiently(again, finishTimeoutMillis)
+      : Effect.clockWith((clock) => {
+          const startedAt = clock.unsafeCurrentTimeMillis()
+          return Effect.catchAll(own, () =>
+            this.patiently(again, finishTimeoutMillis - (clock.unsafeCurrentTimeMillis() - startedAt))
+          )
+        })
+    return finished.pipe(
       Effect.match({
         onSuccess: (): TwoPhase.Event => ({ _tag: "Done", shard }),
         onFailure: (): TwoPhase.Event => ({ _tag: "Lost", shard })
@@ -391,18 +410,12 @@ class Run {
   }
 
   /** Again and again, for as long as a program may be kept waiting. */
-  private patiently<A, E>(
-    effect: Effect.Effect<A, E>,
-    first: Effect.Effect<A, unknown> = effect
-  ): Effect.Effect<A, E | ParticipantLost> {
-    const { finishTimeoutMillis } = this.options
+  private patiently<A, E>(effect: Effect.Effect<A, E>, forMillis: number): Effect.Effect<A, E | ParticipantLost> {
     return Effect.interruptible(
-      Effect.catchAll(first, () =>
-        Effect.retry(effect, Schedule.exponential(20, 1.5).pipe(Schedule.union(Schedule.spaced(500))))
-      )
+      Effect.retry(effect, Schedule.exponential(20, 1.5).pipe(Schedule.union(Schedule.spaced(500))))
     ).pipe(
       Effect.timeoutFail({
-        duration: finishTimeoutMillis,
+        duration: Math.max(0, forMillis),
         onTimeout: () => new ParticipantLost({ shard: this.decider.branch.shard })
       })
     )

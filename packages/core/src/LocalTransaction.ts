@@ -29,7 +29,7 @@ import * as Tracer from "effect/Tracer"
 import type * as DistributedCommit from "./DistributedCommit.js"
 import type { SettingChange } from "./plan/Plan.js"
 import type { Inspected } from "./QueryPlanner.js"
-import type { CopyFeed, ShardConnection, ShardSession } from "./ShardConnection.js"
+import { ahead, type CopyFeed, type ShardConnection, type ShardSession } from "./ShardConnection.js"
 import {
   AcquireTimeout,
   cannotCopy,
@@ -542,8 +542,12 @@ class TransactionLevel implements Level {
 
   /** Gives the connections back, then does what waited for the end. */
   private close(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
+    const closed = ({ scope }: Participant) => Scope.close(scope, exit)
     return Effect.zipRight(
-      onEach(this.participants.values(), ({ scope }) => Scope.close(scope, exit)),
+      // What has ended well gives its connections back at once.
+      Exit.isSuccess(exit)
+        ? Effect.forEach(this.participants.values(), closed, { discard: true })
+        : onEach(this.participants.values(), closed),
       Effect.forEach(this.after, (effect) => effect, { discard: true })
     )
   }
@@ -663,8 +667,9 @@ class TransactionLevel implements Level {
       if (failed !== undefined && failed !== participant) return Effect.fail(aborted(shard))
       const { mark } = this.root
       const { distributed } = this.options
-      const answer = run(participant.session, participant)
-      return mark === undefined || distributed === undefined ? answer : distributed.watched(mark, answer)
+      const { session } = participant
+      const answer = run(session, participant)
+      return mark === undefined || distributed === undefined ? answer : distributed.watched({ mark, session }, answer)
     })
   }
 
@@ -804,7 +809,7 @@ class TransactionLevel implements Level {
       Effect.flatMap(Scope.make(), (scope) =>
         restore(
           Effect.tap(Scope.extend(reserve(shard), scope), (session) =>
-            Effect.zipRight(session.control(begin), this.marking(session))
+            Effect.zipRight(ahead(session, begin), this.marking(session))
           )
         ).pipe(
           Effect.filterOrFail(
@@ -845,7 +850,13 @@ const repeat = ({ params, sql }: Setting, session: ShardConnection): Effect.Effe
 const onEach = <E>(
   participants: Iterable<Participant>,
   run: (participant: Participant) => Effect.Effect<void, E>
-): Effect.Effect<void, E> => Effect.forEach([...participants], run, { concurrency: "unbounded", discard: true })
+): Effect.Effect<void, E> => {
+  const [first, ...others] = participants
+  if (first === undefined) return Effect.void
+  // One needs no fiber of its own.
+  if (others.length === 0) return run(first)
+  return Effect.forEach([first, ...others], run, { concurrency: "unbounded", discard: true })
+}
 
 const undoUnfinished = (nested: TransactionLevel | undefined): Effect.Effect<void, ShardError> =>
   nested?.unfinished ?? Effect.void

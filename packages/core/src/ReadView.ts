@@ -20,7 +20,7 @@ import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { type CommitLogService, inGateOrder, isBusy } from "./CommitLog.js"
-import type { ShardDriver, ShardSession } from "./ShardConnection.js"
+import { dismiss, type ShardDriver, type ShardSession } from "./ShardConnection.js"
 import type { ShardError } from "./ShardError.js"
 import type { ShardId } from "./topology/ShardId.js"
 
@@ -85,10 +85,14 @@ const opened = (
   Effect.gen(function* () {
     // One after another: whoever has a shard's session waits for sessions of later shards only.
     const sessions = yield* Effect.forEach(shards, (shard) => Effect.flatMap(driver(shard), (found) => found.reserve))
-    yield* Effect.addFinalizer(() => rolledBack(sessions))
-    const onAll = <A>(use: (session: ShardSession) => Effect.Effect<A, ShardError>) =>
-      Effect.forEach(sessions, use, { concurrency: "unbounded" })
-    const tried = yield* onAll((session) => Effect.either(log.view(session, { wait: "not" })))
+    // None of them waits: what has to be waited for is only that of drivers that cannot do otherwise.
+    yield* Effect.addFinalizer(() => Effect.forEach(sessions, dismiss, { discard: true }))
+    const tried = yield* (
+      log.viewAll?.(sessions) ??
+      Effect.forEach(sessions, (session) => Effect.either(log.view(session, { wait: "not" })), {
+        concurrency: "unbounded"
+      })
+    )
     const failed = tried.filter(Either.isLeft).map(({ left }) => left)
     const grave = failed.find((error) => !isBusy(error))
     if (grave !== undefined) return yield* Effect.fail(grave)
@@ -97,7 +101,7 @@ const opened = (
         Effect.catchIf(isBusy, () => Effect.zipRight(onBlocked, inOrder(log, sessions, "long")))
       )
     }
-    yield* onAll((session) => log.settled(session))
+    yield* Effect.forEach(sessions, log.settled, { discard: true })
     return new Map(shards.map((shard, place) => [shard, sessions[place]!]))
   })
 

@@ -8,7 +8,7 @@
  */
 import type { SqlClient } from "@effect/sql/SqlClient"
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { TextRow } from "./plan/Merge.js"
@@ -156,25 +156,73 @@ export interface ShardSession extends ShardConnection {
    */
   readonly control: (sql: string, onSent?: () => void) => Effect.Effect<void, ShardError>
   /**
+   * The same without waiting for it: goes out in one packet with the next statement, or by itself a moment later. Each
+   * begins a transaction or belongs to one. Where it fails, the next statement does not run, and fails with its error.
+   * Undefined where the driver cannot (`ahead`).
+   */
+  readonly ahead?: ((sql: string) => Effect.Effect<void>) | undefined
+  /**
    * Ends the transaction with COMMIT, and looks at the tag: `TransactionRolledBack` where PostgreSQL answers ROLLBACK,
    * `CommitUnknown` where the answer is lost. Not interruptible.
    */
   readonly commit: Effect.Effect<void, ShardError>
   /** ROLLBACK; a session that cannot is destroyed. Never fails, never hangs. */
   readonly rollback: Effect.Effect<void>
+  /** The same for one that is not used again, without waiting for it. Undefined where the driver cannot (`dismiss`). */
+  readonly dismiss?: Effect.Effect<void> | undefined
   /**
    * Statements of the commit protocol as one text, each with its result. Once sent it is waited for, within a bound:
-   * never interrupted. After the bound the session is destroyed, and what it still does goes on, unless it `cancels`.
+   * never interrupted. After the bound (the driver's own, or `withinMillis`) the session is destroyed, and what it still
+   * does goes on, unless it `cancels`.
    */
   readonly command: (
     sql: string,
-    options?: { readonly cancels: boolean }
+    options?: { readonly cancels: boolean; readonly withinMillis?: number }
   ) => Effect.Effect<ReadonlyArray<RawResult>, ShardError>
+  /**
+   * The same in two steps: sends it, then what it gives waits for the answer. So the commands of several sessions are under
+   * way at once without a fiber each. Undefined where the driver cannot (`send`).
+   */
+  readonly send?: ((sql: string, options?: { readonly cancels: boolean }) => Effect.Effect<Answer>) | undefined
+  /** What runs at this moment is cancelled, and fails with this error. Undefined where the driver cannot. */
+  readonly abort?: ((error: ShardError) => void) | undefined
   /** As that of `ShardDriver`, in this session: it knows what its transaction has made. */
   readonly describe: (sql: string) => Effect.Effect<Description, ShardError>
   /** Its transaction has failed: PostgreSQL ignores what comes until a rollback. */
   readonly isFailed: () => boolean
 }
+
+/** @since 0.1.0 @category models */
+export type Answer = Effect.Effect<ReadonlyArray<RawResult>, ShardError>
+
+/**
+ * A command of several that are to be under way at once (`ShardSession.send`); one after another where the driver cannot.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const send = (
+  session: ShardSession,
+  sql: string,
+  options?: { readonly cancels: boolean }
+): Effect.Effect<Answer> => session.send?.(sql, options) ?? Effect.succeed(session.command(sql, options))
+
+/**
+ * Transaction control that nobody waits for, where the driver can.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const ahead = (session: ShardSession, sql: string): Effect.Effect<void, ShardError> =>
+  session.ahead?.(sql) ?? session.control(sql)
+
+/**
+ * ROLLBACK of a session that is not used again, without waiting for it where the driver can.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const dismiss = (session: ShardSession): Effect.Effect<void> => session.dismiss ?? session.rollback
 
 /**
  * Column types of a statement's parameters and result, as Parse/Describe gives them; nothing is executed.

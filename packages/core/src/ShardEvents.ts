@@ -19,7 +19,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { SharedStatements, ShardConnection, ShardDriver, ShardSession } from "./ShardConnection.js"
+import type { Answer, SharedStatements, ShardConnection, ShardDriver, ShardSession } from "./ShardConnection.js"
 import * as ShardContext from "./ShardContext.js"
 import type { ShardError } from "./ShardError.js"
 import type {
@@ -242,7 +242,7 @@ interface At {
 
 const session = (shard: ShardId, own: ShardSession): ShardSession => {
   const at: At = { shard, session: nextId() }
-  const { copyFrom, copyIn } = own
+  const { ahead, copyFrom, copyIn, dismiss, send } = own
   return {
     ...connection(at, own),
     taint: own.taint,
@@ -251,11 +251,29 @@ const session = (shard: ShardId, own: ShardSession): ShardSession => {
     copyIn: copyIn && ((sql, rows) => called(at, "copy", sql, [], copyIn(sql, rows))),
     copyFrom: copyFrom && ((sql, feed) => called(at, "copy", sql, [], copyFrom(sql, feed))),
     control: (sql, onSent) => called(at, roleOfControl(sql), sql, [], own.control(sql, onSent)),
+    ahead: ahead && ((sql) => called(at, roleOfControl(sql), sql, [], ahead(sql))),
     commit: Effect.suspend(() => called(at, "commit", "COMMIT", [], own.commit)),
     rollback: Effect.suspend(() => called(at, "rollback", "ROLLBACK", [], own.rollback)),
+    send: send && ((sql, options) => sent(at, sql, send(sql, options))),
+    abort: own.abort,
+    dismiss: dismiss && Effect.suspend(() => called(at, "rollback", "ROLLBACK", [], dismiss)),
     command: (sql, options) => called(at, "protocol", sql, [], own.command(sql, options))
   }
 }
+
+/** From when it is sent until it is answered. */
+const sent = (at: At, sql: string, sending: Effect.Effect<Answer>): Effect.Effect<Answer> =>
+  process.observed === 0
+    ? sending
+    : Effect.withFiberRuntime((fiber) => {
+        const ended = callStarted(fiber, at, "protocol", sql, [])
+        if (ended === undefined) return sending
+        return Effect.map(sending, (answer) =>
+          Effect.onExit(answer, (exit) =>
+            Effect.sync(() => ended(exit, Exit.isSuccess(exit) ? rowsOf(exit.value) : undefined))
+          )
+        )
+      })
 
 const roleOfControl = (sql: string): Role =>
   sql.startsWith("BEGIN")

@@ -9,7 +9,7 @@
 import { CommitLog, type CommitLogService, type Entered, type Finished } from "@shardlayer/core/CommitLog"
 import * as GlobalId from "@shardlayer/core/protocol/GlobalId"
 import type { Decision, Outcome } from "@shardlayer/core/protocol/TwoPhase"
-import type { RawResult } from "@shardlayer/core/ShardConnection"
+import { ahead, type Answer, type RawResult, send, type ShardSession } from "@shardlayer/core/ShardConnection"
 import {
   NotInstalled,
   OperationRefused,
@@ -29,24 +29,11 @@ export const make: CommitLogService = {
   newTransaction: () => GlobalId.newName(GlobalId.transactionLength, randomFillSync),
   enter: (session, { wait, writes = false }) =>
     // Nothing is prepared yet: what waits for a lock here, perhaps in a circle over several shards, may be cancelled.
+    entered(session.command(enterSql(wait, writes), { cancels: true })),
+  enterAll: (branches) =>
     Effect.flatMap(
-      orNotInstalled(session.command(enterSql(wait, writes), { cancels: true })),
-      (results): Effect.Effect<Entered, ShardError> => {
-        const row = results.at(-1)?.rows[0]
-        if (row === undefined) return Effect.fail(new NotInstalled({ found: undefined, expected: PgInstall.version }))
-        return row.isolation === "read committed"
-          ? Effect.succeed({
-              cluster: row.cluster,
-              xid: row.xid ?? undefined,
-              obstacle: row.obstacle ?? undefined
-            })
-          : Effect.fail(
-              new OperationRefused({
-                operation: "a transaction over several shards",
-                reason: `it is ${row.isolation}, and such views of several shards would not be one`
-              })
-            )
-      }
+      Effect.forEach(branches, ({ session, writes }) => send(session, enterSql(false, writes), { cancels: true })),
+      (answers) => Effect.forEach(answers, (answer) => Effect.either(entered(answer)))
     ),
   leave: (session) => Effect.asVoid(session.command(`ROLLBACK TO SAVEPOINT ${gate}; RELEASE SAVEPOINT ${gate}`)),
   prepare: (session, id) =>
@@ -56,8 +43,8 @@ export const make: CommitLogService = {
         : error
     ),
   decide: (session, id) => ended(session.command(decideSql(id)), id, "COMMIT"),
-  finish: (on, id, outcome) => {
-    const run = "settle" in on ? on.settle : on.command
+  finish: (on, id, outcome, options) => {
+    const run = (sql: string) => ("settle" in on ? on.settle(sql) : on.command(sql, { cancels: false, ...options }))
     const sql = `${outcome === "committed" ? "COMMIT" : "ROLLBACK"} PREPARED ${gid(id)}`
     return Effect.as(run(sql), "done" as const).pipe(
       Effect.catchTag("StatementFailed", (error) =>
@@ -107,7 +94,7 @@ export const make: CommitLogService = {
       driver.settle(forgetSql(below)),
       (results) => results.find(({ command }) => command === "DELETE")?.rowCount ?? 0
     ),
-  mark: (session, mark) => Effect.asVoid(session.command(`SELECT pg_catalog.pg_advisory_xact_lock_shared(${mark})`)),
+  mark: (session, mark) => ahead(session, `SELECT pg_catalog.pg_advisory_xact_lock_shared(${mark})`),
   waits: (driver) =>
     Effect.map(driver.settle(waitsSql), (results) =>
       (results.at(-1)?.rows ?? []).map((row) => ({
@@ -116,16 +103,36 @@ export const make: CommitLogService = {
       }))
     ),
   hasGate: (driver) => Effect.map(driver.settle(hasGateSql), (results) => results.at(-1)?.rows[0]?.has === "true"),
-  view: (session, { wait }) =>
-    session.command(viewSql(wait)).pipe(
-      Effect.catchIf(isMissing, () => session.command(viewWithoutGateSql)),
-      Effect.asVoid
+  view: (session, { wait }) => viewed(session, session.command(viewSql(wait))),
+  viewAll: (sessions) =>
+    Effect.flatMap(
+      Effect.forEach(sessions, (session) =>
+        Effect.map(send(session, viewSql("not")), (answer) => viewed(session, answer))
+      ),
+      (views) => Effect.forEach(views, Effect.either)
     ),
-  settled: (session) => Effect.asVoid(session.command(`ROLLBACK TO SAVEPOINT ${gate}`))
+  settled: (session) => ahead(session, `ROLLBACK TO SAVEPOINT ${gate}`)
 }
 
 /** @since 0.1.0 @category layers */
 export const layer: Layer.Layer<CommitLog> = Layer.succeed(CommitLog, make)
+
+const entered = (answer: Answer): Effect.Effect<Entered, ShardError> =>
+  Effect.flatMap(orNotInstalled(answer), (results): Effect.Effect<Entered, ShardError> => {
+    const row = results.at(-1)?.rows[0]
+    if (row === undefined) return Effect.fail(new NotInstalled({ found: undefined, expected: PgInstall.version }))
+    return row.isolation === "read committed"
+      ? Effect.succeed({ cluster: row.cluster, xid: row.xid ?? undefined, obstacle: row.obstacle ?? undefined })
+      : Effect.fail(
+          new OperationRefused({
+            operation: "a transaction over several shards",
+            reason: `it is ${row.isolation}, and such views of several shards would not be one`
+          })
+        )
+  })
+
+const viewed = (session: ShardSession, answer: Answer): Effect.Effect<void, ShardError> =>
+  Effect.asVoid(Effect.catchIf(answer, isMissing, () => session.command(viewWithoutGateSql)))
 
 // Everything that these statements give is text: a program may give its clients parsers of its own for all other types.
 
@@ -141,12 +148,11 @@ const gid = (id: GlobalId.GlobalId): string => escapeLiteral(GlobalId.format(id)
  */
 const enterSql = (wait: boolean, writes: boolean): string => `SET CONSTRAINTS ALL IMMEDIATE;
 SAVEPOINT ${gate};
-SET LOCAL ROLE NONE;
-SET LOCAL statement_timeout = 0;
-SET LOCAL idle_in_transaction_session_timeout = '${vanishedMillis}ms';
-SELECT pg_catalog.set_config('transaction_timeout', '0', true)
-WHERE pg_catalog.current_setting('transaction_timeout', true) <> '0';
-SET LOCAL lock_timeout = ${wait ? `'${gateTimeoutMillis}ms'` : "0"};
+SELECT pg_catalog.set_config('role', 'none', true), pg_catalog.set_config('statement_timeout', '0', true),
+  pg_catalog.set_config('idle_in_transaction_session_timeout', '${vanishedMillis}', true),
+  pg_catalog.set_config('lock_timeout', '${wait ? gateTimeoutMillis : 0}', true),
+  CASE WHEN pg_catalog.current_setting('transaction_timeout', true) <> '0'
+    THEN pg_catalog.set_config('transaction_timeout', '0', true) END;
 LOCK TABLE shardlayer.gate IN ROW EXCLUSIVE MODE${wait ? "" : " NOWAIT"};
 SELECT cluster, pg_catalog.pg_current_xact_id${writes ? "" : "_if_assigned"}()::text AS xid,
   pg_catalog.current_setting('transaction_isolation') AS isolation, ${obstacleSql} AS obstacle

@@ -30,6 +30,8 @@ export interface Job {
   readonly query: (backend: PgBackend) => PgQuery
   /** Nobody waits behind it on the same connection. */
   readonly alone?: boolean
+  /** One statement, in one packet: others may go ahead of it. */
+  readonly follows?: boolean
   readonly onEnd: (error: ShardError | undefined) => void
 }
 
@@ -139,19 +141,21 @@ export const errorOf = (shard: string, query: Pick<PgQuery, "failure" | "valueFa
  * @category constructors
  */
 export const make = (lane: Lane, options: { readonly streamRows: number }): ShardConnection => ({
-  execute: (sql, params) => run(lane, () => new PgQuery(sql, paramsOf(params)), rowsOf),
-  executeValues: (sql, params) => run(lane, () => new PgQuery(sql, paramsOf(params), "array"), rowsOf),
+  execute: (sql, params) => run(lane, () => new PgQuery(sql, paramsOf(params)), rowsOf, optionsOf(params)),
+  executeValues: (sql, params) =>
+    run(lane, () => new PgQuery(sql, paramsOf(params), "array"), rowsOf, optionsOf(params)),
   executeRaw: (sql, params) =>
     run(
       lane,
       () => new PgQuery(sql, paramsOf(params)),
-      (query) => query.results as RawResult
+      (query) => query.results as RawResult,
+      optionsOf(params)
     ),
   executeStream: (sql, params) => stream(lane, sql, params, options.streamRows, "object"),
   executeText: (sql, params, bound) =>
     bound.cancels === true
       ? cut(lane, sql, params, bound)
-      : run(lane, () => new PgTextQuery(sql, paramsOf(params), bound), textsOf),
+      : run(lane, () => new PgTextQuery(sql, paramsOf(params), bound), textsOf, following),
   streamText: (sql, params) => stream(lane, sql, params, options.streamRows, "text")
 })
 
@@ -171,6 +175,15 @@ export const describe = (lane: Lane, sql: string): Effect.Effect<Description, Sh
     })
   )
 
+interface Options extends Pick<Job, "alone" | "follows"> {
+  readonly uncancelled?: boolean
+}
+
+const following: Options = { follows: true }
+
+/** A text without parameters may hold several statements. */
+const optionsOf = (params: ReadonlyArray<unknown>): Options | undefined => (params.length === 0 ? undefined : following)
+
 /**
  * Runs one query of the driver on a lane.
  *
@@ -181,13 +194,14 @@ export const run = <Q extends PgQuery, A>(
   lane: Lane,
   make: () => Q,
   answer: (query: Q) => A,
-  options?: { readonly uncancelled?: boolean; readonly alone?: boolean }
+  options?: Options
 ): Effect.Effect<A, ShardError> =>
   Effect.async<A, ShardError>((resume) => {
     let query: Q
     const ticket = lane.start({
       query: () => (query = make()),
       alone: options?.alone === true,
+      follows: options?.follows === true,
       onEnd: (error) => resume(error === undefined ? Effect.succeed(answer(query)) : Effect.fail(error))
     })
     return Effect.async<void>((left) => ticket.leave(() => left(Effect.void), options?.uncancelled !== true))
@@ -218,6 +232,7 @@ const cut = (
         (query = new PgTextQuery(sql, paramsOf(params), bound, () => {
           if (leaving === "no") leave(() => resume(Effect.sync(() => textsOf(query))))
         })),
+      follows: true,
       onEnd: (error) => resume(error === undefined ? Effect.sync(() => textsOf(query)) : Effect.fail(error))
     })
     // An interruption may also come between the answer and whoever waits for it.

@@ -7,7 +7,7 @@
  *
  * @since 0.1.0
  */
-import type { RawResult, ShardSession } from "@shardlayer/core/ShardConnection"
+import type { Answer, RawResult, ShardSession } from "@shardlayer/core/ShardConnection"
 import type { ShardError } from "@shardlayer/core/ShardError"
 import {
   CommitUnknown,
@@ -32,18 +32,24 @@ import type { AcquireError, PgPool, Waiter } from "./PgPool.js"
  * @category constructors
  */
 export const reserve = (pool: PgPool): Effect.Effect<ShardSession, ShardError, Scope.Scope> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.suspend(() => {
-      const request = new Request(pool)
-      return restore(request.wait).pipe(
-        // The connection may have come in the moment the wait was interrupted.
-        Effect.onError(() => Effect.sync(() => request.giveBack())),
-        Effect.map((backend) => new SessionLane(pool, backend)),
-        Effect.tap((lane) => Effect.addFinalizer(() => lane.end)),
-        Effect.map((lane) => sessionOf(lane, pool.settings.streamRows))
-      )
-    })
+  Effect.uninterruptibleMask((restore) => {
+    const backend = pool.take()
+    if (backend !== undefined) return opened(pool, backend)
+    const request = new Request(pool)
+    return restore(request.wait).pipe(
+      // The connection may have come in the moment the wait was interrupted.
+      Effect.onError(() => Effect.sync(() => request.giveBack())),
+      Effect.flatMap((waited) => opened(pool, waited))
+    )
+  })
+
+const opened = (pool: PgPool, backend: PgBackend): Effect.Effect<ShardSession, never, Scope.Scope> => {
+  const lane = new SessionLane(pool, backend)
+  return Effect.as(
+    Effect.addFinalizer(() => lane.end),
+    sessionOf(lane, pool.settings.streamRows)
   )
+}
 
 class Request implements Waiter {
   private backend: PgBackend | undefined
@@ -87,10 +93,14 @@ const sessionOf = (lane: SessionLane, streamRows: number): ShardSession => ({
   copyFrom: (sql, feed) => PgConnection.run(lane, () => new PgCopyQuery(sql, feed), rowCountOf, { alone: true }),
   describe: (sql) => PgConnection.describe(lane, sql),
   control: (sql, onSent) => control(lane, sql, onSent),
+  ahead: (sql) => Effect.sync(() => lane.sendAhead(sql)),
   commit: commit(lane),
   rollback: lane.rollback,
-  command: (sql, options) => command(lane, sql, options?.cancels === true),
-  isFailed: () => lane.backend.status === "E"
+  dismiss: Effect.suspend(() => (lane.dismiss() ? Effect.void : lane.rollback)),
+  command: (sql, options) => command(lane, sql, options?.cancels === true, options?.withinMillis),
+  send: (sql, options) => Effect.sync(() => new Sent(lane, sql, options?.cancels === true).answer),
+  abort: (error) => lane.abort(error),
+  isFailed: () => lane.isFailed
 })
 
 const rowCountOf = (query: PgQuery): number => {
@@ -113,19 +123,46 @@ const control = (lane: SessionLane, sql: string, onSent: (() => void) | undefine
 const command = (
   lane: SessionLane,
   sql: string,
-  cancels: boolean
+  cancels: boolean,
+  withinMillis = Infinity
 ): Effect.Effect<ReadonlyArray<RawResult>, ShardError> =>
-  PgConnection.run(
-    lane,
-    () => {
-      lane.expireRunning(lane.pool.settings.answerTimeoutMillis, cancels ? "destroy" : "drop")
-      const query = new PgQuery(sql, undefined)
-      query.isTraceless = true
-      return query
-    },
-    PgConnection.resultsOf,
-    { uncancelled: true }
-  ).pipe(Effect.uninterruptible)
+  PgConnection.run(lane, () => commandQuery(lane, sql, cancels, withinMillis), PgConnection.resultsOf, {
+    uncancelled: true
+  }).pipe(Effect.uninterruptible)
+
+const commandQuery = (lane: SessionLane, sql: string, cancels: boolean, withinMillis: number): PgQuery => {
+  lane.expireRunning(Math.min(lane.pool.settings.answerTimeoutMillis, withinMillis), cancels ? "destroy" : "drop")
+  const query = new PgQuery(sql, undefined)
+  query.isTraceless = true
+  return query
+}
+
+/** A command under way, and whoever waits for it, if it is not in before that. */
+class Sent {
+  private result: Effect.Effect<ReadonlyArray<RawResult>, ShardError> | undefined
+  private resume: ((answer: Effect.Effect<ReadonlyArray<RawResult>, ShardError>) => void) | undefined
+
+  constructor(lane: SessionLane, sql: string, cancels: boolean) {
+    let query: PgQuery
+    lane.start({
+      query: () => (query = commandQuery(lane, sql, cancels, Infinity)),
+      onEnd: (error) => {
+        this.result = error === undefined ? Effect.succeed(PgConnection.resultsOf(query)) : Effect.fail(error)
+        this.resume?.(this.result)
+      }
+    })
+  }
+
+  readonly answer: Answer = Effect.suspend(
+    () =>
+      this.result ??
+      Effect.uninterruptible(
+        Effect.async((resume) => {
+          this.resume = resume
+        })
+      )
+  )
+}
 
 const commit = (lane: SessionLane): Effect.Effect<void, ShardError> =>
   PgConnection.run(
@@ -157,6 +194,12 @@ class SessionLane implements Lane {
   private readonly queue: Array<SessionTicket> = []
   private running: SessionTicket | undefined
   private ended = false
+  /** Its ROLLBACK is on its way: the connection goes back by itself. */
+  private isDismissed = false
+  private ahead: Array<string> = []
+  private flushing: NodeJS.Immediate | undefined
+  /** What went ahead did not happen: nothing may run as if it had. */
+  private failure: ShardError | undefined
 
   constructor(
     readonly pool: PgPool,
@@ -178,6 +221,39 @@ class SessionLane implements Lane {
     this.backend.tainted = true
   }
 
+  get isFailed(): boolean {
+    return this.failure !== undefined || this.backend.status === "E"
+  }
+
+  /** What runs fails with this, once it is off the connection. */
+  abort(error: ShardError): void {
+    const { running } = this
+    if (running !== undefined) this.leave(running, () => running.job.onEnd(error), true)
+  }
+
+  /** With the next statement, or by itself as soon as whoever asked for it has had the turn to send one. */
+  sendAhead(sql: string): void {
+    if (this.ended) return
+    this.ahead.push(sql)
+    this.flushing ??= setImmediate(() => {
+      this.flushing = undefined
+      if (this.running === undefined) this.sendAlone()
+    })
+  }
+
+  private sendAlone(): void {
+    if (this.ahead.length === 0 || this.ended) return
+    const text = this.takeAhead().join(";\n")
+    this.run(new SessionTicket(this, { query: () => new PgQuery(text, undefined), onEnd: () => {} }), true)
+    this.expireRunning(this.pool.settings.answerTimeoutMillis, "destroy")
+  }
+
+  private takeAhead(): ReadonlyArray<string> {
+    const taken = this.ahead
+    this.ahead = []
+    return taken
+  }
+
   leave(ticket: SessionTicket, done: () => void, cancel: boolean): void {
     if (this.running !== ticket) {
       const index = this.queue.indexOf(ticket)
@@ -185,7 +261,8 @@ class SessionLane implements Lane {
       return done()
     }
     const left = () => {
-      this.next()
+      // Two may have left it.
+      if (this.running === ticket) this.next()
       done()
     }
     if (cancel) this.backend.interrupt(left)
@@ -204,7 +281,24 @@ class SessionLane implements Lane {
     })
   )
 
+  /** ROLLBACK, and the connection goes back when it is answered, which nobody waits for. False: something still runs. */
+  dismiss(): boolean {
+    const { backend, pool } = this
+    if (this.running !== undefined || this.ended) return false
+    this.ended = true
+    if (backend.dead || backend.status === "I") return true
+    this.isDismissed = true
+    const bound = setTimeout(() => backend.destroy(), pool.settings.cancelTimeoutMillis)
+    bound.unref()
+    backend.run(new PgQuery("ROLLBACK", undefined), () => {
+      clearTimeout(bound)
+      pool.release(backend)
+    })
+    return true
+  }
+
   readonly end: Effect.Effect<void> = Effect.async<void>((resume) => {
+    if (this.isDismissed) return resume(Effect.void)
     this.ended = true
     this.refuseRest(() => {
       this.pool.release(this.backend)
@@ -212,13 +306,23 @@ class SessionLane implements Lane {
     })
   })
 
-  private run(ticket: SessionTicket): void {
+  private run(ticket: SessionTicket, isAhead = false): void {
     if (this.backend.dead) return ticket.job.onEnd(this.lost())
+    if (this.failure !== undefined) return ticket.job.onEnd(this.failure)
+    if (this.ahead.length > 0 && ticket.job.follows !== true) {
+      this.queue.unshift(ticket)
+      return this.sendAlone()
+    }
     this.running = ticket
     const query = ticket.job.query(this.backend)
+    query.ahead = this.takeAhead()
+    const opens = isAhead || query.ahead.length > 0
     this.backend.run(query, () => {
+      const error = PgConnection.errorOf(this.shard, query)
+      // What goes ahead begins a transaction, or belongs to one.
+      if (opens && this.backend.status === "I") this.failure = error ?? this.lost()
       this.next()
-      ticket.job.onEnd(PgConnection.errorOf(this.shard, query))
+      ticket.job.onEnd(error)
     })
   }
 
@@ -227,7 +331,7 @@ class SessionLane implements Lane {
     this.running = undefined
     for (;;) {
       const ticket = this.queue.shift()
-      if (ticket === undefined) return
+      if (ticket === undefined) return this.sendAlone()
       this.run(ticket)
       if (this.running !== undefined) return
     }
@@ -236,6 +340,7 @@ class SessionLane implements Lane {
   private refuseRest(done: () => void): void {
     const running = this.running
     const refused = this.queue.splice(0)
+    this.ahead = []
     // Nobody waits for its answer any more, and it must not be cancelled.
     if (running?.expires === "drop") this.backend.drop("its answer was given up")
     if (running === undefined || running.expires === "drop") done()

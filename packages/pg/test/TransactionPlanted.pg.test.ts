@@ -80,6 +80,8 @@ const lateSavepoint = withDriver((driver) => ({
     }
     return {
       ...session,
+      // What goes ahead is not seen here.
+      ahead: undefined,
       execute: (sql, params) => used(session.execute(sql, params)),
       executeRaw: (sql, params) => used(session.executeRaw(sql, params)),
       control: (sql, onSent) => {

@@ -173,7 +173,8 @@ describe("recovery", () => {
             prepare: (session, id) => Effect.zipRight(killing("prepare"), log.prepare(session, id)),
             decide: (session, id) =>
               Effect.zipRight(killing("decide"), Effect.zipLeft(log.decide(session, id), killing("decided"))),
-            finish: (on, id, outcome) => Effect.zipRight(killing("finish"), log.finish(on, id, outcome))
+            finish: (on, id, outcome, options) =>
+              Effect.zipRight(killing("finish"), log.finish(on, id, outcome, options))
           }
           const router = yield* openRouter(cluster, { install: false, commitLog, finishTimeoutMillis: 500 })
           const before = to++

@@ -282,6 +282,7 @@ describe("a network that stalls", () => {
       const limits: Array<unknown> = []
       const commitLog: CommitLogService = {
         ...log,
+        enterAll: undefined,
         enter: (session, options) =>
           Effect.tap(log.enter(session, options), () =>
             Effect.map(session.command("show idle_in_transaction_session_timeout"), ([result]) => {

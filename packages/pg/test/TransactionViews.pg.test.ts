@@ -14,8 +14,8 @@ import { makeCluster, openRouter, prepared, transfer } from "./atomic.js"
 /** PostgreSQL's commands, with a pause before each branch shows its commit: what readers have to wait for. */
 const slow = (pauseMillis: number): CommitLogService => ({
   ...PgCommitLog.make,
-  finish: (on, id, outcome) =>
-    Effect.zipRight(Effect.sleep(pauseMillis * Math.random()), PgCommitLog.make.finish(on, id, outcome))
+  finish: (on, id, outcome, options) =>
+    Effect.zipRight(Effect.sleep(pauseMillis * Math.random()), PgCommitLog.make.finish(on, id, outcome, options))
 })
 
 const pairs = [

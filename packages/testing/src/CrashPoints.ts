@@ -133,9 +133,11 @@ export class Trigger {
   readonly commitLog: CommitLogService = {
     ...log,
     enter: (session, options) => this.around("enter", log.enter(session, options)),
+    // One by one: each is a point of its own.
+    enterAll: undefined,
     prepare: (session, id) => this.around("prepare", log.prepare(session, id)),
     decide: (session, id) => this.around("decide", log.decide(session, id)),
-    finish: (on, id, outcome) => this.around("finish", log.finish(on, id, outcome)),
+    finish: (on, id, outcome, options) => this.around("finish", log.finish(on, id, outcome, options)),
     prepared: (driver, cluster) => this.around("list", log.prepared(driver, cluster)),
     read: (driver, id) => this.around("read", log.read(driver, id)),
     refuse: (driver, id) => this.around("refuse", log.refuse(driver, id))

@@ -23,6 +23,9 @@ export class PgQuery extends DriverQuery {
   isTraceless = false
   /** May run as a named statement. */
   preparable: boolean
+  /** Commands in front of it, in one packet: where one of them fails it does not run, and fails in its place. */
+  ahead: ReadonlyArray<string> = []
+  private aheadLeft = 0
   private binding = false
 
   constructor(
@@ -42,6 +45,30 @@ export class PgQuery extends DriverQuery {
     return this._results
   }
 
+  /** What comes in is still the answer to what went ahead. */
+  protected get isAhead(): boolean {
+    return this.aheadLeft > 0
+  }
+
+  override submit(connection: Wire): Error | null {
+    const { ahead } = this
+    if (ahead.length === 0) return super.submit(connection)
+    this.queryMode = "extended"
+    this.aheadLeft = ahead.length
+    connection.stream.cork()
+    try {
+      // Without a Sync in between: after an error the server skips what follows.
+      for (const text of ahead) {
+        connection.parse({ text })
+        connection.bind({})
+        connection.execute({ portal: "", rows: 0 })
+      }
+      return super.submit(connection)
+    } finally {
+      connection.stream.uncork()
+    }
+  }
+
   override prepare(connection: Wire): void {
     if (this.evicts !== undefined) {
       connection.close({ type: "S", name: this.evicts })
@@ -58,7 +85,7 @@ export class PgQuery extends DriverQuery {
   }
 
   override handleDataRow(message: { readonly fields: ReadonlyArray<unknown> }): void {
-    if (this._canceledDueToError) return
+    if (this._canceledDueToError || this.isAhead) return
     if (this.form === "text") {
       this._result.rows.push(message.fields)
       return
@@ -68,6 +95,11 @@ export class PgQuery extends DriverQuery {
     } catch (error) {
       this._canceledDueToError = error
     }
+  }
+
+  override handleCommandComplete(message: { readonly text: string }, connection: Wire): void {
+    if (this.isAhead) this.aheadLeft--
+    else super.handleCommandComplete(message, connection)
   }
 
   override handleError(error: unknown, _connection?: Wire): void {
@@ -107,7 +139,7 @@ export class PgTextQuery extends PgQuery {
   }
 
   override handleDataRow(message: { readonly fields: ReadonlyArray<unknown>; readonly length: number }): void {
-    if (this.truncated !== undefined) return
+    if (this.truncated !== undefined || this.isAhead) return
     if (this._result.rows.length >= this.bound.rowsMax) this.truncated = "rows"
     else if (this.bytes + message.length > this.bound.bytesMax) this.truncated = "bytes"
     else {

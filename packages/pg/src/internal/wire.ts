@@ -15,6 +15,7 @@ export interface Wire extends Omit<Pg.Connection, "parse" | "bind" | "execute" |
   requestSsl(): void
   cancel(processId: number, secretKey: number): void
   parse(query: { readonly text: string; readonly name?: string }): void
+  bind(config: object): void
   execute(config: { readonly portal: string; readonly rows: number }): void
   describe(message: { readonly type: "S" | "P"; readonly name?: string }): void
   close(message: { readonly type: "S" | "P"; readonly name?: string }): void
@@ -78,6 +79,8 @@ interface DriverQuery {
   name: string | undefined
   rows: number | undefined
   portal: string
+  /** `extended`: in messages of its own, though it has no values. */
+  queryMode: "extended" | undefined
   _rowMode: "array" | undefined
   _result: Result
   _results: Result | Array<Result>

@@ -35,10 +35,11 @@ export const withBug = (log: CommitLogService, bug: Bug): CommitLogService => {
       // Recovery tells the shards, seconds later.
       return {
         ...log,
-        finish: (on, id, outcome) => ("settle" in on ? log.finish(on, id, outcome) : Effect.succeed("done"))
+        finish: (on, id, outcome, options) =>
+          "settle" in on ? log.finish(on, id, outcome, options) : Effect.succeed("done")
       }
     case "gateSkipped":
-      return { ...log, view: (session) => Effect.asVoid(session.command(viewWithoutGateSql)) }
+      return { ...log, viewAll: undefined, view: (session) => Effect.asVoid(session.command(viewWithoutGateSql)) }
   }
 }
 
