@@ -49,7 +49,7 @@ export interface Policy {
   readonly lockTimeout: Duration.Duration | undefined
   /**
    * What a read of several shards sees of transactions that write on several: `atomic`, each whole or not at all;
-   * `perShard`, what each shard shows when it is asked, for two round trips less.
+   * `perShard`, what each shard shows when it is asked, for a round trip less.
    */
   readonly reads: "atomic" | "perShard"
   /**
