@@ -211,10 +211,15 @@ class SessionLane implements Lane {
   start(job: Job): Ticket {
     const ticket = new SessionTicket(this, job)
     if (this.ended) job.onEnd(new TransactionEnded({ shard: this.shard }))
-    else if (this.running?.job.alone === true) job.onEnd(copying)
+    else if (this.isAlone) job.onEnd(copying)
     else if (this.running === undefined) this.run(ticket)
     else this.queue.push(ticket)
     return ticket
+  }
+
+  /** One that nobody may wait behind runs, or what goes ahead of it. */
+  private get isAlone(): boolean {
+    return this.running?.job.alone === true || this.queue.some(({ job }) => job.alone)
   }
 
   taint(): void {

@@ -88,6 +88,36 @@ describe("ahead", () => {
     })
   )
 
+  it.scopedLive("of a COPY: nothing waits behind it, as whoever feeds it may be waiting for that", () =>
+    Effect.gen(function* () {
+      const { driver } = yield* open
+      const session = yield* driver.reserve
+      yield* ahead(session, "BEGIN")
+      const chunks: Array<string | null> = ["1\n"]
+      let resume = () => {}
+      const copying = yield* Effect.fork(
+        session.copyFrom!("copy t from stdin", {
+          take: () => chunks.shift(),
+          whenMore: (more) => {
+            resume = more
+          },
+          sent: () => {},
+          encoding: "utf8"
+        })
+      )
+      yield* Effect.yieldNow()
+      for (const pauseMillis of [0, 50]) {
+        yield* Effect.sleep(pauseMillis)
+        expect(yield* Effect.flip(session.execute("select $1::int", [1]))).toMatchObject({ _tag: "OperationRefused" })
+      }
+      chunks.push("2\n", null)
+      resume()
+      expect(yield* Fiber.join(copying)).toBe(2)
+      expect(yield* session.execute("select id from t where $1 order by id", [true])).toEqual([{ id: 1 }, { id: 2 }])
+      yield* session.rollback
+    })
+  )
+
   it.scopedLive("by itself, if nothing follows", () =>
     Effect.gen(function* () {
       const { driver, query } = yield* open
