@@ -32,14 +32,14 @@ export const combined = (
     params: paramsOf(fragment, { request, amounts: page.amounts, now: page.now, place: 0, rows: of })
   })
   const { crossed, gathered, staged, statement } = finish
-  const isCostly = crossed && pairsIn(rows) > limits.rowsMax * pairsPerRow
+  const isCostly = crossed && combinationsIn(rows, 2) > limits.rowsMax * pairsPerRow
   const costly = new GatherLimitExceeded({ tables: gathered, max: limits.rowsMax, what: "cost" })
   return ask(options, options.coordinator ?? request.coordinator, (driver) => {
     const inline = Effect.suspend(() => {
       const { params, sql } = bind(statement)
       return isCostly ? Effect.fail(costly) : ShardCall.runIn(driver, form, sql, params)
     })
-    if (staged === undefined || (!isCostly && rows.length < limits.stagedMin)) return inline
+    if (staged === undefined || (!isCostly && !isStaged(rows, staged.tables.length, limits.stagedMin))) return inline
     const over = bind(staged.statement)
     const scans = Staging.byScan(rows, staged.tables.length)
     const answer = Staging.run(driver, {
@@ -76,16 +76,26 @@ const tooMuch = (
 }
 
 /**
+ * Many rows, or rows of three tables and more. Without statistics PostgreSQL expects next to nothing of the second join, and
+ * then compares what comes of it with every row of the third table.
+ */
+const isStaged = (rows: ReadonlyArray<TextRow>, tables: number, stagedMin: number): boolean =>
+  rows.length >= stagedMin || (tables > 2 && combinationsIn(rows, 3) >= stagedMin * combinationsStaged)
+
+/** Ten millions at the default, some seconds of one PostgreSQL; making tables takes some hundredths of one. */
+const combinationsStaged = 1_000
+
+/**
  * Rows to compare pair by pair, a row that may be held: a few seconds of one PostgreSQL at the default. Beyond it
  * PostgreSQL is asked what the statement costs, with statistics and indexes, and a unit a row that may be held is allowed:
  * a lookup by index is about 8 of them, a pair compared about 0.01.
  */
 const pairsPerRow = 25
 
-/** Of the two largest scans. */
-const pairsIn = (rows: ReadonlyArray<TextRow>): number => {
+/** Of the rows of the largest scans, one of each. */
+const combinationsIn = (rows: ReadonlyArray<TextRow>, scans: number): number => {
   const counts = new Map<string, number>()
   for (const [scan] of rows) counts.set(scan ?? "", (counts.get(scan ?? "") ?? 0) + 1)
-  const [first = 0, second = 0] = [...counts.values()].sort((one, other) => other - one)
-  return first * second
+  const largest = [...counts.values()].sort((one, other) => other - one).slice(0, scans)
+  return largest.length < scans ? 0 : largest.reduce((product, count) => product * count, 1)
 }
