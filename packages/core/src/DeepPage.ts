@@ -49,6 +49,8 @@ export interface Statement {
 export interface Answer {
   readonly results: ReadonlyArray<TextResult>
   readonly amounts: Amounts
+  /** Rows that each shard left out in front. */
+  readonly skips: ReadonlyArray<number>
 }
 
 /** @since 0.1.0 @category functions */
@@ -66,7 +68,7 @@ export const run = (request: Request): Effect.Effect<Answer, ShardError> => {
     }
     const results = yield* onAll(request, (session, place) => text(session, page(place, rest, skips[place] ?? 0)))
     yield* onAll(request, (session) => session.rollback)
-    return { results, amounts: rest }
+    return { results, amounts: rest, skips }
   })
 }
 

@@ -12,7 +12,9 @@ import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as DeepPage from "./DeepPage.js"
+import * as Landmarks from "./Landmarks.js"
 import * as RowOrder from "./merge/RowOrder.js"
+import * as Windows from "./merge/Windows.js"
 import type * as PartialRows from "./Partial.js"
 import type { DeepStatements, Fragment, Merge, TextRow } from "./plan/Merge.js"
 import * as Page from "./plan/Page.js"
@@ -70,12 +72,80 @@ const deepOf = (
 ): DeepStatements | undefined =>
   home === undefined && finish._tag === "Rows" && offset >= DeepPage.offsetMin && limit !== 0 ? finish.deep : undefined
 
+/** The shards' rows, and how many of the merged ones are still to be skipped. */
+interface Deep {
+  readonly given: ReadonlyArray<Parts.Given>
+  readonly amounts: Page.Amounts
+}
+
+/**
+ * Mostly one statement a shard, from where the page is guessed to be; where its rows do not prove that it is there, the
+ * shards are asked for samples first.
+ */
 const deepTexts = (
   options: Parts.Options,
   request: Parts.Request,
   page: Parts.Bound,
+  deep: DeepStatements
+): Effect.Effect<Deep, ShardError> => {
+  const { merge, params, shards } = request
+  const { amounts } = page
+  const landmarks = Landmarks.of(deep, shards, merge.finish.page, params)
+  const foundIn = (windows: ReadonlyArray<Windows.Window>, given: ReadonlyArray<Parts.Given>): Deep | undefined => {
+    const rows = given.map(({ result }) => result.rows)
+    const withTies = merge.finish.page?.withTies === true
+    const found = Windows.found(deepOrder(merge), windows, rows, amounts, withTies)
+    const [source] = given
+    if (found === undefined || source === undefined) return undefined
+    landmarks.learn(amounts, found)
+    const result = { ...source.result, rows: found.rows }
+    return { given: [{ ...source, result }], amounts: { ...amounts, offset: found.offset } }
+  }
+  const probed = Effect.map(
+    probedTexts(options, request, page, deep),
+    ({ windows, ...own }) => foundIn(windows, own.given) ?? own
+  )
+  return Effect.suspend(() => {
+    const windows = landmarks.guess(shards.length, amounts)
+    if (windows === undefined) return probed
+    return Effect.flatMap(windowTexts(options, request, page, deep, windows), (given) => {
+      const found = foundIn(windows, given)
+      if (found !== undefined) return Effect.succeed(found)
+      landmarks.miss()
+      return probed
+    })
+  })
+}
+
+const windowTexts = (
+  options: Parts.Options,
+  request: Parts.Request,
+  page: Parts.Bound,
+  deep: DeepStatements,
+  windows: ReadonlyArray<Windows.Window>
+): Effect.Effect<ReadonlyArray<Parts.Given>, ShardError> =>
+  Parts.texts(
+    options,
+    { ...request, merge: { ...request.merge, statement: deep.page } },
+    {
+      ...page,
+      params: (statement, place) => {
+        const window = windows[place]
+        const amounts = { offset: 0, limit: window?.rows }
+        return Parts.paramsOf(statement, { request, amounts, now: page.now, place, rows: [], skip: window?.skip ?? 0 })
+      }
+    }
+  )
+
+const deepOrder = ({ finish, kinds }: Merge): RowOrder.RowOrder =>
+  RowOrder.make(finish._tag === "Rows" ? finish.order : [], kinds)
+
+const probedTexts = (
+  options: Parts.Options,
+  request: Parts.Request,
+  page: Parts.Bound,
   { page: pageStatement, probe }: DeepStatements
-): Effect.Effect<{ readonly given: ReadonlyArray<Parts.Given>; readonly amounts: Page.Amounts }, ShardError> => {
+): Effect.Effect<Deep & { readonly windows: ReadonlyArray<Windows.Window> }, ShardError> => {
   const { merge, shards } = request
   const { policy } = options
   const keys = merge.finish._tag === "Rows" ? merge.finish.order : []
@@ -102,8 +172,9 @@ const deepTexts = (
     })
   )
   // What one shard's page is, the samples of all decide: they are taken anew together.
-  return Effect.map(ShardCall.repeated({ policy, access: "read" }, answer), ({ amounts, results }) => ({
+  return Effect.map(ShardCall.repeated({ policy, access: "read" }, answer), ({ amounts, results, skips }) => ({
     amounts,
+    windows: skips.map((skip) => ({ skip, rows: Page.depth(amounts) ?? undefined })),
     given: results.map((result, place) => ({ shard: shards[place] ?? Parts.first(shards), result }))
   }))
 }

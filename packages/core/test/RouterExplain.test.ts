@@ -52,9 +52,18 @@ describe("explain with analyze", () => {
       expect(yield* analyzed("all")).toEqual({ rows: 3, millis: 0, statements: each("all") })
       expect(yield* analyzed("sorted")).toEqual({ rows: 3, millis: 0, statements: each("part") })
       expect(yield* analyzed("limited")).toMatchObject({ rows: 1, statements: each("part") })
-      expect(yield* analyzed("deep")).toMatchObject({
-        statements: [...[shard1, shard2, shard3].map((shard) => told(shard, "probe", "probe")), ...each("behind")]
-      })
+      expect(yield* analyzed("deep")).toMatchObject({ rows: 0, statements: each("behind") })
+      const misguided = yield* make((shard, statement, before) =>
+        statement === "behind" && before === 0 ? Effect.succeed([]) : telling(shard, statement, before)
+      )
+      const { analysis } = yield* misguided.router.explain(misguided.sql.unsafe("deep"), { analyze: true })
+      expect(analysis?.statements.map(({ rows, shard, step }) => [shard, step, rows])).toEqual([
+        ...[shard1, shard2, shard3].map((shard) => [shard, "probe", 1]),
+        ...[shard1, shard2, shard3].flatMap((shard) => [
+          [shard, "each", 0],
+          [shard, "each", 1]
+        ])
+      ])
       // What a shard is asked ahead, the moment of the statement, is no part of it.
       expect(yield* analyzed("dated")).toMatchObject({ rows: 3, statements: each("part") })
       expect(yield* analyzed("by id $1", [on2])).toMatchObject({

@@ -172,16 +172,25 @@ describe("shardTimeout", () => {
 
   it.scoped("of a page far down, each step on each shard", () =>
     Effect.gen(function* () {
-      for (const step of ["probe", "behind"]) {
+      for (const step of ["guess", "probe", "page"]) {
         const interrupted: Array<string> = []
-        const behave: Behaviour = (shard, sql, before) =>
-          sql === step ? slow({ [shard2]: 60_000 }, interrupted)(shard, sql, before) : well(shard, sql, before)
+        const guesses = new Set<string>()
+        const behave: Behaviour = (shard, sql, before) => {
+          const isGuess = sql === "behind" && !guesses.has(shard)
+          const isSlow = step === (isGuess ? "guess" : sql === "behind" ? "page" : sql)
+          if (isSlow) return slow({ [shard2]: 60_000 }, interrupted)(shard, sql, before)
+          if (!isGuess) return well(shard, sql, before)
+          guesses.add(shard)
+          // No row behind those that were left out: the guess is of no use.
+          return Effect.succeed([])
+        }
         const { log, router, sql } = yield* make(behave, { shardTimeout: "1 second", retry: Schedule.recurs(1) })
         const exit = yield* clocked(router.query(sql`deep`), "1 second", "1 second")
         expect(exit).toMatchObject(Exit.fail({ _tag: "ShardTimeout", shard: shard2, timeoutMillis: 1_000 }))
         expect(interrupted).toEqual([shard2, shard2])
-        // The samples of all decide on each page: they are taken anew together.
-        expect(log.filter((line) => line.endsWith("probe"))).toHaveLength(6)
+        // The samples of all decide on each page: they are taken anew together. A guess waits for no other shard's.
+        expect(log.filter((line) => line.endsWith("probe"))).toHaveLength(step === "guess" ? 0 : 6)
+        expect(log.filter((line) => line.endsWith("behind"))).toHaveLength({ guess: 4, probe: 3, page: 9 }[step] ?? 0)
       }
     })
   )

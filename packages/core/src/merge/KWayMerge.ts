@@ -56,6 +56,8 @@ export const mergeSorted = (
   inputs: ReadonlyArray<ReadonlyArray<TextRow>>,
   rowsMax = Infinity
 ): ReadonlyArray<TextRow> => {
+  const [only] = inputs
+  if (inputs.length === 1 && only !== undefined) return only.length > rowsMax ? only.slice(0, rowsMax) : only
   const merge = make(order, inputs.length)
   for (const [index, rows] of inputs.entries()) {
     merge.push(index, rows)
