@@ -1,5 +1,5 @@
 /**
- * A page far down: no shard ships the rows that are skipped.
+ * A page far down that nothing is known of, or where what was known did not hold: no shard ships the rows that are skipped.
  *
  * Enters: a session a shard, the plan's probe and page statements, the amounts. Leaves: each shard's rows from where it
  * can matter, and how many of the merged ones are still to be skipped. Mostly two round trips a shard: sort keys at even
@@ -17,12 +17,20 @@ import { type ShardSession, type TextResult, unbounded } from "./ShardConnection
 import type { ShardError } from "./ShardError.js"
 
 /**
- * Below this many skipped rows a second round trip costs more than shipping them.
+ * Below this many skipped rows a guess that misses costs more than what shipping them takes.
  *
  * @since 0.1.0
  * @category constants
  */
-export const offsetMin = 2_000
+export const offsetMin = 500
+
+/**
+ * Below this many skipped rows two more round trips cost more than shipping them.
+ *
+ * @since 0.1.0
+ * @category constants
+ */
+export const probedMin = 2_000
 
 /** @since 0.1.0 @category models */
 export interface Request {
@@ -59,7 +67,7 @@ export const run = (request: Request): Effect.Effect<Answer, ShardError> => {
   return Effect.gen(function* () {
     let skips: ReadonlyArray<number> = request.sessions.map(() => 0)
     let rest = amounts
-    for (let round = 0; round < roundsMax && rest.offset >= offsetMin; round++) {
+    for (let round = 0; round < roundsMax && rest.offset >= probedMin; round++) {
       const { isWhole, more } = yield* probed(request, rest.offset, skips)
       const sum = more.reduce((all, skip) => all + skip, 0)
       skips = skips.map((skip, place) => skip + (more[place] ?? 0))

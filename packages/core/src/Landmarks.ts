@@ -17,8 +17,6 @@ import type { ShardId } from "./topology/ShardId.js"
 /** @since 0.1.0 @category models */
 export interface Landmarks {
   readonly guess: (inputs: number, amounts: Amounts) => ReadonlyArray<Windows.Window> | undefined
-  /** A guess proved nothing. */
-  readonly miss: () => void
   readonly learn: (amounts: Amounts, found: Windows.Found) => void
 }
 
@@ -39,15 +37,12 @@ export const of = (
   const known = key === undefined ? undefined : plan.known.get(key)
   return {
     guess: (inputs, amounts) => {
-      if (known === undefined) return plan.evenMisses < evenMissesMax ? guessed([], inputs, amounts, 0) : undefined
-      return guessed(known.landmarks, inputs, amounts, known.margin)
+      if (known !== undefined) return guessed(known.landmarks, inputs, amounts, known.margin)
+      return plan.uneven < unevenMax ? guessed([], inputs, amounts, 0) : undefined
     },
-    miss: () => {
-      if (known === undefined) plan.evenMisses++
-    },
-    learn: ({ offset }, { landmarks }) => {
-      if (known === undefined) plan.evenMisses = 0
-      if (key !== undefined) keep(plan.known, key, learned(known, offset, landmarks))
+    learn: (amounts, { landmarks }) => {
+      if (known === undefined) plan.uneven = isEven(amounts, landmarks) ? 0 : plan.uneven + 1
+      if (key !== undefined) keep(plan.known, key, learned(known, amounts.offset, landmarks))
     }
   }
 }
@@ -61,19 +56,26 @@ interface Known {
 
 interface OfPlan {
   readonly known: Map<string, Known>
-  /** How often rows turned out not to be spread evenly, in a row. */
-  evenMisses: number
+  /** How many pages that nothing was known of, one after the other, were not where rows spread by chance have them. */
+  uneven: number
 }
 
-/** By chance one guess in a hundred misses. */
-const evenMissesMax = 2
+/** Of pages of such rows one in a hundred is elsewhere. */
+const unevenMax = 2
+
+const isEven = (amounts: Amounts, [begin]: ReadonlyArray<Windows.Landmark>): boolean =>
+  begin !== undefined &&
+  guessed([], begin.at.length, amounts, 0).every(({ rows = Infinity, skip }, input) => {
+    const at = begin.at[input] ?? 0
+    return skip <= at && at <= skip + rows
+  })
 
 const plans = new WeakMap<DeepStatements, OfPlan>()
 
 const ofPlan = (deep: DeepStatements): OfPlan => {
   const found = plans.get(deep)
   if (found !== undefined) return found
-  const plan: OfPlan = { known: new Map(), evenMisses: 0 }
+  const plan: OfPlan = { known: new Map(), uneven: 0 }
   plans.set(deep, plan)
   return plan
 }

@@ -61,16 +61,15 @@ const texts = (
     : Reduced.texts(options, request, page, reduction)
 }
 
-/**
- * A page so far down that it is worth knowing first where it begins on each shard. Samples and page need a snapshot
- * together, which a transaction's own session does not give.
- */
+/** A page so far down that it is worth guessing where it begins on each shard. What is written is asked for once. */
 const deepOf = (
-  { home }: Parts.Options,
+  { access }: Parts.Options,
   { finish }: Merge,
   { limit, offset }: Page.Amounts
 ): DeepStatements | undefined =>
-  home === undefined && finish._tag === "Rows" && offset >= DeepPage.offsetMin && limit !== 0 ? finish.deep : undefined
+  access === undefined && finish._tag === "Rows" && offset >= DeepPage.offsetMin && limit !== 0
+    ? finish.deep
+    : undefined
 
 /** The shards' rows, and how many of the merged ones are still to be skipped. */
 interface Deep {
@@ -79,8 +78,9 @@ interface Deep {
 }
 
 /**
- * Mostly one statement a shard, from where the page is guessed to be; where its rows do not prove that it is there, the
- * shards are asked for samples first.
+ * Mostly one statement a shard, from where the page is guessed to be. Where its rows do not prove that it is there, the
+ * shards are asked for samples first, or for all that is skipped: samples and page need a snapshot together, which a
+ * transaction's own session does not give.
  */
 const deepTexts = (
   options: Parts.Options,
@@ -101,18 +101,21 @@ const deepTexts = (
     const result = { ...source.result, rows: found.rows }
     return { given: [{ ...source, result }], amounts: { ...amounts, offset: found.offset } }
   }
-  const probed = Effect.map(
-    probedTexts(options, request, page, deep),
-    ({ windows, ...own }) => foundIn(windows, own.given) ?? own
-  )
+  const asked =
+    options.home === undefined && amounts.offset >= DeepPage.probedMin
+      ? probedTexts(options, request, page, deep)
+      : Effect.map(Parts.texts(options, request, page), (given) => ({
+          given,
+          amounts,
+          windows: given.map(() => ({ skip: 0, rows: Page.depth(amounts) ?? undefined }))
+        }))
+  const searched = Effect.map(asked, ({ windows, ...own }) => foundIn(windows, own.given) ?? own)
   return Effect.suspend(() => {
     const windows = landmarks.guess(shards.length, amounts)
-    if (windows === undefined) return probed
+    if (windows === undefined) return searched
     return Effect.flatMap(windowTexts(options, request, page, deep, windows), (given) => {
       const found = foundIn(windows, given)
-      if (found !== undefined) return Effect.succeed(found)
-      landmarks.miss()
-      return probed
+      return found === undefined ? searched : Effect.succeed(found)
     })
   })
 }
@@ -174,7 +177,7 @@ const probedTexts = (
   // What one shard's page is, the samples of all decide: they are taken anew together.
   return Effect.map(ShardCall.repeated({ policy, access: "read" }, answer), ({ amounts, results, skips }) => ({
     amounts,
-    windows: skips.map((skip) => ({ skip, rows: Page.depth(amounts) ?? undefined })),
+    windows: skips.map((skip) => ({ skip, rows: Page.depth(amounts) ?? undefined, isCertain: true })),
     given: results.map((result, place) => ({ shard: shards[place] ?? Parts.first(shards), result }))
   }))
 }
@@ -347,7 +350,8 @@ const streamedOf = (
 /** Without a limit what follows the page may be all there is: that is read page by page. */
 const isDeepPage = (options: Parts.Options, { merge, params }: Parts.Request): boolean => {
   const amounts = Page.amounts(merge.finish.page, params)
-  return amounts?.limit !== undefined && deepOf(options, merge, amounts) !== undefined
+  if (options.home !== undefined || amounts?.limit === undefined || amounts.offset < DeepPage.probedMin) return false
+  return deepOf(options, merge, amounts) !== undefined
 }
 
 const projected = (merge: Merge, rows: ReadonlyArray<TextRow>): ReadonlyArray<TextRow> => {

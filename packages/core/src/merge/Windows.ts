@@ -37,6 +37,8 @@ export interface Landmark {
 export interface Window {
   readonly skip: number
   readonly rows: number | undefined
+  /** So many rows there are in front of it, and none of them on the page or behind it: that needs no proof. */
+  readonly isCertain?: boolean
 }
 
 /**
@@ -146,11 +148,11 @@ const keyAt = (order: RowOrder, rows: ReadonlyArray<TextRow>, place: number): Ro
 /** The rows in front of the window are before the page. An empty window does not say how many there are. */
 const isBehind = (
   order: RowOrder,
-  { skip }: Window,
+  { isCertain, skip }: Window,
   own: ReadonlyArray<TextRow>,
   first: RowKey | undefined
 ): boolean => {
-  if (skip === 0) return true
+  if (skip === 0 || isCertain === true) return true
   const key = keyAt(order, own, 0)
   return key !== undefined && (first === undefined || order.compare(key, first) <= 0)
 }

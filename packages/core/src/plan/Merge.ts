@@ -124,7 +124,7 @@ export type Aggregate =
   | { readonly _tag: "Distinct"; readonly column: number }
 
 /**
- * For pages far down. `probe` gives the sort keys of every `Step`-th row, in the order of the sort keys; `page` is the
+ * For pages far down. `page` alone will do where it is known about where they are. `probe` gives the sort keys of every `Step`-th row, in the order of the sort keys; `page` is the
  * shards' statement that leaves out `Skip` rows in front.
  *
  * @since 0.1.0

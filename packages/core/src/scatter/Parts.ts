@@ -306,8 +306,8 @@ export const textsOn = (
   )
 
 /**
- * A session a shard, for steps that belong together: in the view, or in a snapshot of its own. One after another: whoever
- * has a shard's session waits for sessions of later shards only.
+ * A session a shard, for steps that belong together: in the view, or in a snapshot of its own. Taken one after another:
+ * whoever has a shard's session waits for sessions of later shards only.
  *
  * @since 0.1.0
  * @category functions
@@ -316,18 +316,24 @@ export const snapshots = (
   { driver, policy, view }: Options,
   shards: ReadonlyArray<ShardId>
 ): Effect.Effect<ReadonlyArray<ShardSession>, ShardError, Scope.Scope> => {
-  const own = (shard: ShardId) =>
-    ShardCall.limited(
-      { shard, policy, access: "read" },
-      Effect.tap(
-        Effect.flatMap(driver(shard), (opened) => opened.reserve),
-        (session) => session.control("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-      )
-    )
-  const all = Effect.forEach(shards, (shard) => {
-    const viewed = view?.session(shard)
-    return viewed === undefined ? own(shard) : Effect.succeed(viewed)
+  const limited = <A, R>(shard: ShardId, step: Effect.Effect<A, ShardError, R>) =>
+    ShardCall.limited({ shard, policy, access: "read" }, step)
+  const taken = Effect.forEach(shards, (shard) => {
+    const session = view?.session(shard)
+    if (session !== undefined) return Effect.succeed({ shard, session, isViewed: true })
+    const reserved = Effect.flatMap(driver(shard), (opened) => opened.reserve)
+    return Effect.map(limited(shard, reserved), (own) => ({ shard, session: own, isViewed: false }))
   })
+  const all = Effect.flatMap(taken, (sessions) =>
+    Effect.forEach(
+      sessions,
+      ({ isViewed, session, shard }) => {
+        const begun = session.control("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        return Effect.as(isViewed ? Effect.void : limited(shard, begun), session)
+      },
+      { concurrency: policy.concurrency }
+    )
+  )
   return view === undefined ? all : Effect.zipRight(view.restore, all)
 }
 

@@ -130,6 +130,7 @@ describe("windows", () => {
     // 9, 7 and 5 are not all among the first three.
     expect(found([window(3), window(0)], { offset: 3, limit: 2 })).toBeUndefined()
     expect(found([window(5), window(0)], { offset: 6, limit: 2 })).toBeUndefined()
+    expect(found([{ skip: 5, rows: 3, isCertain: true }, window(3)], { offset: 9, limit: 2 })).toEqual([2, 0])
     expect(found([window(2), window(2)], { offset: 3, limit: 2 })).toBeUndefined()
     expect(found([window(1, 1), window(1, 3)], { offset: 3, limit: 2 })).toBeUndefined()
     // The end of all rows is known only where each has shown its own.
