@@ -105,7 +105,7 @@ const finishOf = ({ notes, runs, strategy }: Explanation): string | undefined =>
   switch (strategy) {
     case "ScatterMerge":
       // The statement that finds a page far down is for `Explain`: here it would hide the rest.
-      return runs.then.map((step) => step.replace(/^(far down, keys first): .*$/, "$1")).join("; ")
+      return runs.then.map((step) => step.replace(/^(far down, where a guess fails, keys first): .*$/, "$1")).join("; ")
     case "ScatterCombine":
     case "Gather":
       return notes.at(-1)

@@ -87,7 +87,7 @@ describe("npm run demo", () => {
         expect(out.match(/✓ .*equal to the fifth server's/g)?.length).toBe(17)
         expect(out).toContain("✓ all 135,233 places equal to the fifth server's")
         expect(out).toContain(
-          "merge by column 3 desc nulls first, column 1 nulls last; far down, keys first; skip $1; take 10"
+          "merge by column 3 desc nulls first, column 1 nulls last; far down, where a guess fails, keys first; skip $1; take 10"
         )
         for (const strategy of ["CoLocatedScatter", "ScatterMerge", "ScatterCombine", "Gather"]) {
           expect(out).toContain(`plan   ${strategy} on shard_1, shard_2, shard_3, shard_4 (4 of 4)`)

@@ -400,7 +400,9 @@ const formatFinish = (finish: Finish, coordinator: string = "one PostgreSQL"): R
     case "Rows":
       return [
         finish.order.length === 0 ? "rows one after another" : `merge by ${formatOrder(finish.order)}`,
-        ...(finish.deep === undefined ? [] : [`far down, keys first: ${formatFragment(finish.deep.probe)}`]),
+        ...(finish.deep === undefined
+          ? []
+          : [`far down, where a guess fails, keys first: ${formatFragment(finish.deep.probe)}`]),
         ...(finish.distinct === undefined ? [] : [`distinct ${finish.distinct.map(formatColumn).join(", ")}`]),
         ...formatPage(finish.page)
       ]
