@@ -312,8 +312,8 @@ class SessionLane implements Lane {
   })
 
   private run(ticket: SessionTicket, isAhead = false): void {
-    if (this.backend.dead) return ticket.job.onEnd(this.lost())
     if (this.failure !== undefined) return ticket.job.onEnd(this.failure)
+    if (this.backend.dead) return ticket.job.onEnd(this.lost())
     if (this.ahead.length > 0 && ticket.job.follows !== true) {
       this.queue.unshift(ticket)
       return this.sendAlone()
@@ -325,7 +325,7 @@ class SessionLane implements Lane {
     this.backend.run(query, () => {
       const error = PgConnection.errorOf(this.shard, query)
       // What goes ahead begins a transaction, or belongs to one.
-      if (opens && this.backend.status === "I") this.failure = error ?? this.lost()
+      if (opens && (this.backend.dead || this.backend.status === "I")) this.failure = error ?? this.lost()
       this.next()
       ticket.job.onEnd(error)
     })
