@@ -129,6 +129,8 @@ const loggedDriver = (shard: string, driver: ShardDriver, log: Array<Sent>): Sha
       log.push({ shard, sql })
       return session.control(sql, sent)
     },
+    ahead:
+      session.ahead && ((sql) => Effect.suspend(() => (log.push({ shard, sql }), session.ahead?.(sql) ?? Effect.void))),
     commit: Effect.zipRight(
       Effect.sync(() => log.push({ shard, sql: "COMMIT" })),
       session.commit
