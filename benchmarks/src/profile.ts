@@ -12,7 +12,7 @@ import { Session } from "node:inspector/promises"
 import { fileURLToPath } from "node:url"
 import { short } from "./report/console.js"
 import { flameGraph, type Frame } from "./report/flame.js"
-import { load } from "./measure.js"
+import { effectOf, load } from "./measure.js"
 import type { Options } from "./options.js"
 import type { Contender, Round, Sampled, Work } from "./work.js"
 
@@ -43,8 +43,13 @@ export const profile = (
     return [`${name}.cpuprofile`, `${name}.svg`, `${name}.txt`]
   })
 
-const profiledHere = (work: Work, { request }: Contender, options: Options, file: string) =>
+const profiledHere = (work: Work, contender: Contender, options: Options, file: string) =>
   Effect.gen(function* () {
+    // A request that can be made once needs everything put back before the next.
+    const request =
+      work.single === true && work.before !== undefined
+        ? Effect.zipRight(work.before, effectOf(contender.request))
+        : contender.request
     yield* load(request, work.inFlight, 2 * options.warmUpMillis)
     const { profile: taken, round } = yield* sampled(load(request, work.inFlight, options.profileMillis))
     writeFileSync(file, JSON.stringify(taken))

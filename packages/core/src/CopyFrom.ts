@@ -21,16 +21,15 @@ import * as Option from "effect/Option"
 import * as Ref from "effect/Ref"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { CopyFormats, CopyProblem, CopyRecord } from "./Dialect.js"
+import type { CopyFormats, CopyProblem, CopyReader, CopyRecords } from "./Dialect.js"
+import * as CopyOwners from "./internal/copyOwners.js"
 import { CopyWriter } from "./internal/copyWriter.js"
 import * as Drawing from "./internal/drawing.js"
 import { aloneIn, type Stages, unassigned } from "./internal/stages.js"
 import * as LocalTransaction from "./LocalTransaction.js"
 import type * as Bind from "./plan/Bind.js"
-import type { Constraint } from "./plan/Constraint.js"
 import type { CopyData, CopyPlan } from "./plan/Copy.js"
 import type { ShardedReference } from "./plan/Plan.js"
-import * as Prune from "./plan/Prune.js"
 import * as Policy from "./Policy.js"
 import * as ShardCall from "./ShardCall.js"
 import * as ShardContext from "./ShardContext.js"
@@ -40,7 +39,6 @@ import {
   CopiesDiffer,
   CopyIncomplete,
   CopyRowInvalid,
-  KeyInvalid,
   KeyNotPinned,
   KeyUnassigned,
   OperationRefused,
@@ -447,9 +445,16 @@ const running = <E, R>(
 const scoping = <A, E, R>(use: (scope: Scope.Scope) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.acquireUseRelease(Scope.make(), use, Scope.close)
 
+/** Records of one piece, with the values that were drawn for them: a list a column. */
+interface Batch {
+  readonly records: CopyRecords
+  readonly drawn: ReadonlyArray<ReadonlyArray<string>>
+}
+
 class Split {
   private readonly writings = new Map<ShardId, Writing>()
-  private readonly takes: (piece: Piece, isLast: boolean) => Records
+  private readonly reader: CopyReader | undefined
+  private readonly quick: CopyOwners.Quick
   private suffix: string | undefined
   private rows = 0
 
@@ -459,24 +464,44 @@ class Split {
     private readonly scope: Scope.Scope,
     private readonly failed: Deferred.Deferred<never, ShardError>
   ) {
-    this.takes = recordsOf(load)
+    this.reader = readerOf(load)
+    this.quick = quickOf(load)
     this.suffix = load.plan.moment === undefined ? "" : undefined
   }
 
   piece(piece: Piece): Effect.Effect<void, ShardError> {
-    return Effect.suspend(() => this.all(this.takes(piece, false)))
+    return Effect.zipRight(
+      Effect.suspend(() => (this.reader === undefined ? this.values(piece, 0) : this.bytes(this.reader, piece, 0, 0))),
+      this.told
+    )
   }
 
   get end(): Effect.Effect<ReadonlyMap<ShardId, number>, ShardError> {
     return Effect.gen(this, function* () {
-      yield* this.all(this.takes([], true))
+      if (this.reader !== undefined) yield* this.all(this.reader.end())
       for (const { feed } of this.writings.values()) feed.end()
       const stored = new Map<ShardId, number>()
       for (const [shard, { fiber }] of this.writings) stored.set(shard, yield* this.within(shard, Fiber.join(fiber)))
       yield* this.alike(stored)
-      yield* this.tell
+      yield* this.told
       return stored
     })
+  }
+
+  private values(rows: Piece, from: number): Effect.Effect<void, ShardError> {
+    const { request, services } = this.load
+    const records = services.formats.records(request.columns, rows.slice(from, from + batchRows))
+    const done = this.all(records)
+    return from + batchRows < rows.length ? Effect.flatMap(done, () => this.values(rows, from + batchRows)) : done
+  }
+
+  private bytes(reader: CopyReader, piece: Piece, index: number, from: number): Effect.Effect<void, ShardError> {
+    const bytes = piece[index]
+    if (bytes === undefined) return Effect.void
+    if (!(bytes instanceof Uint8Array)) return Effect.fail(this.invalid(0, notBytes))
+    const to = from + batchBytes
+    const next = to < bytes.length ? ([index, to] as const) : ([index + 1, 0] as const)
+    return Effect.flatMap(this.all(reader.push(bytes.subarray(from, to))), () => this.bytes(reader, piece, ...next))
   }
 
   /** Copies of a reference table have the same rows. */
@@ -489,80 +514,148 @@ class Split {
     return Effect.fail(new CopiesDiffer({ tables: [table], shards: [first[0], other[0]], rows: [first[1], other[1]] }))
   }
 
-  private all(records: Records): Effect.Effect<void, ShardError> {
-    if (records.length === 0) return Effect.void
-    return Effect.flatMap(this.drawn(records), (whole) => this.placed(whole))
+  private all(records: CopyRecords): Effect.Effect<void, ShardError> {
+    if (records.count === 0 && records.problem === undefined) return Effect.void
+    return Effect.flatMap(this.drawn(records), (batch) => this.placed(batch))
   }
 
   /** With values of what is generated. What comes behind a row that cannot be sent is not sent either. */
-  private drawn(records: Records): Effect.Effect<Records, ShardError> {
+  private drawn(records: CopyRecords): Effect.Effect<Batch, ShardError> {
     const {
       plan: { draws },
-      request: { columns, data },
-      services: { formats, stages }
+      services: { stages }
     } = this.load
-    if (draws.length === 0) return Effect.succeed(records)
-    const wrong = records.findIndex(Either.isLeft)
-    const [good, others] = wrong < 0 ? [records, []] : [records.slice(0, wrong), records.slice(wrong)]
-    const extend = (record: Records[number], drawn: ReadonlyArray<string>): Records[number] =>
-      Either.map(record, ({ lines, text, values }) => {
-        const all = [...values]
-        for (const [index, value] of drawn.entries()) all[columns.length + index] = value
-        return { text: text + formats.suffix(data?.format ?? "text", drawn), values: all, lines }
-      })
-    return Effect.map(Drawing.extended(stages.ids, draws, good, extend), (whole) => [...whole, ...others])
+    if (draws.length === 0 || records.count === 0) return Effect.succeed({ records, drawn: [] })
+    return Effect.map(
+      Effect.forEach(draws, (each) => Drawing.draw(stages.ids, each, records.count)),
+      (drawn) => ({ records, drawn })
+    )
   }
 
-  private placed(records: Records): Effect.Effect<void, ShardError> {
-    const { plan } = this.load
-    const first = this.rows + 1
-    const { way } = plan
-    const sent =
-      way._tag === "To"
-        ? Effect.suspend(() => {
-            const [problem] = firstProblem(plan.table, records, first)
-            if (problem !== undefined) return Effect.fail(problem)
-            return this.send(records, () => way.shards, 0)
-          })
-        : Effect.flatMap(ownersOf(this.load, way, records, first), (owners) =>
-            this.send(records, (index) => [owners[index]!], 0)
-          )
-    return Effect.zipRight(sent, this.tell)
+  private placed(batch: Batch): Effect.Effect<void, ShardError> {
+    const { way } = this.load.plan
+    if (way._tag === "ByKey") {
+      return Effect.flatMap(this.owners(batch, way), (owners) => this.send(batch, (record) => [owners[record]!], 0))
+    }
+    const { count, problem } = batch.records
+    return problem === undefined ? this.send(batch, () => way.shards, 0) : Effect.fail(this.invalid(count, problem))
+  }
+
+  /** The shard of each record. Keys that only a directory knows are asked for together. */
+  private owners(
+    { drawn, records }: Batch,
+    { only, reference }: ByKey
+  ): Effect.Effect<ReadonlyArray<ShardId>, ShardError> {
+    return Effect.suspend(() => {
+      const {
+        place: { pin, topology },
+        plan: { table },
+        request: { columns },
+        services: { stages }
+      } = this.load
+      const keyspace = keyspaceOf(topology, reference)
+      const valueAt = (record: number, place: number): unknown =>
+        place < columns.length ? records.value(record, place) : drawn[place - columns.length]?.[record]
+      const owners: Array<ShardId> = []
+      const asks: Array<{ readonly record: number; readonly ask: Bind.Ask["asks"][number] }> = []
+      for (let record = 0; record < records.count; record++) {
+        const usual = this.quick(records, record)
+        if (usual !== undefined) {
+          owners[record] = usual
+          continue
+        }
+        const found = CopyOwners.keyOf(reference, keyspace, valueAt, record)
+        if (Either.isLeft(found)) return Effect.fail(this.invalid(record, found.left))
+        const key = found.right
+        const problem = pin?._tag === "Key" ? foreign(pin, reference, key) : undefined
+        if (problem !== undefined) return Effect.fail(this.invalid(record, causedBy(problem)))
+        const owner = Resolver.owner(topology, keyspace, key)
+        if (owner._tag === "None") {
+          const cause = new KeyUnassigned({ keyspace: reference.keyspace, key, reason: owner.reason })
+          return Effect.fail(this.invalid(record, causedBy(cause)))
+        }
+        const known = owner._tag === "Shard" ? owner.shard : stages.resolver.resolveCached(owner)
+        if (known !== undefined) owners[record] = known
+        else if (owner._tag === "Ask") asks.push({ record, ask: owner })
+      }
+      if (records.problem !== undefined) return Effect.fail(this.invalid(records.count, records.problem))
+      return Effect.flatMap(this.asked(asks, owners), () => {
+        const record = only === undefined ? -1 : owners.findIndex((owner) => owner !== only)
+        const owner = owners[record]
+        if (only === undefined || owner === undefined) return Effect.succeed(owners)
+        const key = Either.getOrElse(CopyOwners.keyOf(reference, keyspace, valueAt, record), () => [])
+        return Effect.fail(new RowBelongsElsewhere({ table, key, pinned: only, owner, row: this.rows + 1 + record }))
+      })
+    })
+  }
+
+  /** Adds the answers to `owners`. */
+  private asked(
+    asks: ReadonlyArray<{ readonly record: number; readonly ask: Bind.Ask["asks"][number] }>,
+    owners: Array<ShardId>
+  ): Effect.Effect<void, ShardError> {
+    if (asks.length === 0) return Effect.void
+    return Effect.flatMap(this.load.services.stages.resolver.resolve(asks.map(({ ask }) => ask)), (answers) => {
+      for (const [place, { ask, record }] of asks.entries()) {
+        const answer = answers[place]
+        if (answer === undefined || Option.isNone(answer)) {
+          return Effect.fail(this.invalid(record, causedBy(unassigned(ask))))
+        }
+        owners[record] = answer.value
+      }
+      return Effect.void
+    })
+  }
+
+  /** A record of those that come next. */
+  private invalid(record: number, { cause, column, reason }: Invalid): CopyRowInvalid {
+    return new CopyRowInvalid({ table: this.load.plan.table, row: this.rows + 1 + record, column, reason, cause })
   }
 
   /** As far as there is room, then as there is. */
   private send(
-    records: Records,
-    shardsOf: (index: number) => ReadonlyArray<ShardId>,
+    batch: Batch,
+    shardsOf: (record: number) => ReadonlyArray<ShardId>,
     from: number
   ): Effect.Effect<void, ShardError> {
     return Effect.suspend(() => {
-      for (let index = from; index < records.length; index++) {
-        const record = records[index]
-        if (record === undefined || Either.isLeft(record)) throw new Error("a row that cannot be sent came to be sent")
-        const shards = shardsOf(index)
-        const unready = shards.filter((shard) => !this.writings.has(shard))
-        if (unready.length > 0 || this.suffix === undefined) {
-          return Effect.zipRight(this.begin(unready, shards), this.send(records, shardsOf, index))
+      const { records } = batch
+      for (let record = from; record < records.count; record++) {
+        const shards = shardsOf(record)
+        if (this.suffix === undefined || !shards.every((shard) => this.writings.has(shard))) {
+          const unready = shards.filter((shard) => !this.writings.has(shard))
+          return Effect.zipRight(this.begin(unready, shards), this.send(batch, shardsOf, record))
         }
         this.rows++
-        const { lines, text } = record.right
-        const full: Array<ShardId> = []
+        let full: Array<ShardId> | undefined
         for (const shard of shards) {
-          const feed = this.writings.get(shard)!.feed
-          feed.push(text + this.suffix, lines, this.rows)
-          if (feed.isFull) full.push(shard)
+          const { feed } = this.writings.get(shard)!
+          this.write(batch, record, feed)
+          if (feed.isFull) (full ??= []).push(shard)
         }
-        if (full.length > 0) {
-          const room = Effect.forEach(full, (shard) => this.within(shard, this.writings.get(shard)!.feed.room), {
-            discard: true
-          })
-          return Effect.zipRight(room, this.send(records, shardsOf, index + 1))
-        }
+        if (full === undefined) continue
+        const room = Effect.forEach(full, (shard) => this.within(shard, this.writings.get(shard)!.feed.room), {
+          discard: true
+        })
+        return Effect.zipRight(room, this.send(batch, shardsOf, record + 1))
       }
       for (const { feed } of this.writings.values()) feed.flush()
       return Effect.void
     })
+  }
+
+  private write({ drawn, records }: Batch, record: number, feed: CopyWriter): void {
+    const {
+      request: { data },
+      services: { formats }
+    } = this.load
+    records.write(record, feed)
+    if (drawn.length > 0) {
+      const values = drawn.map((column) => column[record]!)
+      formats.write(formats.suffix(data?.format ?? "text", values), feed)
+    }
+    if (this.suffix !== undefined && this.suffix !== "") formats.write(this.suffix, feed)
+    feed.close(records.lines(record), this.rows)
   }
 
   /** With the moment of the statement, before the first of them. */
@@ -584,7 +677,7 @@ class Split {
   }
 
   private beginOn(shard: ShardId): Effect.Effect<void> {
-    const feed = new CopyWriter(this.load.request.data === undefined ? "utf8" : "latin1")
+    const feed = new CopyWriter()
     const { lineOf } = this.load.services.formats
     const copied = this.target.copy(shard, feed).pipe(
       Effect.mapError((error) => {
@@ -601,156 +694,52 @@ class Split {
     return ShardCall.limited({ shard, policy: this.load.place.policy, access: "write" }, effect)
   }
 
-  private get tell(): Effect.Effect<void> {
+  /** How far it is. */
+  private readonly told: Effect.Effect<void> = Effect.suspend(() => {
     const { progress } = this.load.request
     if (progress === undefined) return Effect.void
-    return Effect.suspend(() => {
-      const byShard = new Map(
-        Array.from(
-          this.writings,
-          ([
-            shard,
-            {
-              feed: { bytes, rows }
-            }
-          ]) => [shard, { rows, bytes }] as const
-        )
-      )
-      return Ref.set(progress, { rows: this.rows, byShard })
-    })
-  }
+    const byShard = new Map<ShardId, Sent>()
+    for (const [shard, { feed }] of this.writings) byShard.set(shard, { rows: feed.rows, bytes: feed.bytesSent })
+    return Ref.set(progress, { rows: this.rows, byShard })
+  })
 }
-
-type Records = ReadonlyArray<Either.Either<CopyRecord, CopyProblem>>
 
 type Piece = ReadonlyArray<Row | Uint8Array>
 
-/** Of one piece of the input after another, and what is left over at its end. */
-const recordsOf = ({
-  plan: { way },
-  request: { columns, data },
-  services: { formats }
-}: Loading): ((piece: Piece, isLast: boolean) => Records) => {
-  if (data === undefined) {
-    return (piece) =>
-      piece.map((row) => (row instanceof Uint8Array ? wrong("bytes need a format") : recordOf(formats, columns, row)))
-  }
-  const needed = way._tag === "To" ? [] : neededBy(way.reference.constraint)
-  const reader = formats.reader(
-    data,
-    columns,
-    needed.filter((place) => place < columns.length)
-  )
-  return (piece, isLast) => {
-    const records = piece.flatMap((bytes) =>
-      bytes instanceof Uint8Array ? reader.push(bytes) : [wrong("with a format, the input is bytes")]
-    )
-    return isLast ? [...records, ...reader.end()] : records
-  }
+/** So much of a piece is looked at together: what is remembered of its rows stays small, however large the piece. */
+const batchRows = 4_096
+const batchBytes = 262_144
+
+type Invalid = CopyProblem & { readonly cause?: ShardError }
+
+const notBytes: Invalid = { column: undefined, reason: "with a format, the input is bytes" }
+
+const causedBy = (cause: ShardError): Invalid => ({ column: undefined, reason: cause.message, cause })
+
+type ByKey = Extract<Way, { readonly _tag: "ByKey" }>
+
+const keyspaceOf = (topology: Topology, reference: ShardedReference): Topology["keyspaces"][string] => {
+  const keyspace = topology.keyspaces[reference.keyspace]
+  if (keyspace === undefined) throw new Error(`a plan names keyspace ${reference.keyspace}, which the topology lacks`)
+  return keyspace
 }
 
-const wrong = (reason: string): Either.Either<never, CopyProblem> => Either.left({ column: undefined, reason })
-
-const recordOf = (
-  formats: CopyFormats,
-  columns: ReadonlyArray<string>,
-  row: Row
-): Either.Either<CopyRecord, CopyProblem> => {
-  if (isList(row)) {
-    return row.length === columns.length
-      ? formats.record(row)
-      : Either.left({
-          column: undefined,
-          reason: `it has ${row.length} values, and ${columns.length} columns are named`
-        })
-  }
-  const other = Object.keys(row).find((name) => !columns.includes(name))
-  return other === undefined
-    ? formats.record(columns.map((name) => row[name]))
-    : Either.left({ column: other, reason: "it is not among the columns that were named" })
+const readerOf = ({ plan: { way }, request: { columns, data }, services: { formats } }: Loading) => {
+  const needed = way._tag === "To" ? [] : CopyOwners.placesOf(way.reference)
+  return data === undefined
+    ? undefined
+    : formats.reader(
+        data,
+        columns,
+        needed.filter((place) => place < columns.length)
+      )
 }
 
-const isList = (row: Row): row is ReadonlyArray<unknown> => Array.isArray(row)
-
-/** Places of the columns that a row's key is made of. */
-const neededBy = (constraint: Constraint): ReadonlyArray<number> =>
-  constraint._tag === "Stored"
-    ? constraint.operands.flatMap((operand) => (operand._tag === "Param" ? [operand.index - 1] : []))
-    : []
-
-const firstProblem = (table: string, records: Records, first: number): ReadonlyArray<CopyRowInvalid> => {
-  const index = records.findIndex(Either.isLeft)
-  const record = records[index]
-  return record !== undefined && Either.isLeft(record)
-    ? [new CopyRowInvalid({ table, row: first + index, ...record.left })]
-    : []
-}
-
-/** The shard of each row. Keys that only a directory knows are asked for together. */
-const ownersOf = (
-  { place: { pin, topology }, plan: { table }, services: { stages } }: Loading,
-  { only, reference }: Extract<Way, { readonly _tag: "ByKey" }>,
-  records: Records,
-  first: number
-): Effect.Effect<ReadonlyArray<ShardId>, ShardError> =>
-  Effect.suspend(() => {
-    const keyspace = topology.keyspaces[reference.keyspace]
-    if (keyspace === undefined) throw new Error(`a plan names keyspace ${reference.keyspace}, which the topology lacks`)
-    const owners: Array<ShardId> = []
-    const keys: Array<KeyValue.KeyTuple> = []
-    const asks: Array<{ readonly index: number; readonly ask: Bind.Ask["asks"][number] }> = []
-    const invalid = (index: number, column: string | undefined, cause: ShardError | undefined, reason: string) =>
-      new CopyRowInvalid({ table, row: first + index, column, reason, cause })
-    for (const [index, record] of records.entries()) {
-      if (Either.isLeft(record)) return Effect.fail(invalid(index, record.left.column, undefined, record.left.reason))
-      const found = Prune.keysOf(reference.constraint, keyspace.key, record.right.values)
-      if (Either.isLeft(found)) {
-        const { column, reason } = found.left
-        const name = reference.columns[column]
-        const cause = new KeyInvalid({ table: reference.table, column: name, reason })
-        return Effect.fail(invalid(index, name, cause, reason))
-      }
-      const key = found.right._tag === "Keys" ? found.right.keys[0] : undefined
-      if (key === undefined) throw new Error(`a row of ${reference.table} has no key`)
-      keys.push(key)
-      const problem = pin?._tag === "Key" ? foreign(pin, reference, key) : undefined
-      if (problem !== undefined) return Effect.fail(invalid(index, undefined, problem, problem.message))
-      const owner = Resolver.owner(topology, keyspace, key)
-      if (owner._tag === "None") {
-        const cause = new KeyUnassigned({ keyspace: reference.keyspace, key, reason: owner.reason })
-        return Effect.fail(invalid(index, undefined, cause, cause.message))
-      }
-      if (owner._tag === "Shard") owners[index] = owner.shard
-      else {
-        const known = stages.resolver.resolveCached(owner)
-        if (known === undefined) asks.push({ index, ask: owner })
-        else owners[index] = known
-      }
-    }
-    const answered =
-      asks.length === 0
-        ? Effect.void
-        : Effect.flatMap(stages.resolver.resolve(asks.map(({ ask }) => ask)), (answers) => {
-            for (const [place, { ask, index }] of asks.entries()) {
-              const answer = answers[place]
-              if (answer === undefined || Option.isNone(answer)) {
-                const cause = unassigned(ask)
-                return Effect.fail(invalid(index, undefined, cause, cause.message))
-              }
-              owners[index] = answer.value
-            }
-            return Effect.void
-          })
-    return Effect.flatMap(answered, () => {
-      const index = only === undefined ? -1 : owners.findIndex((owner) => owner !== only)
-      const owner = owners[index]
-      return only === undefined || owner === undefined
-        ? Effect.succeed(owners)
-        : Effect.fail(
-            new RowBelongsElsewhere({ table, key: keys[index] ?? [], pinned: only, owner, row: first + index })
-          )
-    })
-  })
+/** Under `forKey` each key is compared with that one. */
+const quickOf = ({ place: { pin, topology }, plan: { way } }: Loading): CopyOwners.Quick =>
+  way._tag === "To" || pin?._tag === "Key"
+    ? () => undefined
+    : CopyOwners.quick(topology, keyspaceOf(topology, way.reference), way.reference)
 
 const foreign = (pin: KeyPin, reference: ShardedReference, key: KeyValue.KeyTuple): KeyNotPinned | undefined => {
   if (reference.keyspace !== pin.keyspace) {

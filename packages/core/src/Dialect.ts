@@ -6,35 +6,69 @@
 import type { Compiler } from "@effect/sql/Statement"
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
-import type * as Either from "effect/Either"
 import type { TransformRows } from "./LightStatement.js"
 import type { CopyData } from "./plan/Copy.js"
 import type { Format } from "./plan/Explain.js"
 import type { ShardError, StatementFailed } from "./ShardError.js"
 
 /**
- * A record of data for COPY: its line without the end of it, and the values that were asked for.
+ * Where records are written, one behind another.
  *
  * @since 0.1.0
  * @category models
  */
-export interface CopyRecord {
-  readonly text: string
-  /** Of columns that were not asked for: undefined. */
-  readonly values: ReadonlyArray<unknown>
-  /** Ends of lines within it, in a form that counts those. */
-  readonly lines: number
+export interface CopySink {
+  /** What is written next stands at `length`. */
+  readonly bytes: Uint8Array
+  length: number
+  /** Makes room for so many bytes; `bytes` and `length` may be others afterwards. */
+  readonly reserve: (count: number) => void
 }
 
 /**
- * Cuts data of `COPY` into records, however it arrives in pieces.
+ * Records of data for COPY, in their order, up to the first that cannot be sent. What they are made of is not theirs: they
+ * hold until the next are asked for.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface CopyRecords {
+  readonly count: number
+  /** Why the one behind them cannot be sent. Nothing that comes behind that one matters. */
+  readonly problem: CopyProblem | undefined
+  /** The value of a column that was asked for, by its place. */
+  readonly value: (record: number, place: number) => unknown
+  /** Undefined where no texts are at hand. */
+  readonly texts: CopyTexts | undefined
+  /** Ends of lines within a record, in a form that counts those. */
+  readonly lines: (record: number) => number
+  /** Without the end of its line. */
+  readonly write: (record: number, sink: CopySink) => void
+}
+
+/**
+ * Values of one column that was asked for, as texts of ASCII: that of a record reaches from `from` to `to`. Below 0: the
+ * value is no such text, or not written plainly.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface CopyTexts {
+  readonly place: number
+  readonly bytes: Uint8Array
+  readonly from: Int32Array
+  readonly to: Int32Array
+}
+
+/**
+ * Cuts data of `COPY` into records, however it arrives in pieces. A piece may be written over once the next is pushed.
  *
  * @since 0.1.0
  * @category models
  */
 export interface CopyReader {
-  readonly push: (bytes: Uint8Array) => ReadonlyArray<Either.Either<CopyRecord, CopyProblem>>
-  readonly end: () => ReadonlyArray<Either.Either<CopyRecord, CopyProblem>>
+  readonly push: (bytes: Uint8Array) => CopyRecords
+  readonly end: () => CopyRecords
 }
 
 /** @since 0.1.0 @category models */
@@ -50,12 +84,14 @@ export interface CopyProblem {
  * @category models
  */
 export interface CopyFormats {
-  /** A row of values, each as it would be sent as a parameter. */
-  readonly record: (values: ReadonlyArray<unknown>) => Either.Either<CopyRecord, CopyProblem>
+  /** Rows of values in the order of the columns or by their names, each value as it would be sent as a parameter. */
+  readonly records: (columns: ReadonlyArray<string>, rows: ReadonlyArray<unknown>) => CopyRecords
   /** `needed`: places of the columns whose values are to be read. */
   readonly reader: (data: CopyData, columns: ReadonlyArray<string>, needed: ReadonlyArray<number>) => CopyReader
-  /** What goes behind each record for columns that all rows have the same values of. */
+  /** What goes behind a record for columns that it has no values of. */
   readonly suffix: (format: CopyData["format"], values: ReadonlyArray<string | null>) => string
+  /** A text as it stands. */
+  readonly write: (text: string, sink: CopySink) => void
   /** Rows as data, each with the end of its line. */
   readonly data: (format: CopyData["format"], rows: Iterable<ReadonlyArray<string | null>>) => Uint8Array
   /** The line that a server names in its error, from 1. */

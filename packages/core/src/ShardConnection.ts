@@ -114,18 +114,16 @@ export interface ShardConnection extends StatementConnection {
 /**
  * Data for `COPY … FROM STDIN`, that comes while the statement runs.
  *
- * `take`: what there is to send; null once all has been sent, undefined while there is nothing yet. Then `whenMore` is
+ * `take`: what there is to send, which is not written over any more; null once all has been sent, undefined while there is nothing yet. Then `whenMore` is
  * given what to call, once, when that has changed. `sent` is told how many bytes of it have been written out.
  *
  * @since 0.1.0
  * @category models
  */
 export interface CopyFeed {
-  readonly take: () => string | null | undefined
+  readonly take: () => Uint8Array | null | undefined
   readonly whenMore: (resume: () => void) => void
   readonly sent: (bytes: number) => void
-  /** `latin1`: each character is a byte. */
-  readonly encoding: "utf8" | "latin1"
 }
 
 /**

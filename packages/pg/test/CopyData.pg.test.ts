@@ -64,12 +64,11 @@ const shardIds = ["shard_1", "shard_2", "shard_3"]
 const byOracle = ({ oracle }: World, sql: string, data: Buffer) =>
   Effect.scoped(
     Effect.flatMap(oracle.reserve, (session) => {
-      const parts = [data.toString("latin1")]
+      const parts = [data]
       return session.copyFrom!(sql, {
         take: () => parts.shift() ?? null,
         whenMore: () => {},
-        sent: () => {},
-        encoding: "latin1"
+        sent: () => {}
       })
     })
   )

@@ -1,21 +1,32 @@
 /**
  * What is on its way to one shard in a COPY: the buffer between who reads the rows and who writes them out.
  *
- * Holds: no more than `bufferMax` and one record more is buffered; whoever waits for room, or for data, is woken once.
+ * Holds: no more than `bufferMax` and one record more is buffered; whoever waits for room, or for data, is woken once. What
+ * was taken is not written over.
  */
 import * as Effect from "effect/Effect"
+import type { CopySink } from "../Dialect.js"
 import type { CopyFeed } from "../ShardConnection.js"
 
-/** In UTF-16 code units of text, a shard: enough to keep a connection busy, and little beside what sockets hold. */
+/** In bytes, a shard: enough to keep a connection busy, and little beside what sockets hold. */
 export const bufferMax = 262_144
 
 /** So many of the rows that were sent last to a shard are remembered, to say which of them a server found wrong. */
 export const tracedRowsMax = 65_536
 
-export class CopyWriter implements CopyFeed {
+/** In bytes: what is written out together. A server that waits is not woken for less, before a piece of the input ends. */
+const chunkBytes = 65_536
+
+export class CopyWriter implements CopyFeed, CopySink {
   rows = 0
-  bytes = 0
-  private text = ""
+  /** That were written out. */
+  bytesSent = 0
+  bytes: Uint8Array = nothing
+  length = 0
+  /** Of `bytes`, so much has been taken. */
+  private taken = 0
+  private readonly chunks: Array<Uint8Array> = []
+  private chunked = 0
   private ended = false
   private resumeServer: (() => void) | undefined
   private resumeSource: (() => void) | undefined
@@ -25,10 +36,18 @@ export class CopyWriter implements CopyFeed {
   private readonly lastLines: Array<number> = []
   private readonly inputRows: Array<number> = []
 
-  constructor(readonly encoding: CopyFeed["encoding"]) {}
+  readonly reserve = (count: number): void => {
+    if (this.length + count <= this.bytes.length) return
+    this.seal()
+    this.bytes = new Uint8Array(Math.max(chunkBytes, count))
+    this.length = 0
+    this.taken = 0
+  }
 
-  /** One record without the end of its line; `lines`: ends of lines within it. */
-  push(record: string, lines: number, row: number): void {
+  /** What was written makes one record of the input's `row`; `lines`: ends of lines within it. */
+  close(lines: number, row: number): void {
+    this.reserve(1)
+    this.bytes[this.length++] = newline
     // How a server counts the lines of a first record depends on ends of lines that it has not seen yet.
     if (this.rows === 0 && lines > 0) this.traced = false
     this.line += lines + 1
@@ -36,17 +55,16 @@ export class CopyWriter implements CopyFeed {
     this.lastLines[place] = this.line
     this.inputRows[place] = row
     this.rows++
-    this.text += `${record}\n`
-    if (this.text.length >= chunkMin) this.wake()
+    if (this.resumeServer !== undefined && this.buffered >= chunkBytes) this.wake()
   }
 
   get isFull(): boolean {
-    return this.text.length >= bufferMax
+    return this.buffered >= bufferMax
   }
 
   /** What is buffered may go out, however little it is. */
   flush(): void {
-    if (this.text !== "") this.wake()
+    if (this.buffered > 0) this.wake()
   }
 
   end(): void {
@@ -62,22 +80,27 @@ export class CopyWriter implements CopyFeed {
     })
   })
 
-  readonly take = (): string | null | undefined => {
-    if (this.text === "") return this.ended ? null : undefined
-    const { resumeSource, text } = this
-    this.text = ""
-    this.resumeSource = undefined
-    resumeSource?.()
-    return text
+  readonly take = (): Uint8Array | null | undefined => {
+    if (this.chunked === 0) this.seal()
+    const chunk = this.chunks.shift()
+    if (chunk === undefined) return this.ended ? null : undefined
+    this.chunked -= chunk.length
+    const { resumeSource } = this
+    // Whoever waits for room gets enough of it to be worth the turn.
+    if (resumeSource !== undefined && this.buffered <= bufferMax / 2) {
+      this.resumeSource = undefined
+      resumeSource()
+    }
+    return chunk
   }
 
   readonly whenMore = (resume: () => void): void => {
-    if (this.text !== "" || this.ended) return resume()
+    if (this.buffered > 0 || this.ended) return resume()
     this.resumeServer = resume
   }
 
   readonly sent = (bytes: number): void => {
-    this.bytes += bytes
+    this.bytesSent += bytes
   }
 
   /** The row of the input that a server means by a line. */
@@ -95,6 +118,18 @@ export class CopyWriter implements CopyFeed {
     return low === this.rows || (low === first && first > 0) ? undefined : this.inputRows[low % tracedRowsMax]
   }
 
+  private get buffered(): number {
+    return this.chunked + this.length - this.taken
+  }
+
+  /** What was written so far is a chunk; the rest of the bytes is for what comes. */
+  private seal(): void {
+    if (this.length === this.taken) return
+    this.chunks.push(this.bytes.subarray(this.taken, this.length))
+    this.chunked += this.length - this.taken
+    this.taken = this.length
+  }
+
   private wake(): void {
     const { resumeServer } = this
     this.resumeServer = undefined
@@ -102,5 +137,5 @@ export class CopyWriter implements CopyFeed {
   }
 }
 
-/** A server that waits is not woken for less, before a piece of the input ends. */
-const chunkMin = 16_384
+const nothing = new Uint8Array(0)
+const newline = 10

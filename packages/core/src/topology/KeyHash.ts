@@ -56,6 +56,69 @@ export const slot = (types: ReadonlyArray<KeyType>, key: KeyTuple, slots: number
 }
 
 /**
+ * The slot of a key of one part that is a whole number, exact in JavaScript: that of its text.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const slotOfInteger = (value: number, slots: number): number =>
+  (hashMagnitude(Math.abs(value) >>> 0, Math.floor(Math.abs(value) / 0x100000000), value < 0) + combineLow) &
+  (slots - 1)
+
+/**
+ * The slot of a key of one part, from ASCII bytes of a text that PostgreSQL would read as the part; -1 where the text is
+ * not written plainly or the type is none of the usual ones: its canonical text will say.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const slotOfBytes = (type: KeyType, bytes: Uint8Array, from: number, to: number, slots: number): number => {
+  switch (type) {
+    case "int2":
+    case "int4":
+    case "int8": {
+      const value = integerOf(bytes, from, to)
+      return fits(type, value) ? slotOfInteger(value, slots) : -1
+    }
+    case "text":
+    case "varchar": {
+      reserve(to - from)
+      for (let at = from; at < to; at++) {
+        const byte = bytes[at]!
+        if (byte === 0) return -1
+        scratch[at - from] = byte
+      }
+      return (hashBytes(to - from) + combineLow) & (slots - 1)
+    }
+    case "uuid":
+      return isPlainUuid(bytes, from, to) ? (hashBytes(16) + combineLow) & (slots - 1) : -1
+    case "bytea":
+    case "bool":
+    case "date":
+    case "timestamptz":
+    case "numeric":
+      return -1
+  }
+}
+
+/**
+ * Is it a whole number of this type, and exact?
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const fits = (type: "int2" | "int4" | "int8", value: number): boolean => {
+  switch (type) {
+    case "int2":
+      return Number.isInteger(value) && value >= -0x8000 && value < 0x8000
+    case "int4":
+      return (value | 0) === value
+    case "int8":
+      return Number.isSafeInteger(value)
+  }
+}
+
+/**
  * The unsigned 64-bit extended hash of one part under the partition seed, before the combine step: what
  * `hashint8extended(part, seed)` and its like return.
  *
@@ -135,12 +198,13 @@ const hashInteger = (text: string): number => {
   const upper = Number(text.slice(negative ? 1 : 0, nine))
   const upperHigh = Math.floor(upper / 65536) * 1e9
   const magnitude = (upper % 65536) * 1e9 + Number(text.slice(nine)) + (upperHigh % 65536) * 65536
-  const low = magnitude >>> 0
   const highWord = Math.floor(upperHigh / 65536) + Math.floor(magnitude / 0x100000000)
-  // A negative value's words are ~magnitude + 1, and its high word is folded in complemented.
-  if (!negative) return hashWord(low ^ highWord)
-  return hashWord(-low ^ (low === 0 ? highWord - 1 : highWord))
+  return hashMagnitude(magnitude >>> 0, highWord, negative)
 }
+
+/** A negative value's words are ~magnitude + 1, and its high word is folded in complemented. */
+const hashMagnitude = (low: number, highWord: number, negative: boolean): number =>
+  hashWord(negative ? -low ^ (low === 0 ? highWord - 1 : highWord) : low ^ highWord)
 
 const hashLong = (value: bigint): number => {
   const low = Number(BigInt.asIntN(32, value))
@@ -304,3 +368,42 @@ const writeUuid = (text: string): number => {
 
 /** Canonical hex digits are lower case. */
 const nibble = (code: number): number => (code < 58 ? code - 48 : code - 87)
+
+/** Fifteen digits are exact, with leading zeros or without; NaN for all else. */
+const integerOf = (bytes: Uint8Array, from: number, to: number): number => {
+  const negative = bytes[from] === minus
+  const first = negative ? from + 1 : from
+  if (to <= first || to - first > 15) return NaN
+  let value = 0
+  for (let at = first; at < to; at++) {
+    const digit = bytes[at]! - 48
+    if (digit < 0 || digit > 9) return NaN
+    value = value * 10 + digit
+  }
+  return negative ? -value : value
+}
+
+/** Lays it out, if it has its four hyphens in their places. */
+const isPlainUuid = (bytes: Uint8Array, from: number, to: number): boolean => {
+  if (to - from !== 36) return false
+  let half = 0
+  let length = 0
+  for (let at = 0; at < 36; at++) {
+    const code = bytes[from + at]!
+    if (at === 8 || at === 13 || at === 18 || at === 23) {
+      if (code !== minus) return false
+      continue
+    }
+    const digit = digitOf(code)
+    if (digit < 0) return false
+    if ((length++ & 1) === 0) half = digit << 4
+    else scratch[(length >> 1) - 1] = half | digit
+  }
+  return true
+}
+
+const digitOf = (code: number): number => {
+  if (code >= 48 && code <= 57) return code - 48
+  const letter = code | 32
+  return letter >= 97 && letter <= 102 ? letter - 87 : -1
+}

@@ -331,15 +331,14 @@ export class PgCopyQuery extends PgQuery {
     const chunk = this.chunk(connection)
     if (chunk === undefined) return this.data.whenMore(next)
     if (chunk === null) return
-    const bytes = Buffer.from(chunk, this.data.encoding)
-    connection.sendCopyFromChunk(bytes)
-    this.data.sent(bytes.length)
+    connection.sendCopyFromChunk(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength))
+    this.data.sent(chunk.length)
     if (connection.stream.writableNeedDrain) connection.stream.once("drain", next)
     else next()
   }
 
   /** The next one; without any the COPY ends, and by rows that cannot be had it fails. */
-  private chunk(connection: Wire): string | null | undefined {
+  private chunk(connection: Wire): Uint8Array | null | undefined {
     try {
       const chunk = this.data.take()
       if (chunk !== null) return chunk
