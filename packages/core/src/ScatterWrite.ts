@@ -150,6 +150,8 @@ export const statementOf = (
   now: string | null
 ): { readonly sql: string; readonly params: ReadonlyArray<unknown> } => {
   const own = rows[place] ?? []
+  const arrays = action._tag === "Rows" && own.length >= arrayRowsMin ? arraysOf(action, own, params) : undefined
+  if (arrays !== undefined) return arrays
   const fragment = fragmentOf(action, own)
   if (fragment === undefined) return { sql, params }
   const taken = given === undefined ? [] : own.map((row) => given[row] ?? [])
@@ -174,12 +176,49 @@ const fragmentOf = (action: Write.Action, own: ReadonlyArray<number>): Fragment 
   }
 }
 
+/** One text for any number of rows is parsed and planned in less time, and few rows are as quick the other way. */
+const arrayRowsMin = 4
+
+/** One array a column; undefined where a value is no scalar, which an array would make something else of. */
+const arraysOf = (
+  { arrays, rows }: Rows,
+  own: ReadonlyArray<number>,
+  params: ReadonlyArray<unknown>
+): { readonly sql: string; readonly params: ReadonlyArray<unknown> } | undefined => {
+  if (arrays === undefined) return undefined
+  const columns = (rows[own[0]!]?.params ?? []).map((): Array<unknown> => [])
+  for (const row of own) {
+    const sources = rows[row]?.params ?? []
+    for (let column = 0; column < columns.length; column++) {
+      const source = sources[column]
+      const value = source?._tag === "Given" ? params[source.index - 1] : {}
+      if (!isScalar(value)) return undefined
+      columns[column]!.push(value)
+    }
+  }
+  return { sql: arrays, params: columns }
+}
+
+const isScalar = (value: unknown): boolean => {
+  switch (typeof value) {
+    case "string":
+    case "number":
+    case "bigint":
+    case "boolean":
+    case "undefined":
+      return true
+    case "object":
+      return value === null || value instanceof Date
+    default:
+      return false
+  }
+}
+
+type Rows = Extract<Write.Action, { readonly _tag: "Rows" }>
+
 const comma: Write.Piece = { texts: [", "], params: [] }
 
-const piecesOf = (
-  { head, rows, tail }: Extract<Write.Action, { readonly _tag: "Rows" }>,
-  own: ReadonlyArray<number>
-): ReadonlyArray<Write.Piece> => {
+const piecesOf = ({ head, rows, tail }: Rows, own: ReadonlyArray<number>): ReadonlyArray<Write.Piece> => {
   const pieces = [head]
   for (const [index, row] of own.entries()) {
     const piece = rows[row]

@@ -72,17 +72,12 @@ export const quick = (topology: Topology, keyspace: Resolver.Resolvable, { const
     const { texts } = records
     const slot =
       texts === undefined
-        ? slotOfValue(type, records.value(record, place), slots)
+        ? KeyHash.slotOfNumber(type, records.value(record, place), slots)
         : texts.place === place
           ? slotOfText(type, texts, record, lengthMax, slots)
           : -1
     return slot < 0 ? undefined : SlotMap.owner(slotMap, slot)
   }
-}
-
-const slotOfValue = (type: KeyType, value: unknown, slots: number): number => {
-  if (typeof value !== "number" || (type !== "int8" && type !== "int4" && type !== "int2")) return -1
-  return KeyHash.fits(type, value) ? KeyHash.slotOfInteger(value, slots) : -1
 }
 
 const slotOfText = (

@@ -9,13 +9,16 @@
  */
 import * as Either from "effect/Either"
 import { KeyInvalid, KeyNotPinned, KeyUnassigned, type UnsupportedQuery } from "../ShardError.js"
+import * as KeyHash from "../topology/KeyHash.js"
 import * as KeyRange from "../topology/KeyRange.js"
 import type { KeyTuple } from "../topology/KeyValue.js"
 import * as KeyValue from "../topology/KeyValue.js"
 import * as Resolver from "../topology/Resolver.js"
 import type { ShardId } from "../topology/ShardId.js"
+import * as SlotMap from "../topology/SlotMap.js"
 import type { Topology } from "../topology/Topology.js"
 import type { Change } from "./Change.js"
+import type { Constraint } from "./Constraint.js"
 import type { Merge } from "./Merge.js"
 import type { Access, Plan, ShardedReference } from "./Plan.js"
 import * as Prune from "./Prune.js"
@@ -168,6 +171,8 @@ const bindRouted = (
   answers: Answers,
   only: OnlyKey | undefined
 ): Either.Either<BoundPlan | Ask, BindError> => {
+  const inserted = only === undefined ? bindRows(plan, params, topology) : undefined
+  if (inserted !== undefined) return Either.right(inserted)
   const shards = new Set<ShardId>(plan.singles)
   const asks: Array<Ask["asks"][number]> = []
   for (const reference of plan.references) {
@@ -207,6 +212,57 @@ const bindRouted = (
     case "Refuse":
       return Either.left(scatter.refusal)
   }
+}
+
+/** An INSERT whose rows have usual keys, in one pass over them; undefined: all others, and what is wrong with a key. */
+const bindRows = (
+  { access, references, scatter, singles, tables }: Extract<Plan, { _tag: "Routed" }>,
+  params: ReadonlyArray<unknown>,
+  topology: Topology
+): BoundPlan | undefined => {
+  const [reference, second] = references
+  if (scatter._tag !== "Write" || scatter.write.action._tag !== "Rows") return undefined
+  const keyspace = reference === undefined ? undefined : topology.keyspaces[reference.keyspace]
+  const { keys } = scatter.write.action
+  if (keyspace === undefined || second !== undefined || singles.length > 0 || keys.length === 0) return undefined
+  const places = new Map<ShardId, Array<number>>()
+  for (let row = 0; row < keys.length; row++) {
+    const shard = usualOwner(keys[row]!, keyspace, params, topology)
+    if (shard === undefined) return undefined
+    const own = places.get(shard)
+    if (own === undefined) places.set(shard, [row])
+    else own.push(row)
+  }
+  if (places.size === 1) {
+    for (const shard of places.keys()) return { _tag: "OneShard", shard, access }
+  }
+  const shards = topology.shards.filter((shard) => places.has(shard))
+  return writtenOn(
+    shards,
+    { write: scatter.write, tables },
+    undefined,
+    shards.map((shard) => places.get(shard)!)
+  )
+}
+
+/** Of one part, hashed, and readable as it is. */
+const usualOwner = (
+  constraint: Constraint,
+  { key: [type, second], pins, resolver }: Resolver.Resolvable,
+  params: ReadonlyArray<unknown>,
+  { slotMap }: Topology
+): ShardId | undefined => {
+  const operand = constraint._tag === "Stored" ? constraint.operands[0] : undefined
+  if (operand?._tag !== "Param" || operand.charactersMax !== undefined || (operand.type ?? type) !== type)
+    return undefined
+  if (type === undefined || second !== undefined || resolver._tag !== "Hash" || pins.length > 0) return undefined
+  const value = params[operand.index - 1]
+  const slot = KeyHash.slotOfNumber(type, value, slotMap.slots)
+  if (slot >= 0) return SlotMap.owner(slotMap, slot)
+  const part = typeof value === "string" ? KeyValue.canonical(type, value) : undefined
+  return part === undefined || Either.isLeft(part)
+    ? undefined
+    : SlotMap.owner(slotMap, KeyHash.slot([type], [part.right], slotMap.slots))
 }
 
 /** Where each row of an INSERT goes. Its key is known by then, and so is who owns it. */

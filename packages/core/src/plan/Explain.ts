@@ -204,7 +204,10 @@ export const formatWrite = ({ action, now }: Write): ReadonlyArray<string> => [
 const stepsOf = (action: Action): ReadonlyArray<string> => {
   switch (action._tag) {
     case "Rows":
-      return [`shards:  ${formatFragment(joined([action.head, ...action.rows.slice(0, 1), action.tail]))}`]
+      return [
+        `shards:  ${formatFragment(joined([action.head, ...action.rows.slice(0, 1), action.tail]))}`,
+        ...(action.arrays === undefined ? [] : [`or:      ${action.arrays}`])
+      ]
     case "Each":
     case "Copies":
       return action.statement === undefined ? [] : [`shards:  ${formatFragment(action.statement)}`]
@@ -259,7 +262,11 @@ const runsOfWrite = (
       return {
         first: now,
         each: formatFragment(joined([action.head, ...row, action.tail])),
-        then: [`rows: ${shards.map((shard, index) => `${rows[index]?.length ?? 0} on ${shard}`).join(", ")}`, then]
+        then: [
+          ...(action.arrays === undefined ? [] : [`or, of several rows: ${action.arrays}`]),
+          `rows: ${shards.map((shard, index) => `${rows[index]?.length ?? 0} on ${shard}`).join(", ")}`,
+          then
+        ]
       }
     }
     case "Feed":

@@ -66,7 +66,9 @@ export type Destination =
  * - `Copies`: the same on every shard, to a reference table: all must answer alike, and one of them is the answer.
  * - `Merged`: the shards' statement of a merge, which writes; it runs once on each, and their rows become one answer.
  * - `Rows`: an INSERT whose rows are given one by one, each to its shard: `head`, the shard's rows with commas between,
- *   `tail`. `answers`: each row gives one row of RETURNING, so they are put in the order of the statement.
+ *   `tail`. `arrays`: the same for any number of rows that consist of parameters alone, in a text that takes their first
+ *   parameters as one array, their second as another, and so on; where that is equal for scalars. `answers`: each row gives
+ *   one row of RETURNING, so they are put in the order of the statement.
  * - `Feed`: a write of rows that are read first, as texts, by a distributed read of `read`; each shard runs `put` with
  *   those that are for it, given as arrays (`Column`). Behind what was read each row gets a value of each of `draws`, once
  *   all are read.
@@ -93,6 +95,7 @@ export type Action =
       readonly head: Piece
       readonly rows: ReadonlyArray<Piece>
       readonly tail: Piece
+      readonly arrays: string | undefined
       /** Of the rows, in their order; of table `reference` of the plan. */
       readonly keys: ReadonlyArray<Constraint>
       readonly reference: number

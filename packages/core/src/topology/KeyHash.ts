@@ -56,16 +56,6 @@ export const slot = (types: ReadonlyArray<KeyType>, key: KeyTuple, slots: number
 }
 
 /**
- * The slot of a key of one part that is a whole number, exact in JavaScript: that of its text.
- *
- * @since 0.1.0
- * @category getters
- */
-export const slotOfInteger = (value: number, slots: number): number =>
-  (hashMagnitude(Math.abs(value) >>> 0, Math.floor(Math.abs(value) / 0x100000000), value < 0) + combineLow) &
-  (slots - 1)
-
-/**
  * The slot of a key of one part, from ASCII bytes of a text that PostgreSQL would read as the part; -1 where the text is
  * not written plainly or the type is none of the usual ones: its canonical text will say.
  *
@@ -102,12 +92,22 @@ export const slotOfBytes = (type: KeyType, bytes: Uint8Array, from: number, to: 
 }
 
 /**
- * Is it a whole number of this type, and exact?
+ * The slot of a key of one part that is given as a whole number; -1 where the value is none of the type, or not exact.
  *
  * @since 0.1.0
- * @category guards
+ * @category getters
  */
-export const fits = (type: "int2" | "int4" | "int8", value: number): boolean => {
+export const slotOfNumber = (type: KeyType, value: unknown, slots: number): number =>
+  typeof value === "number" && (type === "int8" || type === "int4" || type === "int2") && fits(type, value)
+    ? slotOfInteger(value, slots)
+    : -1
+
+const slotOfInteger = (value: number, slots: number): number =>
+  (hashMagnitude(Math.abs(value) >>> 0, Math.floor(Math.abs(value) / 0x100000000), value < 0) + combineLow) &
+  (slots - 1)
+
+/** Is it a whole number of this type, and exact? */
+const fits = (type: "int2" | "int4" | "int8", value: number): boolean => {
   switch (type) {
     case "int2":
       return Number.isInteger(value) && value >= -0x8000 && value < 0x8000

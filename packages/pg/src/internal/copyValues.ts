@@ -7,6 +7,7 @@
  */
 import type { CopyProblem, CopyRecords, CopySink } from "@shardlayer/core/Dialect"
 import * as CopyText from "./copyText.js"
+import { isUsual } from "./dateText.js"
 import { prepareValue } from "./wire.js"
 
 export const recordsOf = (columns: ReadonlyArray<string>, rows: ReadonlyArray<unknown>): CopyRecords => {
@@ -56,7 +57,7 @@ const preparedOf = (values: ReadonlyArray<unknown>): ReadonlyArray<unknown> | Co
   let prepared: Array<unknown> | undefined
   for (let place = 0; place < values.length; place++) {
     const value = values[place]
-    if (typeof value === "object" ? value === null || isUsualDate(value) : typeof value !== "function") continue
+    if (typeof value === "object" ? value === null || isUsual(value) : typeof value !== "function") continue
     try {
       prepared ??= [...values]
       prepared[place] = textOf(value)
@@ -65,17 +66,6 @@ const preparedOf = (values: ReadonlyArray<unknown>): ReadonlyArray<unknown> | Co
     }
   }
   return prepared ?? values
-}
-
-/** Years have four digits. */
-const dateMin = Date.UTC(1000, 0)
-const dateMax = Date.UTC(10_000, 0)
-
-/** Written as the driver writes it where local time is UTC. */
-const isUsualDate = (value: object): value is Date => {
-  if (!(value instanceof Date) || Object.getPrototypeOf(value) !== Date.prototype) return false
-  const time = value.getTime()
-  return time >= dateMin && time < dateMax && value.getTimezoneOffset() === 0
 }
 
 const textOf = (value: unknown): string | null => {

@@ -5,8 +5,16 @@
  */
 import type { CopyFeed, TextBound, TextResult } from "@shardlayer/core/ShardConnection"
 import type { FieldDef } from "pg"
+import { arrayText } from "./arrayText.js"
+import { dateText } from "./dateText.js"
 import type { Result, Wire } from "./wire.js"
 import { arrayResult, DriverQuery } from "./wire.js"
+
+/** What takes the driver long is written here, in the same letters. */
+const written = (value: unknown): unknown => {
+  if (typeof value !== "object" || value === null) return value
+  return (Array.isArray(value) ? arrayText(value) : dateText(value)) ?? value
+}
 
 /** A row as an object, as an array of values, or as the array of texts that came over the wire. */
 export type RowForm = "object" | "array" | "text"
@@ -75,6 +83,8 @@ export class PgQuery extends DriverQuery {
       delete connection.parsedStatements[this.evicts]
     }
     this.binding = true
+    // Late: whether it is named depends on its lists.
+    this.values = this.values?.map(written)
     super.prepare(connection)
     this.binding = false
   }

@@ -75,7 +75,7 @@ export const resultOf = (client: Pg.Client, rowMode: "array" | undefined): Resul
 /** The query object that `Client.query` makes of a text, with the handlers it is driven by. */
 interface DriverQuery {
   readonly text: string
-  readonly values?: ReadonlyArray<unknown> | null
+  values?: ReadonlyArray<unknown> | null | undefined
   name: string | undefined
   rows: number | undefined
   portal: string

@@ -22,6 +22,7 @@ import * as Parser from "../Parser.js"
 import { draft, type Draft } from "../Refusal.js"
 import * as Fragments from "../rewrite/Fragments.js"
 import * as Tree from "../rewrite/Tree.js"
+import * as RowArrays from "../rewrite/RowArrays.js"
 import * as ValuesText from "../rewrite/ValuesText.js"
 import * as StatementTime from "../rules/StatementTime.js"
 import * as Types from "../Types.js"
@@ -143,6 +144,7 @@ const ofRows = (
       {
         _tag: "Rows",
         ...cut,
+        arrays: statement === undefined ? RowArrays.text(insert, rows, target.named.relation, cut) : undefined,
         keys,
         reference,
         answers: answersEach(insert)
