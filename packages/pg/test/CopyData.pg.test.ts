@@ -14,8 +14,11 @@ import * as PgCluster from "@shardlayer/testing/PgCluster"
 import * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import * as fc from "fast-check"
 
 const topology = Topology.make({
   shards: ["shard_1", "shard_2", "shard_3"],
@@ -125,6 +128,58 @@ const csvData = [
   '"11","NULL",NULL'
 ].join("\n")
 
+const field = {
+  text: fc.constantFrom(
+    "a",
+    "",
+    "\\N",
+    "é漢🐘",
+    "b\\tc",
+    "d\\\te",
+    "\\\n",
+    "\\\\",
+    "\\x41",
+    "\\303\\251",
+    "\\q",
+    " x ",
+    "\\134"
+  ),
+  csv: fc.constantFrom(
+    "a",
+    "",
+    '""',
+    "é漢🐘",
+    '"b,c"',
+    '"d\ne"',
+    '"f""g"',
+    'h"i"j',
+    '" "',
+    "\\N",
+    '"\r\n"',
+    " x ",
+    '""""'
+  )
+}
+
+/** Files of rows that are mostly right. */
+const drawn = (["text", "csv"] as const).flatMap((format) => {
+  const separator = format === "text" ? "\t" : ","
+  const row = fc
+    .tuple(fc.nat(99).map(String), field[format], field[format], fc.nat(400))
+    .map(([n, k, v, odd]) => [odd === 0 ? "x" : odd === 1 ? ` ${n} ` : n, k, v, ...(odd === 2 ? ["more"] : [])])
+  const file = fc.record({
+    rows: fc.array(row, { minLength: 1, maxLength: 40 }),
+    newline: fc.constantFrom("\n", "\n", "\r\n", "\r"),
+    cuts: fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength: 6 }),
+    ending: fc.constantFrom("", "\n", "\n", "\n\\.\n", "\\", '"')
+  })
+  return fc.sample(file, { numRuns: 40, seed: 20261127 }).map(({ cuts, ending, newline, rows: given }) => {
+    const text = given.map((fields) => fields.join(separator)).join("\n") + ending
+    // An end of a line that is part of a value stays what it is.
+    return { format, cuts, data: Buffer.from(format === "csv" ? text : text.replaceAll(/(?<!\\)\n/g, newline)) }
+  })
+})
+
 describe("data of COPY", () => {
   it.scopedLive(
     "in PostgreSQL's forms is stored as one PostgreSQL stores it, wherever its pieces are cut",
@@ -162,6 +217,47 @@ describe("data of COPY", () => {
         yield* compared("csv", `x,y,z\n${csvData}\n`, true)
         yield* compared("csv", `"n",k,v\r\n1,"a\r\nb",c\r\n2,d,\r\n`, "match")
         yield* compared("csv", "")
+      }),
+    120_000
+  )
+
+  it.scopedLive(
+    "that is drawn at random is stored, or refused, as one PostgreSQL does it",
+    () =>
+      Effect.gen(function* () {
+        const world = yield* make
+        const { cluster, router } = world
+        const outcomes = { stored: 0, refused: 0, stricter: 0 }
+        for (const { cuts, data, format } of drawn) {
+          for (const id of ["oracle", ...shardIds]) yield* cluster.query(id, "truncate texts")
+          const one = yield* Effect.either(byOracle(world, `copy texts (n, k, v) from stdin (format ${format})`, data))
+          const pieces = Stream.unfold<{ readonly from: number; readonly turn: number }, Uint8Array>(
+            { from: 0, turn: 0 },
+            ({ from, turn }) => {
+              const to = from + cuts[turn % cuts.length]!
+              return from < data.length
+                ? Option.some([data.subarray(from, to), { from: to, turn: turn + 1 }])
+                : Option.none()
+            }
+          )
+          const routed = yield* Effect.either(router.copyFrom("texts", ["n", "k", "v"], pieces, { format }))
+          const seen = [data.toString("latin1"), yield* rows(world, "texts", shardIds)]
+          if (Either.isRight(routed)) {
+            outcomes.stored++
+            expect(seen).toEqual([seen[0], yield* rows(world, "texts", ["oracle"])])
+            expect(Either.isRight(one)).toBe(true)
+            continue
+          }
+          expect(seen).toEqual([seen[0], []])
+          if (Either.isLeft(one)) outcomes.refused++
+          else {
+            outcomes.stricter++
+            // What versions of PostgreSQL read differently.
+            expect(routed.left).toMatchObject({ _tag: "CopyRowInvalid", reason: expect.stringContaining("\\.") })
+          }
+        }
+        expect(outcomes.stored).toBeGreaterThan(25)
+        expect(outcomes.refused).toBeGreaterThan(5)
       }),
     120_000
   )

@@ -81,7 +81,8 @@ export class Reader implements CopyReader {
   /** Behind what was left over, if that is anything. */
   private take(bytes: Uint8Array): void {
     if (this.filled === 0) {
-      this.source = bytes
+      // A part of a Buffer takes longer to make.
+      this.source = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
       this.filled = bytes.length
       return
     }
@@ -389,7 +390,7 @@ const grown = (list: Int32Array): Int32Array => {
 }
 
 /** In bytes: shorter ones are copied faster one by one than by a call. */
-const loopMax = 160
+const loopMax = 40
 
 const latin1 = (bytes: Uint8Array, from: number, to: number): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1", from, to)

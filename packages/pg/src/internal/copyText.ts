@@ -51,7 +51,7 @@ export const write = (text: string, sink: CopySink): void => {
 }
 
 /** In UTF-16 code units: shorter texts are written faster unit by unit than by a call. */
-const loopMax = 96
+const loopMax = 64
 
 /** Is it all ASCII? What was written is dropped, else. */
 const writeAscii = (value: string, sink: CopySink): boolean => {
