@@ -21,6 +21,7 @@ import type { Level } from "./LocalTransaction.js"
 import * as Partial from "./Partial.js"
 import type { Policy } from "./Policy.js"
 import type * as ReadView from "./ReadView.js"
+import * as RowPage from "./RowPage.js"
 import type * as Parts from "./scatter/Parts.js"
 import * as Feed from "./scatter/Feed.js"
 import * as ScatterMatch from "./ScatterMatch.js"
@@ -475,7 +476,7 @@ class ShardExecutor implements Executor {
   ): Stream.Stream<any, ShardError> {
     const connection = view?.session(shard) ?? transaction?.connectionFor(shard) ?? this.driverOf(shard)
     const read = (opened: ShardConnection): Stream.Stream<any, ShardError> =>
-      form === "texts" ? opened.streamText(sql, params) : opened.executeStream(sql, params)
+      form === "texts" ? RowPage.rowsOf(opened.streamPages(sql, params)) : opened.executeStream(sql, params)
     const rows = Effect.isEffect(connection) ? Stream.unwrap(Effect.map(connection, read)) : read(connection)
     const call: ShardCall.Call = { shard, policy, access }
     return transaction === undefined ? ShardCall.stream(call, rows) : ShardCall.limitedStream(call, rows)

@@ -321,8 +321,8 @@ class TransactionLevel implements Level {
       executeStream: (sql, params) =>
         Stream.unwrap(this.use(shard, (session) => Effect.succeed(session.executeStream(sql, params)))),
       executeText: (sql, params, bound) => this.use(shard, (session) => session.executeText(sql, params, bound)),
-      streamText: (sql, params) =>
-        Stream.unwrap(this.use(shard, (session) => Effect.succeed(session.streamText(sql, params))))
+      streamPages: (sql, params) =>
+        Stream.unwrap(this.use(shard, (session) => Effect.succeed(session.streamPages(sql, params))))
     }
   }
 

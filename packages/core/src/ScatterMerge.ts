@@ -18,12 +18,13 @@ import * as Windows from "./merge/Windows.js"
 import type * as PartialRows from "./Partial.js"
 import type { DeepStatements, Fragment, Merge, TextRow } from "./plan/Merge.js"
 import * as Page from "./plan/Page.js"
+import type { RowPage } from "./RowPage.js"
 import * as Combine from "./scatter/Combine.js"
 import * as Parts from "./scatter/Parts.js"
 import * as Reduced from "./scatter/Reduced.js"
 import * as Steps from "./scatter/Steps.js"
 import * as ShardCall from "./ShardCall.js"
-import { type Field, type ShardDriver, type TextResult, unbounded } from "./ShardConnection.js"
+import { type Field, type Presenter, type ShardDriver, type TextResult, unbounded } from "./ShardConnection.js"
 import type { ShardError } from "./ShardError.js"
 import type { ShardId } from "./topology/ShardId.js"
 
@@ -310,41 +311,59 @@ export const stream = (
   return Stream.unwrap(
     Effect.gen(function* () {
       const page = yield* Parts.bound(options, request, Parts.moment(options, request))
-      if (form === "texts") {
-        return Stream.mapChunks(streamed(page), (chunk) =>
-          Chunk.unsafeFromArray([...projected(merge, Chunk.toReadonlyArray(chunk))])
-        )
-      }
-      const driver = yield* options.driver(Parts.first(shards))
-      const presenter = driver.presenter(fieldsOf(merge, undefined))
-      return Stream.mapChunks(streamed(page), (chunk) =>
-        Chunk.unsafeFromArray([...presenter.objects(projected(merge, Chunk.toReadonlyArray(chunk)))])
-      )
+      const presenter =
+        form === "texts"
+          ? undefined
+          : (yield* options.driver(Parts.first(shards))).presenter(fieldsOf(merge, undefined))
+      return streamed(page, presenter)
     })
   )
 }
 
+/** As objects, or as texts where there is no presenter. */
+type Streamed = (page: Parts.Bound, presenter: Presenter | undefined) => Stream.Stream<any, ShardError>
+
 /** The rows as they come; undefined where all must be there before the first one is known. */
-const streamedOf = (
-  options: Parts.Options,
-  request: Parts.Request
-): ((page: Parts.Bound) => Stream.Stream<TextRow, ShardError>) | undefined => {
+const streamedOf = (options: Parts.Options, request: Parts.Request): Streamed | undefined => {
   const { merge } = request
   const { finish } = merge
   if (finish._tag === "Combine") return undefined
   const { sorted } = finish
   if (finish._tag === "Groups" && finish.packed !== undefined) return undefined
   if (finish._tag === "Groups" && (sorted === undefined || !Steps.isSortedAlready(finish))) return undefined
-  if (sorted !== undefined) return (page) => Steps.sortedRows(options, request, page, finish, sorted)
+  if (sorted !== undefined) {
+    return (page, presenter) => shaped(merge, presenter, Steps.sortedRows(options, request, page, finish, sorted))
+  }
   if (finish._tag === "Groups" || isDeepPage(options, request)) return undefined
-  return (page) =>
-    Steps.mergedRows(
-      options,
-      request,
-      page,
-      merge.statement,
-      Steps.throughRows(options, merge.kinds, finish, finish.order, page.amounts)
-    )
+  return (page, presenter) => {
+    const merged = <A>(through: Steps.Through<A>) => Steps.mergedRows(options, request, page, merge.statement, through)
+    if (finish.distinct !== undefined || finish.page?.withTies === true) {
+      return shaped(
+        merge,
+        presenter,
+        merged(Steps.throughRows(options, merge.kinds, finish, finish.order, page.amounts))
+      )
+    }
+    const order = RowOrder.make(finish.order, merge.kinds)
+    return merged<unknown>(Steps.throughCut(order, page.amounts, madeOf(merge, presenter)))
+  }
+}
+
+const shaped = (
+  merge: Merge,
+  presenter: Presenter | undefined,
+  rows: Stream.Stream<TextRow, ShardError>
+): Stream.Stream<any, ShardError> =>
+  Stream.mapChunks(rows, (chunk) => {
+    const texts = projected(merge, Chunk.toReadonlyArray(chunk))
+    return Chunk.unsafeFromArray(presenter === undefined ? texts : presenter.objects(texts))
+  })
+
+const madeOf = ({ outputs }: Merge, presenter: Presenter | undefined): ((page: RowPage, row: number) => unknown) => {
+  const columns = outputs.map(({ column }) => column)
+  return presenter === undefined
+    ? (page, row) => columns.map((column) => page.text(row, column))
+    : presenter.paged(columns)
 }
 
 /** Without a limit what follows the page may be all there is: that is read page by page. */

@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { TextRow } from "./plan/Merge.js"
+import type { RowPage } from "./RowPage.js"
 import type { ShardError } from "./ShardError.js"
 import type { ShardId } from "./topology/ShardId.js"
 
@@ -59,6 +60,8 @@ export interface Presenter {
   readonly objects: (rows: ReadonlyArray<TextRow>) => ReadonlyArray<any>
   readonly arrays: (rows: ReadonlyArray<TextRow>) => ReadonlyArray<ReadonlyArray<unknown>>
   readonly raw: (rows: ReadonlyArray<TextRow>) => RawResult
+  /** One row of a page as an object, of those of its columns that the fields are. */
+  readonly paged: (columns: ReadonlyArray<number>) => (page: RowPage, row: number) => any
 }
 
 /**
@@ -108,7 +111,8 @@ export interface ShardConnection extends StatementConnection {
     params: ReadonlyArray<unknown>,
     bound: TextBound
   ) => Effect.Effect<TextResult, ShardError>
-  readonly streamText: (sql: string, params: ReadonlyArray<unknown>) => Stream.Stream<TextRow, ShardError>
+  /** The same page by page: the next one is on its way while the last one is used. */
+  readonly streamPages: (sql: string, params: ReadonlyArray<unknown>) => Stream.Stream<RowPage, ShardError>
 }
 
 /**

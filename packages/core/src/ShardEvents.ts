@@ -19,6 +19,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import type { RowPage } from "./RowPage.js"
 import type { Answer, SharedStatements, ShardConnection, ShardDriver, ShardSession } from "./ShardConnection.js"
 import * as ShardContext from "./ShardContext.js"
 import type { ShardError } from "./ShardError.js"
@@ -293,8 +294,8 @@ const statements = (at: At, own: SharedStatements): SharedStatements => ({
 const connection = (at: At, own: ShardConnection): ShardConnection => ({
   ...statements(at, own),
   executeText: (sql, params, bound) => called(at, undefined, sql, params, own.executeText(sql, params, bound)),
-  executeStream: (sql, params) => calledStream(at, sql, params, own.executeStream(sql, params)),
-  streamText: (sql, params) => calledStream(at, sql, params, own.streamText(sql, params))
+  executeStream: (sql, params) => calledStream(at, sql, params, own.executeStream(sql, params), Chunk.size),
+  streamPages: (sql, params) => calledStream(at, sql, params, own.streamPages(sql, params), rowsInPages)
 })
 
 /** Without a role: of the statement that it runs for. */
@@ -319,7 +320,8 @@ const calledStream = <A>(
   at: At,
   sql: string,
   params: ReadonlyArray<unknown>,
-  answer: Stream.Stream<A, ShardError>
+  answer: Stream.Stream<A, ShardError>,
+  rowsIn: (chunk: Chunk.Chunk<A>) => number
 ): Stream.Stream<A, ShardError> =>
   process.observed === 0
     ? answer
@@ -327,7 +329,7 @@ const calledStream = <A>(
         Effect.withFiberRuntime<Stream.Stream<A, ShardError>, never, Scope.Scope>((fiber) => {
           const ended = callStarted(fiber, at, undefined, sql, params)
           if (ended === undefined) return Effect.succeed(answer)
-          const { count, rows } = countedRows(answer)
+          const { count, rows } = countedRows(answer, rowsIn)
           return Effect.succeed(endedWith(rows, (exit) => ended(exit, count())))
         })
       )
@@ -362,10 +364,15 @@ const callStarted = (
 }
 
 /** The same rows, and how many have gone by. */
-const countedRows = <A>(stream: Stream.Stream<A, ShardError>) => {
+const rowsInPages = (pages: Chunk.Chunk<RowPage>): number => Chunk.reduce(pages, 0, (sum, { count }) => sum + count)
+
+const countedRows = <A>(
+  stream: Stream.Stream<A, ShardError>,
+  rowsIn: (chunk: Chunk.Chunk<A>) => number = Chunk.size
+) => {
   let count = 0
   const rows = Stream.mapChunks(stream, (chunk) => {
-    count += Chunk.size(chunk)
+    count += rowsIn(chunk)
     return chunk
   })
   return { rows, count: () => count }

@@ -11,6 +11,7 @@ import * as Constraint from "@shardlayer/core/plan/Constraint"
 import type { Finish, Merge, TextRow } from "@shardlayer/core/plan/Merge"
 import type { PinnedPlan, Plan } from "@shardlayer/core/plan/Plan"
 import { QueryPlanner } from "@shardlayer/core/QueryPlanner"
+import * as RowPage from "@shardlayer/core/RowPage"
 import type { ShardDriver } from "@shardlayer/core/ShardConnection"
 import type * as ShardError from "@shardlayer/core/ShardError"
 import * as ShardManager from "@shardlayer/core/ShardManager"
@@ -166,7 +167,7 @@ const driverOf = (shard: ShardId.ShardId, behave: Behaviour, log: Array<string>)
       Stream.flatMap(Stream.unwrap(Effect.map(answer(sql), Stream.fromIterable)), (row) =>
         Stream.make(...objects([row]))
       ),
-    streamText: (sql: string) => Stream.unwrap(Effect.map(answer(sql), Stream.fromIterable))
+    streamPages: (sql: string) => Stream.fromEffect(Effect.map(answer(sql), RowPage.ofRows))
   }
   return {
     ...recording,
@@ -174,6 +175,7 @@ const driverOf = (shard: ShardId.ShardId, behave: Behaviour, log: Array<string>)
     reserve: Effect.map(recording.reserve, (session) => ({ ...session, ...connection })),
     presenter: () => ({
       objects,
+      paged: () => (page, row) => objects([page.row(row)])[0],
       arrays: (rows) => rows,
       raw: (rows) => ({ command: "SELECT", rowCount: rows.length, rows, fields: [] })
     })

@@ -126,7 +126,7 @@ export const recordingDriver = (log: Array<readonly [sql: string, params: Readon
       Effect.sync(() => ({ command: "SELECT", rowCount: 1, rows: [row(sql, params)], fields: [] })),
     executeStream: (sql, params) => Stream.sync(() => row(sql, params)),
     executeText: () => Effect.dieMessage("not merged in these tests"),
-    streamText: () => Stream.dieMessage("not merged in these tests")
+    streamPages: () => Stream.dieMessage("not merged in these tests")
   }
   return {
     ...connection,

@@ -14,9 +14,12 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { PgBackend } from "./internal/backend.js"
-import { PgDescribeQuery, PgPageQuery, PgQuery, PgStreamQuery, PgTextQuery, type RowForm } from "./internal/query.js"
+import type { BytePage } from "./internal/bytePage.js"
+import { PgDescribeQuery, PgPageQuery, PgQuery, PgStreamQuery, PgTextQuery } from "./internal/query.js"
+import { type RowMaker, rowMaker } from "./internal/rowMaker.js"
 import { fromPg, fromValue } from "./PgErrors.js"
 import type { PgPool, Waiter } from "./PgPool.js"
+import type { Settings } from "./PgShardConfig.js"
 
 /**
  * One query on its way. `start` is called when its connection is there; `onEnd` once, with an error or none, unless
@@ -140,7 +143,7 @@ export const errorOf = (shard: string, query: Pick<PgQuery, "failure" | "valueFa
  * @since 0.1.0
  * @category constructors
  */
-export const make = (lane: Lane, options: { readonly streamRows: number }): ShardConnection => ({
+export const make = (lane: Lane, options: Pick<Settings, "streamRows" | "streamRowsMax">): ShardConnection => ({
   execute: (sql, params) => run(lane, () => new PgQuery(sql, paramsOf(params)), rowsOf, optionsOf(params)),
   executeValues: (sql, params) =>
     run(lane, () => new PgQuery(sql, paramsOf(params), "array"), rowsOf, optionsOf(params)),
@@ -151,12 +154,12 @@ export const make = (lane: Lane, options: { readonly streamRows: number }): Shar
       (query) => query.results as RawResult,
       optionsOf(params)
     ),
-  executeStream: (sql, params) => stream(lane, sql, params, options.streamRows, "object"),
+  executeStream: (sql, params) => stream(lane, sql, params, options, "objects"),
   executeText: (sql, params, bound) =>
     bound.cancels === true
       ? cut(lane, sql, params, bound)
       : run(lane, () => new PgTextQuery(sql, paramsOf(params), bound), textsOf, following),
-  streamText: (sql, params) => stream(lane, sql, params, options.streamRows, "text")
+  streamPages: (sql, params) => stream(lane, sql, params, options, "pages")
 })
 
 /**
@@ -276,12 +279,15 @@ const textsOf = (query: PgTextQuery): TextResult => {
   return { fields: results.fields, rows: results.rows, truncated: query.truncated, bytes: query.bytes }
 }
 
+type StreamForm = "objects" | "pages"
+type PageRows = Pick<Settings, "streamRows" | "streamRowsMax">
+
 const stream = (
   lane: Lane,
   sql: string,
   params: ReadonlyArray<unknown>,
-  rows: number,
-  form: RowForm
+  rows: PageRows,
+  form: StreamForm
 ): Stream.Stream<any, ShardError> =>
   Stream.fromPull(
     Effect.acquireRelease(
@@ -292,39 +298,64 @@ const stream = (
 
 let portals = 0
 
-/** Pages of one statement's rows. Asks for a page when one is pulled: what is buffered is one page at most. */
+/**
+ * Pages of one statement's rows. From the second that is pulled on (for a merge, from the first) the next page is asked for
+ * before the last one is used: what is buffered is one page at most, and whoever wants the first few rows of many alone
+ * meets no server that is busy with more of them.
+ */
 class RowReader {
   private statement: PgStreamQuery | undefined
   private ticket: Ticket | undefined
   private backend: PgBackend | undefined
+  private isAsked = false
   private ended = false
   private failure: ShardError | undefined
+  private onceEnded: (() => void) | undefined
   private waiting: ((page: Effect.Effect<Chunk.Chunk<any>, Option.Option<ShardError>>) => void) | undefined
+  private isAhead: boolean
+  private make: RowMaker | undefined
+  private rows: number
+  /** A value that the program's own parser did not take. */
+  private refused: ShardError | undefined
+  /** What is left of the page that is being given, which came in pieces, and the one after it. */
+  private pages: Array<BytePage> = []
+  private arrived: Array<BytePage> = []
 
   constructor(
     private readonly lane: Lane,
     private readonly sql: string,
     private readonly params: ReadonlyArray<unknown>,
-    private readonly rows: number,
-    private readonly form: RowForm
-  ) {}
+    private readonly size: PageRows,
+    private readonly form: StreamForm
+  ) {
+    this.isAhead = form === "pages"
+    this.rows = size.streamRows
+  }
 
   readonly pull: Effect.Effect<Chunk.Chunk<any>, Option.Option<ShardError>> = Effect.async((resume) => {
+    if (this.refused !== undefined) return resume(Effect.fail(Option.some(this.refused)))
+    if (this.pages.length > 0 || this.arrived.length > 0) return this.give(resume)
     if (this.ended) return resume(this.end())
     this.waiting = resume
-    const statement = this.statement
-    if (statement === undefined) this.first()
-    else if (statement.keepsPortal === undefined) statement.more(this.backend!.wire)
-    else this.next(statement)
+    this.ask()
   })
+
+  private ask(): void {
+    if (this.isAsked || this.ended) return
+    this.isAsked = true
+    const { backend, rows, statement } = this
+    if (statement === undefined || backend === undefined) this.first()
+    else if (statement.keepsPortal === undefined) statement.more(backend.wire, rows)
+    else this.next(statement)
+  }
 
   private first(): void {
     this.ticket = this.lane.start({
       query: (backend) => {
         this.backend = backend
         const portal = backend.status === "T" ? `shardlayer_${++portals}` : undefined
-        this.statement = new PgStreamQuery(this.sql, this.params, this.rows, portal, this.form)
-        this.statement.onPage = () => this.give()
+        this.statement = new PgStreamQuery(this.sql, this.params, this.rows, portal)
+        this.statement.onPage = () => this.onPage()
         return this.statement
       },
       onEnd: (error) => this.onEnd(error, this.statement?.suspended === true)
@@ -343,15 +374,53 @@ class RowReader {
   private onEnd(error: ShardError | undefined, suspended: boolean): void {
     this.ticket = undefined
     this.failure = error
-    this.ended = error !== undefined || !suspended
-    this.give()
+    this.ended ||= error !== undefined || !suspended
+    this.onPage()
+    this.onceEnded?.()
   }
 
-  private give(): void {
+  private onPage(): void {
+    this.isAsked = false
+    // A connection may be lost while a page waits to be pulled.
+    this.arrived = [...this.arrived, ...(this.statement?.takePages() ?? [])]
     const resume = this.waiting
+    if (resume === undefined) return
     this.waiting = undefined
-    const rows = this.statement?.takeRows() ?? []
-    resume?.(rows.length > 0 ? Effect.succeed(Chunk.unsafeFromArray(rows)) : this.end())
+    if (this.arrived.length > 0) this.give(resume)
+    else resume(this.end())
+  }
+
+  private give(resume: NonNullable<typeof this.waiting>): void {
+    if (this.pages.length === 0) this.begin()
+    if (this.form === "pages") return resume(Effect.succeed(Chunk.unsafeFromArray(this.pages.splice(0))))
+    const rows = this.objects()
+    if (rows.length > 0 || this.refused === undefined) return resume(Effect.succeed(Chunk.unsafeFromArray(rows)))
+    resume(Effect.fail(Option.some(this.refused)))
+  }
+
+  private begin(): void {
+    this.pages = this.arrived
+    this.arrived = []
+    this.rows = rowsAfter(this.pages, this.size)
+    if (this.isAhead) this.ask()
+    // A page that is on its way when the stream is given up is cancelled, and that fails the transaction it runs in.
+    this.isAhead ||= this.statement?.keepsPortal === undefined
+  }
+
+  /** So few at a time that they are used up while they are young. Up to the first row that cannot be made. */
+  private objects(): ReadonlyArray<any> {
+    const rows: Array<any> = []
+    try {
+      const make = (this.make ??= rowMaker(this.statement!.shape))
+      while (rows.length < this.size.streamRows) {
+        const page = this.pages.shift()
+        if (page === undefined) break
+        for (let row = 0; row < page.count; row++) rows.push(make(page, row))
+      }
+    } catch (error) {
+      this.refused = fromValue(this.lane.shard, error)
+    }
+    return rows
   }
 
   private end(): Effect.Effect<never, Option.Option<ShardError>> {
@@ -363,12 +432,12 @@ class RowReader {
   close(done: () => void): void {
     const { statement, ticket } = this
     if (this.ended) return done()
+    const isWanted = this.waiting !== undefined
     this.ended = true
     this.waiting = undefined
     if (ticket === undefined) return this.closePortal(done)
-    if (statement === undefined || statement.keepsPortal !== undefined) {
-      return ticket.leave(() => this.closePortal(done), true)
-    }
+    if (statement === undefined) return ticket.leave(done, true)
+    if (statement.keepsPortal !== undefined) return this.leavePortal(ticket, isWanted, done)
     const wire = this.backend!.wire
     if (statement.suspended) {
       // Between two pages nothing runs: with its portal closed, the query ends by itself.
@@ -380,9 +449,38 @@ class RowReader {
     ticket.leave(done, true)
   }
 
+  /** A cancel fails the transaction: what nobody waits for is given a moment to end by itself. */
+  private leavePortal(ticket: Ticket, isWanted: boolean, done: () => void): void {
+    const cancel = () => ticket.leave(() => this.closePortal(done), true)
+    if (isWanted) return cancel()
+    const patience = setTimeout(() => {
+      this.onceEnded = undefined
+      cancel()
+    }, patienceMillis)
+    this.onceEnded = () => {
+      clearTimeout(patience)
+      this.closePortal(done)
+    }
+  }
+
   private closePortal(done: () => void): void {
     const statement = this.statement
     if (statement?.keepsPortal === undefined || this.backend?.status !== "T") return done()
     this.lane.start({ query: () => new PgPageQuery(statement, 0), onEnd: done })
   }
 }
+
+const patienceMillis = 100
+
+/** Rows of many bytes come a few at a time, and none of them in pages so small that the server is mostly asked for more. */
+const rowsAfter = (pages: ReadonlyArray<BytePage>, { streamRows, streamRowsMax }: PageRows): number => {
+  let [rows, bytes] = [0, 0]
+  for (const page of pages) {
+    rows += page.count
+    bytes += page.within.length
+  }
+  return Math.max(streamRows, Math.min(streamRowsMax, Math.floor((pageBytes * rows) / Math.max(1, bytes))))
+}
+
+/** Beyond the first page, as long as that is no more than `streamRowsMax` rows. */
+const pageBytes = 256 * 1024

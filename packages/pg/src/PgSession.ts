@@ -24,6 +24,7 @@ import { PgCopyQuery, PgQuery } from "./internal/query.js"
 import type { Job, Lane, Ticket } from "./PgConnection.js"
 import * as PgConnection from "./PgConnection.js"
 import type { AcquireError, PgPool, Waiter } from "./PgPool.js"
+import type { Settings } from "./PgShardConfig.js"
 
 /**
  * Waiting can be interrupted; a connection that arrives afterwards goes back to the pool.
@@ -47,7 +48,7 @@ const opened = (pool: PgPool, backend: PgBackend): Effect.Effect<ShardSession, n
   const lane = new SessionLane(pool, backend)
   return Effect.as(
     Effect.addFinalizer(() => lane.end),
-    sessionOf(lane, pool.settings.streamRows)
+    sessionOf(lane, pool.settings)
   )
 }
 
@@ -81,8 +82,8 @@ class Request implements Waiter {
   }
 }
 
-const sessionOf = (lane: SessionLane, streamRows: number): ShardSession => ({
-  ...PgConnection.make(lane, { streamRows }),
+const sessionOf = (lane: SessionLane, settings: Settings): ShardSession => ({
+  ...PgConnection.make(lane, settings),
   taint: Effect.sync(() => lane.taint()),
   copyIn: (sql, rows) =>
     PgConnection.run(

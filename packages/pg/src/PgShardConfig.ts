@@ -44,7 +44,7 @@ export interface PgShardConfig extends PgClientConfig {
    * has one to itself. Default 2. Reads share none without `preparedStatements`.
    */
   readonly sharedConnections?: number | undefined
-  /** Rows a stream asks for at a time; 1000. */
+  /** Rows a stream asks for at a time. Default: 1,000 at first, then as many as come to 256 KiB, up to 4,000. */
   readonly streamRows?: number | undefined
 }
 
@@ -73,6 +73,7 @@ export interface Settings {
   readonly preparedMax: number
   readonly sharedMax: number
   readonly streamRows: number
+  readonly streamRowsMax: number
 }
 
 /**
@@ -111,7 +112,8 @@ export const settings = (config: PgShardConfig, lockTimeoutMillis?: number): Set
     lifetimeMillis: millis(config.connectionTTL, 0),
     preparedMax: Math.max(0, config.preparedStatements ?? 256),
     sharedMax: Math.max(0, config.sharedConnections ?? 2),
-    streamRows: Math.max(1, config.streamRows ?? 1000)
+    streamRows: Math.max(1, config.streamRows ?? 1_000),
+    streamRowsMax: Math.max(1, config.streamRows ?? 4_000)
   }
 }
 

@@ -85,6 +85,36 @@ export const decoder = (kind: ValueKind): ((text: string) => SortValue) => {
 }
 
 /**
+ * The same for a text where it stands in UTF-8, from one place to another: NaN for one that comes to something else than
+ * a number, or that is better decoded by itself. Undefined where all are.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const decoderAt = (kind: ValueKind): ((within: Uint8Array, from: number, to: number) => number) | undefined => {
+  switch (kind._tag) {
+    case "Integer":
+      return integerAt
+    case "Timestamp":
+    case "TimestampTz":
+      return Moment.plainMicros
+    case "Numeric":
+    case "Float":
+    case "Date":
+    case "Bool":
+    case "Time":
+    case "Uuid":
+    case "Bytea":
+    case "Text":
+    case "Char":
+    case "Enum":
+    case "Same":
+    case "Opaque":
+      return undefined
+  }
+}
+
+/**
  * Compares what the decoder of one kind returned.
  *
  * @since 0.1.0
@@ -129,6 +159,15 @@ const decodeInteger = (text: string): number | LongDecimal => {
   const more = text.length - from - digitsExact
   if (more <= 0) return shortDecimal(text, text.length)
   return { about: shortDecimal(text, from + digitsExact) * 10 ** more, text }
+}
+
+const integerAt = (within: Uint8Array, from: number, to: number): number => {
+  const negative = within[from]! === minus
+  let at = negative ? from + 1 : from
+  if (to - at > digitsExact) return NaN
+  let value = 0
+  for (; at < to; at++) value = value * 10 + within[at]! - zero
+  return negative ? -value : value
 }
 
 /** By hand, as `Number` takes several times as long: the digits, divided once, are rounded once, as they have to be. */

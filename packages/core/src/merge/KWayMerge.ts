@@ -9,6 +9,7 @@
  */
 import type { TextRow } from "../plan/Merge.js"
 import type { RowKey, RowOrder } from "./RowOrder.js"
+import { Tournament } from "./Tournament.js"
 
 /** @since 0.1.0 @category models */
 export interface KWayMerge {
@@ -30,7 +31,39 @@ export interface KWayMerge {
  */
 export const make = (order: RowOrder, inputCount: number): KWayMerge => {
   const inputs = Array.from({ length: inputCount }, () => new Input(order))
-  const tree = new LoserTree(order, inputs)
+  const tournament = new Tournament(inputCount, (left, right) => {
+    const one = inputs[left]!
+    const other = inputs[right]!
+    // An input that is over loses to all.
+    if (one.head === undefined) return false
+    if (other.head === undefined) return true
+    const ordering = order.compare(one.key, other.key)
+    return ordering < 0 || (ordering === 0 && left < right)
+  })
+  /** Finds the winner, if all inputs that have not ended show a head. After the first time only the last winner can be dry. */
+  const settle = (): boolean => {
+    if (tournament.hasStarted) {
+      if (inputs[tournament.winner]!.isDry) return false
+      tournament.replay()
+      return true
+    }
+    if (inputCount === 0 || inputs.some((input) => input.isDry)) return false
+    tournament.start()
+    return true
+  }
+  const pull = (rowsMax: number): ReadonlyArray<TextRow> => {
+    const rows: Array<TextRow> = []
+    if (!settle()) return rows
+    while (rows.length < rowsMax) {
+      const input = inputs[tournament.winner]!
+      if (input.head === undefined) break
+      rows.push(input.head)
+      input.advance()
+      if (input.isDry) break
+      tournament.replay()
+    }
+    return rows
+  }
   const inputAt = (index: number): Input => {
     const input = inputs[index]
     if (input === undefined) throw new Error(`input ${index} of a merge of ${inputCount}`)
@@ -39,7 +72,7 @@ export const make = (order: RowOrder, inputCount: number): KWayMerge => {
   return {
     push: (index, rows) => inputAt(index).push(rows),
     end: (index) => inputAt(index).end(),
-    pull: (rowsMax = Infinity) => tree.pull(rowsMax),
+    pull: (rowsMax = Infinity) => pull(rowsMax),
     wanting: () => inputs.flatMap((input, index) => (input.isDry ? [index] : [])),
     done: () => inputs.every((input) => input.isOver)
   }
@@ -109,86 +142,3 @@ class Input {
     this.key = this.order.decode(head)
   }
 }
-
-/**
- * A tournament. Each inner node keeps the loser of its match, so that when the winner's input moves on, only the matches
- * on its way up are played again: a comparison for each level. The leaves are numbered after the inner nodes.
- */
-class LoserTree {
-  private readonly losers: Array<number>
-  private winner = nobody
-
-  constructor(
-    private readonly order: RowOrder,
-    private readonly inputs: ReadonlyArray<Input>
-  ) {
-    this.losers = inputs.map(() => nobody)
-  }
-
-  pull(rowsMax: number): ReadonlyArray<TextRow> {
-    const rows: Array<TextRow> = []
-    if (!this.settle()) return rows
-    while (rows.length < rowsMax) {
-      const input = this.inputs[this.winner]!
-      if (input.head === undefined) break
-      rows.push(input.head)
-      input.advance()
-      if (input.isDry) break
-      this.replay(this.winner)
-    }
-    return rows
-  }
-
-  /** Finds the winner, if all inputs that have not ended show a head. After the first time only the last winner can be dry. */
-  private settle(): boolean {
-    if (this.winner === nobody) {
-      if (this.inputs.length === 0 || this.inputs.some((input) => input.isDry)) return false
-      for (let input = 0; input < this.inputs.length; input++) this.enter(input)
-      return true
-    }
-    if (this.inputs[this.winner]!.isDry) return false
-    this.replay(this.winner)
-    return true
-  }
-
-  /** The first to come to a node waits there for the second. */
-  private enter(input: number): void {
-    let winner = input
-    for (let node = (input + this.losers.length) >> 1; node > 0; node >>= 1) {
-      const other = this.losers[node]!
-      if (other === nobody) {
-        this.losers[node] = winner
-        return
-      }
-      if (this.beats(other, winner)) {
-        this.losers[node] = winner
-        winner = other
-      }
-    }
-    this.winner = winner
-  }
-
-  private replay(input: number): void {
-    let winner = input
-    for (let node = (input + this.losers.length) >> 1; node > 0; node >>= 1) {
-      const other = this.losers[node]!
-      if (this.beats(other, winner)) {
-        this.losers[node] = winner
-        winner = other
-      }
-    }
-    this.winner = winner
-  }
-
-  /** An input that is over loses to all. */
-  private beats(left: number, right: number): boolean {
-    const leftInput = this.inputs[left]!
-    const rightInput = this.inputs[right]!
-    if (leftInput.head === undefined) return false
-    if (rightInput.head === undefined) return true
-    const ordering = this.order.compare(leftInput.key, rightInput.key)
-    return ordering < 0 || (ordering === 0 && left < right)
-  }
-}
-
-const nobody = -1

@@ -48,8 +48,78 @@ export const micros = (text: string): number | bigint => {
   return Number.isSafeInteger(exact) ? exact : BigInt(day) * BigInt(dayMicros) + BigInt(seconds * 1_000_000 + fraction)
 }
 
+/**
+ * Of one of the plain form that nearly all have, where it stands in UTF-8: four digits of a year from 100 on, and an offset or
+ * none. NaN for any other, and for one that is not exact as a number. All of what it looks at it checks.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const plainMicros = (within: Uint8Array, from: number, to: number): number => {
+  // 2024-02-29 12:00:00
+  if (to - from < 19) return NaN
+  const year = digits(within, from) * 100 + digits(within, from + 2)
+  const month = digits(within, from + 5)
+  const day = digits(within, from + 8)
+  const hour = digits(within, from + 11)
+  const minute = digits(within, from + 14)
+  const second = digits(within, from + 17)
+  const isPunctuated =
+    within[from + 4]! === minus &&
+    within[from + 7]! === minus &&
+    within[from + 10]! === space &&
+    within[from + 13]! === colon &&
+    within[from + 16]! === colon
+  if (!isPunctuated || !(year >= 100) || !(month >= 1 && month <= 12)) return NaN
+  let at = from + 19
+  let fraction = 0
+  if (at < to && within[at]! === point) {
+    let unit = 100_000
+    for (at++; at < to; at++, unit /= 10) {
+      const digit = within[at]! - zero
+      if (!(digit >= 0 && digit <= 9)) break
+      fraction += digit * unit
+    }
+  }
+  let offset = 0
+  if (at < to) {
+    const sign = within[at]!
+    if (sign !== plus && sign !== minus) return NaN
+    offset = digits(within, at + 1) * 3600
+    at += 3
+    for (let unit = 60; at < to; unit /= 60, at += 3) {
+      if (unit < 1 || within[at]! !== colon) return NaN
+      offset += digits(within, at + 1) * unit
+    }
+    if (at !== to) return NaN
+    if (sign === minus) offset = -offset
+  }
+  const seconds = hour * 3600 + minute * 60 + second - offset
+  const micros = (daysBefore(year, month) + day) * dayMicros + seconds * 1_000_000 + fraction
+  return Number.isSafeInteger(micros) ? micros : NaN
+}
+
+/** Two of them; NaN for anything else. */
+const digits = (text: Uint8Array, at: number): number => {
+  const tens = text[at]! - zero
+  const ones = text[at + 1]! - zero
+  return tens >= 0 && tens <= 9 && ones >= 0 && ones <= 9 ? tens * 10 + ones : NaN
+}
+
+/** From 2000-01-01 to the last day of the month before. */
+const daysBefore = (year: number, month: number): number => {
+  const before = year - 1
+  const leapDays = Math.floor(before / 4) - Math.floor(before / 100) + Math.floor(before / 400)
+  const isLeap = month > 2 && year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0)
+  return before * 365 + leapDays + monthStarts[month - 1]! + (isLeap ? 1 : 0) - daysTo2000
+}
+
+const monthStarts = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334]
+/** What the sum above would give for the first day of 2000. */
+const daysTo2000 = 1999 * 365 + 499 - 19 + 4 + 1
+
 const dayMicros = 86_400_000_000
-const [plus, minus, point, colon, zero, letterC, letterY] = [43, 45, 46, 58, 48, 67, 121]
+const [plus, minus, point, colon, space, zero, letterC, letterY] = [43, 45, 46, 58, 32, 48, 67, 121]
 
 /** No other text ends in a letter but those before Christ. */
 const isInfinite = (text: string): boolean => text.charCodeAt(text.length - 1) === letterY

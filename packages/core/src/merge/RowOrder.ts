@@ -10,6 +10,7 @@
 import type { Ordering } from "effect/Ordering"
 import type { SortKey, TextRow } from "../plan/Merge.js"
 import type { ValueKind } from "../plan/ValueKind.js"
+import type { Places, RowPage } from "../RowPage.js"
 import * as Compare from "./Compare.js"
 
 /**
@@ -27,7 +28,27 @@ export type KeyValue = Compare.SortValue | null
 export interface RowOrder {
   readonly decode: (row: TextRow) => RowKey
   readonly compare: (left: RowKey, right: RowKey) => Ordering
+  /** The keys of all rows of a page. */
+  readonly keysOf: (page: RowPage) => PageKeys
+  /** Two rows, each by its number in the page of its keys. */
+  readonly comparePaged: (left: PageKeys, leftRow: number, right: PageKeys, rightRow: number) => Ordering
 }
+
+/**
+ * One column for each sort key. For the order that made it, and no other.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type PageKeys = ReadonlyArray<KeyColumn>
+
+/**
+ * Of a page: numbers where every value is one, and none is NULL or NaN. They compare without being looked at.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type KeyColumn = Float64Array | ReadonlyArray<KeyValue>
 
 /**
  * Without keys all rows are equal.
@@ -38,10 +59,12 @@ export interface RowOrder {
 export const make = (keys: ReadonlyArray<SortKey>, kinds: ReadonlyArray<ValueKind>): RowOrder => {
   const columns = keys.map((key) => columnOrder(key, kinds))
   const [first] = columns
-  if (first === undefined) return { decode: () => null, compare: () => 0 }
+  const paged = pagedOrder(columns)
+  if (first === undefined) return { ...paged, decode: () => null, compare: () => 0 }
   if (columns.length === 1)
-    return { decode: first.decode, compare: (left, right) => first.compare(one(left), one(right)) }
+    return { ...paged, decode: first.decode, compare: (left, right) => first.compare(one(left), one(right)) }
   return {
+    ...paged,
     decode: (row) => columns.map((column) => column.decode(row)),
     compare: (left, right) => compareMany(columns, many(left), many(right))
   }
@@ -60,6 +83,10 @@ export const sort = (order: RowOrder, rows: ReadonlyArray<TextRow>): ReadonlyArr
     .map(({ row }) => row)
 
 interface ColumnOrder {
+  readonly column: number
+  readonly descending: boolean
+  readonly decodeText: (text: string) => KeyValue
+  readonly decodeAt: ReturnType<typeof Compare.decoderAt>
   readonly decode: (row: TextRow) => KeyValue
   readonly compare: (left: KeyValue, right: KeyValue) => Ordering
 }
@@ -73,6 +100,10 @@ const columnOrder = (key: SortKey, kinds: ReadonlyArray<ValueKind>): ColumnOrder
   const nullLeft = key.nullsFirst ? -1 : 1
   const nullRight = key.nullsFirst ? 1 : -1
   return {
+    column,
+    descending,
+    decodeText,
+    decodeAt: Compare.decoderAt(kind),
     decode: (row) => {
       const text = row[column]
       return text === null || text === undefined ? null : decodeText(text)
@@ -100,3 +131,55 @@ const compareMany = (
 /** The types cannot say which order made a key; `RowKey` does. */
 const one = (key: RowKey): KeyValue => key as KeyValue
 const many = (key: RowKey): ReadonlyArray<KeyValue> => key as ReadonlyArray<KeyValue>
+
+const pagedOrder = (columns: ReadonlyArray<ColumnOrder>): Pick<RowOrder, "keysOf" | "comparePaged"> => {
+  const descending = columns.map((column) => column.descending)
+  return {
+    keysOf: (page) => columns.map((column) => keyColumn(column, page)),
+    comparePaged: (left, leftRow, right, rightRow) => {
+      for (let index = 0; index < columns.length; index++) {
+        const leftKeys = left[index]!
+        const rightKeys = right[index]!
+        if (leftKeys instanceof Float64Array && rightKeys instanceof Float64Array) {
+          const one = leftKeys[leftRow]!
+          const other = rightKeys[rightRow]!
+          if (one !== other) return one < other === descending[index] ? 1 : -1
+        } else {
+          const ordering = columns[index]!.compare(leftKeys[leftRow]!, rightKeys[rightRow]!)
+          if (ordering !== 0) return ordering
+        }
+      }
+      return 0
+    }
+  }
+}
+
+const keyColumn = (order: ColumnOrder, page: RowPage): KeyColumn => {
+  const { decodeAt } = order
+  const { places } = page
+  const numbers =
+    decodeAt === undefined || places === undefined ? undefined : numbersOf(decodeAt, places, page.count, order.column)
+  return numbers ?? Array.from({ length: page.count }, (_, row) => keyAt(order, page, row))
+}
+
+const keyAt = ({ column, decodeText }: ColumnOrder, page: RowPage, row: number): KeyValue => {
+  const text = page.text(row, column)
+  return text === null ? null : decodeText(text)
+}
+
+/** Undefined where a value is NULL, or no number that is exact. */
+const numbersOf = (
+  decodeAt: (within: Uint8Array, from: number, to: number) => number,
+  { bounds, width, within }: Places,
+  count: number,
+  column: number
+): Float64Array | undefined => {
+  const numbers = new Float64Array(count)
+  for (let row = 0, at = 2 * column; row < count; row++, at += 2 * width) {
+    const from = bounds[at]!
+    const number = from < 0 ? NaN : decodeAt(within, from, bounds[at + 1]!)
+    if (Number.isNaN(number)) return undefined
+    numbers[row] = number
+  }
+  return numbers
+}

@@ -15,6 +15,7 @@ import type { Fragment, Merge, ParamSource, TextRow } from "../plan/Merge.js"
 import * as Page from "../plan/Page.js"
 import type { Policy } from "../Policy.js"
 import type { ReadView } from "../ReadView.js"
+import type { RowPage } from "../RowPage.js"
 import * as ShardCall from "../ShardCall.js"
 import {
   type ShardConnection,
@@ -348,17 +349,17 @@ export const pagesOf = (
   shard: ShardId,
   sql: string,
   params: ReadonlyArray<unknown>
-): Effect.Effect<Stream.Stream<TextRow, ShardError>, ShardError, Scope.Scope> => {
+): Effect.Effect<Stream.Stream<RowPage, ShardError>, ShardError, Scope.Scope> => {
   const call: ShardCall.Call = { shard, policy, access: "read" }
   const inside = view?.session(shard) ?? home?.connection(shard)
-  if (inside !== undefined) return Effect.succeed(ShardCall.limitedStream(call, inside.streamText(sql, params)))
+  if (inside !== undefined) return Effect.succeed(ShardCall.limitedStream(call, inside.streamPages(sql, params)))
   if (policy.retry !== undefined) {
-    const pages = Stream.unwrap(Effect.map(driver(shard), (opened) => opened.streamText(sql, params)))
+    const pages = Stream.unwrap(Effect.map(driver(shard), (opened) => opened.streamPages(sql, params)))
     return Effect.succeed(ShardCall.stream(call, pages))
   }
   const session = Effect.flatMap(driver(shard), (opened) => opened.reserve)
   return Effect.map(ShardCall.limited(call, session), (held) =>
-    ShardCall.limitedStream(call, held.streamText(sql, params))
+    ShardCall.limitedStream(call, held.streamPages(sql, params))
   )
 }
 

@@ -18,12 +18,14 @@ import * as KWayMerge from "../merge/KWayMerge.js"
 import * as Limit from "../merge/Limit.js"
 import { type MergeProblem, tooManyGroups } from "../merge/MergeProblem.js"
 import * as PackedValues from "../merge/PackedValues.js"
+import * as PageMerge from "../merge/PageMerge.js"
 import * as RowOrder from "../merge/RowOrder.js"
 import * as SortedGroups from "../merge/SortedGroups.js"
 import * as Top from "../merge/Top.js"
 import type { Finish, Fragment, Merge, Packed, Sorted, SortKey, TextRow } from "../plan/Merge.js"
 import * as Page from "../plan/Page.js"
 import type { ValueKind } from "../plan/ValueKind.js"
+import type { RowPage } from "../RowPage.js"
 import type { TextResult } from "../ShardConnection.js"
 import { MergeLimitExceeded, ownFailure, type ShardError, type StatementFailed } from "../ShardError.js"
 import { type Bound, type Given, type Options, pagesOf, type Request, textsOn, valuesMax } from "./Parts.js"
@@ -157,64 +159,126 @@ export const sortedRows = (
       : throughGroups(options, request.merge, finish, sorted, page.amounts)
   )
 
+/**
+ * What becomes of the rows once they are merged.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Through<A> {
+  readonly order: RowOrder.RowOrder
+  /** The rows that are certain, from which it leaves; it does not keep their pages. */
+  readonly take: (merge: PageMerge.PageMerge) => Either.Either<ReadonlyArray<A>, MergeProblem>
+  /** What is left when all have gone through. */
+  readonly end: () => Either.Either<ReadonlyArray<A>, MergeProblem>
+  readonly done: () => boolean
+}
+
 /** @since 0.1.0 @category functions */
-export const mergedRows = (
+export const mergedRows = <A>(
   options: Options,
   request: Request,
   page: Bound,
   statement: Fragment,
-  through: Through
-): Stream.Stream<TextRow, ShardError> =>
+  through: Through<A>
+): Stream.Stream<A, ShardError> =>
   Stream.unwrapScoped(
     // Connections one after another: whoever has that of a shard waits for those of later shards only.
     Effect.map(
       Effect.forEach(request.shards, (shard, place) =>
-        Effect.flatMap(pagesOf(options, shard, statement.sql, page.params(statement, place)), (pages) =>
-          // One page ahead of the one that is being merged.
-          Stream.toPull(Stream.bufferChunks(pages, { capacity: 1 }))
-        )
+        Effect.flatMap(pagesOf(options, shard, statement.sql, page.params(statement, place)), Stream.toPull)
       ),
       (pulls) => throughPulls(through, pulls, request.merge.finish)
     )
   )
 
-type Pull = Effect.Effect<Chunk.Chunk<TextRow>, Option.Option<ShardError>>
+type Pull<A> = Effect.Effect<Chunk.Chunk<A>, Option.Option<ShardError>>
 
 /** Merges pages as they come, and asks only the shards without which it cannot go on. */
-const throughPulls = (
-  through: Through,
-  pulls: ReadonlyArray<Pull>,
+const throughPulls = <A>(
+  through: Through<A>,
+  pulls: ReadonlyArray<Pull<RowPage>>,
   finish: Finish
-): Stream.Stream<TextRow, ShardError> => {
-  const merge = KWayMerge.make(through.order, pulls.length)
+): Stream.Stream<A, ShardError> => {
+  const merge = PageMerge.make(through.order, pulls.length)
   let ended = false
   const feed = (index: number): Effect.Effect<void, Option.Option<ShardError>> =>
     Effect.matchEffect(pulls[index]!, {
-      onSuccess: (rows) => Effect.sync(() => merge.push(index, Chunk.toReadonlyArray(rows))),
+      onSuccess: (pages) =>
+        Effect.sync(() => {
+          for (const page of pages) merge.push(index, page)
+        }),
       onFailure: (end) => (Option.isNone(end) ? Effect.sync(() => merge.end(index)) : Effect.fail(end))
     })
-  const pull: Pull = Effect.suspend(() => {
+  const feedAll = ([first, ...others]: ReadonlyArray<number>): Effect.Effect<void, Option.Option<ShardError>> =>
+    first !== undefined && others.length === 0
+      ? feed(first)
+      : Effect.forEach(first === undefined ? [] : [first, ...others], feed, { concurrency: "unbounded", discard: true })
+  const pull: Pull<A> = Effect.suspend(() => {
     if (ended || through.done()) return Effect.fail(Option.none())
-    const rows = merge.pull()
+    const taken = through.take(merge)
     ended = merge.done()
-    const taken = through.take(rows)
-    const all = ended ? Either.flatMap(taken, (page) => Either.map(through.end(), (last) => [...page, ...last])) : taken
+    const all = ended ? Either.flatMap(taken, (rows) => Either.map(through.end(), (last) => joined(rows, last))) : taken
     if (Either.isLeft(all)) return Effect.fail(Option.some(problem(all.left, finish)))
-    if (all.right.length > 0) return Effect.succeed(Chunk.unsafeFromArray([...all.right]))
+    if (all.right.length > 0) return Effect.succeed(Chunk.unsafeFromArray(all.right))
     if (ended) return Effect.fail(Option.none())
-    return Effect.zipRight(Effect.forEach(merge.wanting(), feed, { concurrency: "unbounded", discard: true }), pull)
+    return Effect.zipRight(feedAll(merge.wanting()), pull)
   })
-  return Stream.fromPull(Effect.succeed(pull) as Effect.Effect<Pull, never, Scope.Scope>)
+  return Stream.fromPull(Effect.succeed(pull) as Effect.Effect<Pull<A>, never, Scope.Scope>)
 }
 
-/** What rows go through, one chunk after the other, once they are merged. */
-interface Through {
-  readonly order: RowOrder.RowOrder
-  readonly take: (rows: ReadonlyArray<TextRow>) => Either.Either<ReadonlyArray<TextRow>, MergeProblem>
-  /** What is left when all have gone through. */
-  readonly end: () => Either.Either<ReadonlyArray<TextRow>, MergeProblem>
-  readonly done: () => boolean
+const joined = <A>(rows: ReadonlyArray<A>, last: ReadonlyArray<A>): ReadonlyArray<A> =>
+  last.length === 0 ? rows : [...rows, ...last]
+
+/**
+ * Rows of which the page that is asked for is cut out, and nothing else is done: made one by one, when they leave.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const throughCut = <A>(
+  order: RowOrder.RowOrder,
+  { limit = Infinity, offset }: Page.Amounts,
+  make: (page: RowPage, row: number) => A
+): Through<A> => {
+  let skip = offset
+  let left = limit
+  return {
+    order,
+    take: (merge) => {
+      if (skip > 0) skip -= merge.pull(() => {}, skip)
+      const rows: Array<A> = []
+      if (skip === 0) left -= merge.pull((page, row) => rows.push(make(page, row)), Math.min(left, chunkRows))
+      return Either.right(rows)
+    },
+    end: () => Either.right([]),
+    done: () => left <= 0
+  }
 }
+
+/** Rows that leave together: few enough that they are used up, and their memory taken back, while they are young. */
+const chunkRows = 1_000
+
+/** Steps that look at whole rows, one chunk after the other. */
+const throughSteps = (
+  order: RowOrder.RowOrder,
+  {
+    done,
+    end,
+    take
+  }: Pick<Through<TextRow>, "done" | "end"> & {
+    readonly take: (rows: ReadonlyArray<TextRow>) => Either.Either<ReadonlyArray<TextRow>, MergeProblem>
+  }
+): Through<TextRow> => ({
+  order,
+  take: (merge) => {
+    const rows: Array<TextRow> = []
+    merge.pull((page, row) => rows.push(page.row(row)))
+    return take(rows)
+  },
+  end,
+  done
+})
 
 /** @since 0.1.0 @category functions */
 export const throughRows = (
@@ -223,17 +287,15 @@ export const throughRows = (
   finish: Extract<Finish, { readonly _tag: "Rows" }>,
   keys: ReadonlyArray<SortKey>,
   amounts: Page.Amounts
-): Through => {
-  const order = RowOrder.make(keys, kinds)
+): Through<TextRow> => {
   // Ties are those of the program's own keys.
   const limit = limitOf(finish.page, amounts, RowOrder.make(finish.order, kinds))
   const distinct = distinctOf(options, kinds, finish, keys)
-  return {
-    order,
+  return throughSteps(RowOrder.make(keys, kinds), {
     take: (rows) => Either.map(distinct?.filter(rows) ?? Either.right(rows), limit.take),
     end: () => Either.right([]),
     done: limit.done
-  }
+  })
 }
 
 const throughGroups = (
@@ -242,7 +304,7 @@ const throughGroups = (
   finish: Extract<Finish, { readonly _tag: "Groups" }>,
   sorted: Sorted,
   amounts: Page.Amounts
-): Through => {
+): Through<TextRow> => {
   const { aggregates, keys } = finish
   const counted = sorted.order[keys.length]?.column
   const groups = SortedGroups.make({ aggregates, keys, kinds, counted, valuesMax: rowsMax })
@@ -250,12 +312,11 @@ const throughGroups = (
   const final = RowOrder.make(finish.order, finish.kinds)
   const limit = limitOf(finish.page, amounts, final)
   if (isSortedAlready(finish)) {
-    return {
-      order,
+    return throughSteps(order, {
       take: (rows) => Either.map(groups.add(rows), limit.take),
       end: () => Either.map(groups.finish(), limit.take),
       done: limit.done
-    }
+    })
   }
   const top = Top.make({
     order: final,
@@ -263,12 +324,11 @@ const throughGroups = (
     ties: finish.page?.withTies === true
   })
   const none: ReadonlyArray<TextRow> = []
-  return {
-    order,
+  return throughSteps(order, {
     take: (rows) => Either.map(groups.add(rows), (complete) => (top.add(complete), none)),
     end: () => Either.map(groups.finish(), (last) => (top.add(last), limit.take(top.finish()))),
     done: () => false
-  }
+  })
 }
 
 /**

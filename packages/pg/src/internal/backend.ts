@@ -9,8 +9,9 @@ import * as Pg from "pg"
 import type { Settings } from "../PgShardConfig.js"
 import { sendCancel } from "./cancel.js"
 import { PgQuery } from "./query.js"
+import type { Incoming } from "./incoming.js"
 import type { Result, Wire } from "./wire.js"
-import { keysOf, wireOf } from "./wire.js"
+import { intercepted, keysOf, wireOf } from "./wire.js"
 
 type Done = () => void
 
@@ -30,6 +31,7 @@ export class PgBackend {
   /** What its named statements answer with, by name. */
   readonly shapes = new Map<string, Shape>()
 
+  private readonly incoming: Incoming
   private query: PgQuery | undefined
   private pipeline: Pipeline | undefined
   private done: Done | undefined
@@ -45,6 +47,7 @@ export class PgBackend {
   ) {
     this.client = new Pg.Client(settings.client)
     this.wire = wireOf(this.client)
+    this.incoming = intercepted(this.wire)
   }
 
   /** Connects; `done` is called once, with an error or with none. */
@@ -75,6 +78,7 @@ export class PgBackend {
   run(query: PgQuery, done: Done): void {
     this.query = query
     this.done = done
+    this.incoming.reader = query.reader
     try {
       this.client.query(query as unknown as Pg.Submittable)
     } catch (error) {
@@ -188,6 +192,7 @@ export class PgBackend {
     const query = this.query
     if (query === undefined) return
     this.query = undefined
+    this.incoming.reader = undefined
     if (!query.isTraceless && changesSession(query)) this.tainted = true
     const leaving = this.leaving
     if (leaving !== undefined) {

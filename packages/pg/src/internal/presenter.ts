@@ -6,6 +6,7 @@
  */
 import type { Field, Presenter, RawResult } from "@shardlayer/core/ShardConnection"
 import * as Pg from "pg"
+import { rowMaker } from "./rowMaker.js"
 import type { Result } from "./wire.js"
 
 export const makePresenter =
@@ -23,6 +24,7 @@ export const makePresenter =
       return rows.map((row) => made.parseRow(row))
     }
     return {
+      paged: (columns) => rowMaker(result("object"), columns),
       objects: (rows) => parsed("object", rows),
       arrays: (rows) => parsed("array", rows) as ReadonlyArray<ReadonlyArray<unknown>>,
       raw: (rows) => {

@@ -7,6 +7,8 @@ import type { CopyFeed, TextBound, TextResult } from "@shardlayer/core/ShardConn
 import type { FieldDef } from "pg"
 import { arrayText } from "./arrayText.js"
 import { dateText } from "./dateText.js"
+import type { BytePage } from "./bytePage.js"
+import type { PageReader } from "./incoming.js"
 import type { Result, Wire } from "./wire.js"
 import { arrayResult, DriverQuery } from "./wire.js"
 
@@ -29,6 +31,8 @@ export class PgQuery extends DriverQuery {
   evicts: string | undefined = undefined
   /** The router's own, which leaves the session as it was once its transaction has ended. */
   isTraceless = false
+  /** Takes its rows page by page; undefined: each for itself, as the driver cuts them. */
+  readonly reader: PageReader | undefined = undefined
   /** May run as a named statement. */
   preparable: boolean
   /** Commands in front of it, in one packet: where one of them fails it does not run, and fails in its place. */
@@ -170,32 +174,41 @@ export class PgStreamQuery extends PgQuery {
   /** The portal holds more rows. */
   suspended = false
   onPage: (() => void) | undefined = undefined
+  override readonly reader: PageReader = (page) => void this.pages.push(page)
+  private pages: Array<BytePage> = []
   private synced = false
 
   constructor(
     text: string,
     values: ReadonlyArray<unknown>,
     rows: number,
-    readonly keepsPortal: string | undefined,
-    form: RowForm = "object"
+    readonly keepsPortal: string | undefined
   ) {
-    super(text, values, form)
+    super(text, values)
     this.preparable = false
     this.rows = rows
     this.portal = keepsPortal ?? ""
   }
 
-  takeRows(): Array<any> {
-    const rows = this._result.rows
-    this._result.rows = []
-    return rows
+  /** What has come and was not taken. */
+  takePages(): ReadonlyArray<BytePage> {
+    const { pages } = this
+    this.pages = []
+    return pages
+  }
+
+  /** Its columns, and the parsers of their values. */
+  get shape(): Result {
+    return this._result
   }
 
   /** Only outside of a transaction block: asks for the next page. */
-  more(connection: Wire): void {
+  more(connection: Wire, rows: number): void {
     this.suspended = false
-    connection.execute({ portal: this.portal, rows: this.rows ?? 0 })
+    connection.stream.cork()
+    connection.execute({ portal: this.portal, rows })
     connection.flush()
+    connection.stream.uncork()
   }
 
   /** Only outside of a transaction block: gives the portal up. */
@@ -245,12 +258,14 @@ export class PgStreamQuery extends PgQuery {
 /** The next page of a named portal inside a transaction block; with `rows` 0 it closes the portal instead. */
 export class PgPageQuery extends PgQuery {
   suspended = false
+  override readonly reader: PageReader
 
   constructor(
     private readonly stream: PgStreamQuery,
     private readonly pageRows: number
   ) {
     super(stream.text, undefined)
+    this.reader = stream.reader
   }
 
   override submit(connection: Wire): null {
@@ -258,10 +273,6 @@ export class PgPageQuery extends PgQuery {
     else connection.execute({ portal: this.stream.portal, rows: this.pageRows })
     connection.sync()
     return null
-  }
-
-  override handleDataRow(message: { readonly fields: ReadonlyArray<unknown> }): void {
-    this.stream.handleDataRow(message)
   }
 
   override handlePortalSuspended(): void {

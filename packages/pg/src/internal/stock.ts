@@ -45,7 +45,7 @@ export const adaptStock = (client: SqlClient, shard: string): Omit<ShardDriver, 
 }
 
 /** A stock client parses what it gets, and a parsed timestamp has lost its microseconds. */
-const withoutText = (shard: string): Pick<ShardConnection, "executeText" | "streamText"> => {
+const withoutText = (shard: string): Pick<ShardConnection, "executeText" | "streamPages"> => {
   const refused = (sql: string) =>
     new UnsupportedQuery({
       code: "SL4019",
@@ -56,7 +56,7 @@ const withoutText = (shard: string): Pick<ShardConnection, "executeText" | "stre
     })
   return {
     executeText: (sql) => Effect.fail(refused(sql)),
-    streamText: (sql) => Stream.fail(refused(sql))
+    streamPages: (sql) => Stream.fail(refused(sql))
   }
 }
 

@@ -4,14 +4,17 @@
  * Holds for pg 8.16 and later: `Client` hands protocol messages to the query object that is active, `Connection` writes
  * them. The regression tests run all of it against real servers, so a driver that changes here fails there.
  */
+import { EventEmitter } from "node:events"
 import { createRequire } from "node:module"
 import * as Pg from "pg"
+import { Incoming } from "./incoming.js"
 
 /** One protocol connection below a `Pg.Client`. */
 export interface Wire extends Omit<Pg.Connection, "parse" | "bind" | "execute" | "describe" | "close"> {
   readonly parsedStatements: Record<string, string | undefined>
   readonly submittedNamedStatements: Record<string, string | undefined>
   connect(portOrPath: number | string, host?: string): void
+  attachListeners(stream: Pick<EventEmitter, "on">): void
   requestSsl(): void
   cancel(processId: number, secretKey: number): void
   parse(query: { readonly text: string; readonly name?: string }): void
@@ -56,11 +59,44 @@ export const keysOf = (client: Pg.Client): Keys => client as unknown as Keys
 
 export const makeWire = (config: Pg.ClientConfig): Wire => new Pg.Connection(config) as unknown as Wire
 
+/**
+ * Looks at what comes in on a connection, before its parser does. To be called before it connects: the driver listens to
+ * the socket once that speaks the protocol, in the clear or under TLS.
+ */
+export const intercepted = (wire: Wire): Incoming => {
+  const messages = new EventEmitter()
+  const incoming = new Incoming((bytes) => void messages.emit("data", bytes))
+  const listen = wire.attachListeners.bind(wire)
+  wire.attachListeners = (stream) => {
+    listen(messages)
+    stream.on("data", (bytes: Buffer) => incoming.take(bytes))
+    stream.on("end", () => void messages.emit("end"))
+  }
+  return incoming
+}
+
+/** The driver's own parsers of texts, by type OID, whatever a program has put in their place. */
+export const driversParsers: ReadonlyMap<number, Parser> = (() => {
+  const parsers = new Map<number, Parser>()
+  const requireOfPg = createRequire(createRequire(import.meta.url).resolve("pg"))
+  const { init } = requireOfPg("pg-types/lib/textParsers.js") as DriverParsers
+  init((oid, parser) => parsers.set(oid, parser))
+  return parsers
+})()
+
+export type Parser = (text: string) => unknown
+
+interface DriverParsers {
+  readonly init: (register: (oid: number, parser: Parser) => void) => void
+}
+
 /** A `Result` under construction. */
 export interface Result extends Pg.QueryResult {
   command: string
   rows: Array<any>
   _types: unknown
+  readonly _parsers: ReadonlyArray<Parser> | undefined
+  readonly _prebuiltEmptyResultObject: object | null
   addFields(fields: ReadonlyArray<Pg.FieldDef>): void
   addCommandComplete(message: { readonly text: string }): void
   parseRow(fields: ReadonlyArray<unknown>): unknown

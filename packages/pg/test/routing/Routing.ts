@@ -155,7 +155,7 @@ const loggedConnection = (shard: string, connection: ShardConnection, log: Array
     Stream.suspend(() => (log.push({ shard, sql }), connection.executeStream(sql, params))),
   executeText: (sql, params, bound) =>
     Effect.suspend(() => (log.push({ shard, sql }), connection.executeText(sql, params, bound))),
-  streamText: (sql, params) => Stream.suspend(() => (log.push({ shard, sql }), connection.streamText(sql, params)))
+  streamPages: (sql, params) => Stream.suspend(() => (log.push({ shard, sql }), connection.streamPages(sql, params)))
 })
 
 /** Rows in an order of their own, for comparing answers whose order SQL leaves open. */
