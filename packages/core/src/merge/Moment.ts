@@ -58,19 +58,11 @@ export const micros = (text: string): number | bigint => {
 export const plainMicros = (within: Uint8Array, from: number, to: number): number => {
   // 2024-02-29 12:00:00
   if (to - from < 19) return NaN
-  const year = digits(within, from) * 100 + digits(within, from + 2)
-  const month = digits(within, from + 5)
-  const day = digits(within, from + 8)
   const hour = digits(within, from + 11)
   const minute = digits(within, from + 14)
   const second = digits(within, from + 17)
-  const isPunctuated =
-    within[from + 4]! === minus &&
-    within[from + 7]! === minus &&
-    within[from + 10]! === space &&
-    within[from + 13]! === colon &&
-    within[from + 16]! === colon
-  if (!isPunctuated || !(year >= 100) || !(month >= 1 && month <= 12)) return NaN
+  const isPunctuated = within[from + 10]! === space && within[from + 13]! === colon && within[from + 16]! === colon
+  if (!isPunctuated) return NaN
   let at = from + 19
   let fraction = 0
   if (at < to && within[at]! === point) {
@@ -95,9 +87,32 @@ export const plainMicros = (within: Uint8Array, from: number, to: number): numbe
     if (sign === minus) offset = -offset
   }
   const seconds = hour * 3600 + minute * 60 + second - offset
-  const micros = (daysBefore(year, month) + day) * dayMicros + seconds * 1_000_000 + fraction
+  const micros = plainDays(within, from) * dayMicros + seconds * 1_000_000 + fraction
   return Number.isSafeInteger(micros) ? micros : NaN
 }
+
+/** Mostly it is the day of the row before: its ten characters are compared as three numbers. */
+const plainDays = (within: Uint8Array, from: number): number => {
+  const year = (within[from]! << 24) | (within[from + 1]! << 16) | (within[from + 2]! << 8) | within[from + 3]!
+  const month = (within[from + 4]! << 24) | (within[from + 5]! << 16) | (within[from + 6]! << 8) | within[from + 7]!
+  const day = (within[from + 8]! << 8) | within[from + 9]!
+  if (year !== lastYear || month !== lastMonth || day !== lastDay) {
+    lastYear = year
+    lastMonth = month
+    lastDay = day
+    lastDays = checkedDays(within, from)
+  }
+  return lastDays
+}
+
+const checkedDays = (within: Uint8Array, from: number): number => {
+  const year = digits(within, from) * 100 + digits(within, from + 2)
+  const month = digits(within, from + 5)
+  const isPlain = within[from + 4] === minus && within[from + 7] === minus && year >= 100 && month >= 1 && month <= 12
+  return isPlain ? daysBefore(year, month) + digits(within, from + 8) : NaN
+}
+
+let [lastYear, lastMonth, lastDay, lastDays] = [0, 0, 0, NaN]
 
 /** Two of them; NaN for anything else. */
 const digits = (text: Uint8Array, at: number): number => {

@@ -62,12 +62,18 @@ export class Outgoing {
     this.close(at)
   }
 
-  execute(): void {
+  /** Of the unnamed portal; 0 rows are all. */
+  execute(rows = 0): void {
     this.reserve(0)
     const at = this.open("E")
     this.byte(0)
-    this.int32(0)
+    this.int32(rows)
     this.close(at)
+  }
+
+  flush(): void {
+    this.reserve(0)
+    this.close(this.open("H"))
   }
 
   closeStatement(name: string): void {

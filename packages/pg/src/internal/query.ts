@@ -9,6 +9,7 @@ import { arrayText } from "./arrayText.js"
 import { dateText } from "./dateText.js"
 import type { BytePage } from "./bytePage.js"
 import type { PageReader } from "./incoming.js"
+import { Outgoing } from "./outgoing.js"
 import type { Result, Wire } from "./wire.js"
 import { arrayResult, DriverQuery } from "./wire.js"
 
@@ -205,10 +206,10 @@ export class PgStreamQuery extends PgQuery {
   /** Only outside of a transaction block: asks for the next page. */
   more(connection: Wire, rows: number): void {
     this.suspended = false
-    connection.stream.cork()
-    connection.execute({ portal: this.portal, rows })
-    connection.flush()
-    connection.stream.uncork()
+    out.execute(rows)
+    out.flush()
+    const bytes = out.take()
+    if (connection.stream.writable) connection.stream.write(bytes)
   }
 
   /** Only outside of a transaction block: gives the portal up. */
@@ -254,6 +255,8 @@ export class PgStreamQuery extends PgQuery {
     connection.sync()
   }
 }
+
+const out = new Outgoing()
 
 /** The next page of a named portal inside a transaction block; with `rows` 0 it closes the portal instead. */
 export class PgPageQuery extends PgQuery {

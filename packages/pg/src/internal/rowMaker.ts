@@ -8,7 +8,7 @@
 import * as Moment from "@shardlayer/core/merge/Moment"
 import type { RowPage } from "@shardlayer/core/RowPage"
 import type { Parser, Result } from "./wire.js"
-import { driversParsers } from "./wire.js"
+import { driversNoParser, driversParsers } from "./wire.js"
 
 export type RowMaker = (page: RowPage, row: number) => any
 
@@ -18,7 +18,7 @@ export const rowMaker = (
   columns: ReadonlyArray<number> = fields.map((_, column) => column)
 ): RowMaker => {
   const names = fields.map(({ name }) => name)
-  const readers = fields.map(({ dataTypeID }, index) => reader(dataTypeID, parsers[index] ?? String, columns[index]!))
+  const readers = fields.map(({ dataTypeID }, index) => reader(dataTypeID, parsers[index]!, columns[index]!))
   return (page, row) => {
     const made: Record<string, unknown> = { ...empty }
     for (let index = 0; index < names.length; index++) made[names[index]!] = readers[index]!(page, row)
@@ -29,15 +29,23 @@ export const rowMaker = (
 type ValueReader = (page: RowPage, row: number) => unknown
 
 const reader = (type: number, parser: Parser, column: number): ValueReader => {
-  if (parser === String || (type === int8 && isDrivers(type, parser))) return (page, row) => page.text(row, column)
-  if (type === timestamptz && isDrivers(type, parser)) return (page, row) => dateAt(page, row, column, parser)
-  if (parser === Number) return (page, row) => numberAt(page, row, column)
+  const asText: ValueReader = (page, row) => page.text(row, column)
+  if (parser === driversNoParser) return asText
+  if (parser === driversParsers.get(type)) {
+    switch (type) {
+      case int8:
+        return asText
+      case int2:
+      case int4:
+        return (page, row) => numberAt(page, row, column, parser)
+      case timestamptz:
+        return (page, row) => dateAt(page, row, column, parser)
+    }
+  }
   return (page, row) => parsed(page, row, column, parser)
 }
 
-const [int8, timestamptz] = [20, 1184]
-
-const isDrivers = (type: number, parser: Parser): boolean => driversParsers.get(type) === parser
+const [int2, int4, int8, timestamptz] = [21, 23, 20, 1184]
 
 const parsed = (page: RowPage, row: number, column: number, parser: Parser): unknown => {
   const text = page.text(row, column)
@@ -59,8 +67,8 @@ const dateAt = (page: RowPage, row: number, column: number, parser: Parser): unk
 
 const millisTo2000 = Date.UTC(2000)
 
-/** Of integers as they are printed all but the longest are read by their digits. */
-const numberAt = (page: RowPage, row: number, column: number): unknown => {
+/** All but the longest are read by their digits. */
+const numberAt = (page: RowPage, row: number, column: number, parser: Parser): unknown => {
   const { places } = page
   if (places !== undefined) {
     const at = 2 * (row * places.width + column)
@@ -69,7 +77,7 @@ const numberAt = (page: RowPage, row: number, column: number): unknown => {
     const number = digitsAt(places.within, from, places.bounds[at + 1]!)
     if (!Number.isNaN(number)) return number
   }
-  return parsed(page, row, column, Number)
+  return parsed(page, row, column, parser)
 }
 
 /** NaN where there is anything but a sign and up to nine digits. */

@@ -84,6 +84,9 @@ export const driversParsers: ReadonlyMap<number, Parser> = (() => {
   return parsers
 })()
 
+/** What it does with a type that has none: a text stays what it is. */
+export const driversNoParser: Parser = Pg.types.getTypeParser(-1 as never, "text")
+
 export type Parser = (text: string) => unknown
 
 interface DriverParsers {
