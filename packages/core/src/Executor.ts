@@ -9,6 +9,7 @@
  */
 import type { Row } from "@effect/sql/SqlConnection"
 import * as Array from "effect/Array"
+import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -16,12 +17,12 @@ import type { IdsService } from "./Ids.js"
 import * as RawResults from "./internal/rawResults.js"
 import type { Operation } from "./LightStatement.js"
 import type { BoundPlan } from "./plan/Bind.js"
-import type { Fragment, Merge } from "./plan/Merge.js"
+import type { Fragment, Merge, TextRow } from "./plan/Merge.js"
 import type { Level } from "./LocalTransaction.js"
 import * as Partial from "./Partial.js"
 import type { Policy } from "./Policy.js"
 import type * as ReadView from "./ReadView.js"
-import * as RowPage from "./RowPage.js"
+import type { RowPage } from "./merge/RowPage.js"
 import type * as Parts from "./scatter/Parts.js"
 import * as Feed from "./scatter/Feed.js"
 import * as ScatterMatch from "./ScatterMatch.js"
@@ -476,7 +477,7 @@ class ShardExecutor implements Executor {
   ): Stream.Stream<any, ShardError> {
     const connection = view?.session(shard) ?? transaction?.connectionFor(shard) ?? this.driverOf(shard)
     const read = (opened: ShardConnection): Stream.Stream<any, ShardError> =>
-      form === "texts" ? RowPage.rowsOf(opened.streamPages(sql, params)) : opened.executeStream(sql, params)
+      form === "texts" ? rowsIn(opened.streamPages(sql, params)) : opened.executeStream(sql, params)
     const rows = Effect.isEffect(connection) ? Stream.unwrap(Effect.map(connection, read)) : read(connection)
     const call: ShardCall.Call = { shard, policy, access }
     return transaction === undefined ? ShardCall.stream(call, rows) : ShardCall.limitedStream(call, rows)
@@ -628,6 +629,14 @@ class ShardExecutor implements Executor {
     )
   }
 }
+
+/** Of all pages, as texts. */
+const rowsIn = (pages: Stream.Stream<RowPage, ShardError>): Stream.Stream<TextRow, ShardError> =>
+  Stream.mapChunks(pages, (chunk) => {
+    const rows: globalThis.Array<TextRow> = []
+    for (const page of chunk) for (let row = 0; row < page.count; row++) rows.push(page.row(row))
+    return Chunk.unsafeFromArray(rows)
+  })
 
 const whenOpen = <A>(
   driver: ShardDriver | Effect.Effect<ShardDriver, ShardError>,

@@ -12,7 +12,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { TextRow } from "./plan/Merge.js"
-import type { RowPage } from "./RowPage.js"
+import type { RowPage } from "./merge/RowPage.js"
 import type { ShardError } from "./ShardError.js"
 import type { ShardId } from "./topology/ShardId.js"
 

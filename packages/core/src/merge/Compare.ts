@@ -11,6 +11,7 @@ import type * as Order from "effect/Order"
 import * as Either from "effect/Either"
 import type { Ordering } from "effect/Ordering"
 import type { ValueKind } from "../plan/ValueKind.js"
+import type { NumberAt } from "./RowPage.js"
 import * as Numeric from "../topology/Numeric.js"
 import * as Moment from "./Moment.js"
 
@@ -91,7 +92,7 @@ export const decoder = (kind: ValueKind): ((text: string) => SortValue) => {
  * @since 0.1.0
  * @category functions
  */
-export const decoderAt = (kind: ValueKind): ((within: Uint8Array, from: number, to: number) => number) | undefined => {
+export const decoderAt = (kind: ValueKind): NumberAt | undefined => {
   switch (kind._tag) {
     case "Integer":
       return integerAt
@@ -161,8 +162,8 @@ const decodeInteger = (text: string): number | LongDecimal => {
   return { about: shortDecimal(text, from + digitsExact) * 10 ** more, text }
 }
 
-const integerAt = (within: Uint8Array, from: number, to: number): number => {
-  const negative = within[from]! === minus
+const integerAt: NumberAt = (within, from, to) => {
+  const negative = within[from] === minus
   let at = negative ? from + 1 : from
   if (to - at > digitsExact) return NaN
   let value = 0

@@ -6,6 +6,7 @@
  * the infinities are those of numbers. Holds: later is greater, and equal is equal. Texts are not checked: a server
  * wrote them. Read by character codes, because this runs once for each row of a merge.
  */
+import type { NumberAt } from "./RowPage.js"
 
 /**
  * @since 0.1.0
@@ -55,17 +56,17 @@ export const micros = (text: string): number | bigint => {
  * @since 0.1.0
  * @category functions
  */
-export const plainMicros = (within: Uint8Array, from: number, to: number): number => {
+export const plainMicros: NumberAt = (within, from, to) => {
   // 2024-02-29 12:00:00
   if (to - from < 19) return NaN
   const hour = digits(within, from + 11)
   const minute = digits(within, from + 14)
   const second = digits(within, from + 17)
-  const isPunctuated = within[from + 10]! === space && within[from + 13]! === colon && within[from + 16]! === colon
+  const isPunctuated = within[from + 10] === space && within[from + 13] === colon && within[from + 16] === colon
   if (!isPunctuated) return NaN
   let at = from + 19
   let fraction = 0
-  if (at < to && within[at]! === point) {
+  if (at < to && within[at] === point) {
     let unit = 100_000
     for (at++; at < to; at++, unit /= 10) {
       const digit = within[at]! - zero
@@ -80,7 +81,7 @@ export const plainMicros = (within: Uint8Array, from: number, to: number): numbe
     offset = digits(within, at + 1) * 3600
     at += 3
     for (let unit = 60; at < to; unit /= 60, at += 3) {
-      if (unit < 1 || within[at]! !== colon) return NaN
+      if (unit < 1 || within[at] !== colon) return NaN
       offset += digits(within, at + 1) * unit
     }
     if (at !== to) return NaN

@@ -8,7 +8,7 @@
  *
  * @since 0.1.0
  */
-import type { RowPage } from "../RowPage.js"
+import type { RowPage } from "./RowPage.js"
 import type { PageKeys, RowOrder } from "./RowOrder.js"
 import { Tournament } from "./Tournament.js"
 

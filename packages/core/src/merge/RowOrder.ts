@@ -10,7 +10,7 @@
 import type { Ordering } from "effect/Ordering"
 import type { SortKey, TextRow } from "../plan/Merge.js"
 import type { ValueKind } from "../plan/ValueKind.js"
-import type { Places, RowPage } from "../RowPage.js"
+import type { NumberAt, RowPage } from "./RowPage.js"
 import * as Compare from "./Compare.js"
 
 /**
@@ -86,7 +86,7 @@ interface ColumnOrder {
   readonly column: number
   readonly descending: boolean
   readonly decodeText: (text: string) => KeyValue
-  readonly decodeAt: ReturnType<typeof Compare.decoderAt>
+  readonly decodeAt: NumberAt | undefined
   readonly decode: (row: TextRow) => KeyValue
   readonly compare: (left: KeyValue, right: KeyValue) => Ordering
 }
@@ -155,31 +155,11 @@ const pagedOrder = (columns: ReadonlyArray<ColumnOrder>): Pick<RowOrder, "keysOf
 }
 
 const keyColumn = (order: ColumnOrder, page: RowPage): KeyColumn => {
-  const { decodeAt } = order
-  const { places } = page
-  const numbers =
-    decodeAt === undefined || places === undefined ? undefined : numbersOf(decodeAt, places, page.count, order.column)
+  const numbers = order.decodeAt && page.places?.numbers(order.column, order.decodeAt)
   return numbers ?? Array.from({ length: page.count }, (_, row) => keyAt(order, page, row))
 }
 
 const keyAt = ({ column, decodeText }: ColumnOrder, page: RowPage, row: number): KeyValue => {
   const text = page.text(row, column)
   return text === null ? null : decodeText(text)
-}
-
-/** Undefined where a value is NULL, or no number that is exact. */
-const numbersOf = (
-  decodeAt: (within: Uint8Array, from: number, to: number) => number,
-  { bounds, width, within }: Places,
-  count: number,
-  column: number
-): Float64Array | undefined => {
-  const numbers = new Float64Array(count)
-  for (let row = 0, at = 2 * column; row < count; row++, at += 2 * width) {
-    const from = bounds[at]!
-    const number = from < 0 ? NaN : decodeAt(within, from, bounds[at + 1]!)
-    if (Number.isNaN(number)) return undefined
-    numbers[row] = number
-  }
-  return numbers
 }

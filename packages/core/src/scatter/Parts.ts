@@ -15,7 +15,7 @@ import type { Fragment, Merge, ParamSource, TextRow } from "../plan/Merge.js"
 import * as Page from "../plan/Page.js"
 import type { Policy } from "../Policy.js"
 import type { ReadView } from "../ReadView.js"
-import type { RowPage } from "../RowPage.js"
+import type { RowPage } from "../merge/RowPage.js"
 import * as ShardCall from "../ShardCall.js"
 import {
   type ShardConnection,

@@ -6,9 +6,7 @@
  *
  * @since 0.1.0
  */
-import * as Chunk from "effect/Chunk"
-import * as Stream from "effect/Stream"
-import type { TextRow } from "./plan/Merge.js"
+import type { TextRow } from "../plan/Merge.js"
 
 /** @since 0.1.0 @category models */
 export interface RowPage {
@@ -32,7 +30,17 @@ export interface Places {
   /** Two for each value, row by row: where it begins, and where it has ended. It begins at -1 for NULL. */
   readonly bounds: Int32Array
   readonly width: number
+  /** All values of a column as numbers. Undefined where one is NULL, or none that `at` reads. Made once. */
+  readonly numbers: (column: number, at: NumberAt) => Float64Array | undefined
 }
+
+/**
+ * Reads a number where it stands, from one place to another; NaN where there is none that it can read.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type NumberAt = (within: Uint8Array, from: number, to: number) => number
 
 /**
  * A page of rows that are there as texts.
@@ -46,16 +54,3 @@ export const ofRows = (rows: ReadonlyArray<TextRow>): RowPage => ({
   row: (row) => rows[row] ?? [],
   places: undefined
 })
-
-/**
- * The rows of all pages, as texts.
- *
- * @since 0.1.0
- * @category functions
- */
-export const rowsOf = <E>(pages: Stream.Stream<RowPage, E>): Stream.Stream<TextRow, E> =>
-  Stream.mapChunks(pages, (chunk) => {
-    const rows: Array<TextRow> = []
-    for (const page of chunk) for (let row = 0; row < page.count; row++) rows.push(page.row(row))
-    return Chunk.unsafeFromArray(rows)
-  })
