@@ -68,3 +68,77 @@ describe("micros", () => {
 })
 
 const clock = (millis: number): string => new Date(millis).toISOString().slice(0, -1).replace("T", " ")
+
+describe("plainMicros", () => {
+  const read = (text: string) => Moment.plainMicros(new TextEncoder().encode(`??${text}??`), 2, 2 + text.length)
+  const two = (value: number) => String(value).padStart(2, "0")
+  const part = (max: number) => fc.nat({ max }).map(two)
+  const fraction = fc.oneof(
+    fc.constant(""),
+    fc.integer({ min: 1, max: 999_999 }).map((micros) => `.${String(micros).padStart(6, "0").replace(/0+$/, "")}`)
+  )
+  const zone = fc.oneof(
+    fc.constantFrom("", "+00", "-00:44:30", "+05:30", "-03:30", "+14", "-12"),
+    fc.tuple(fc.constantFrom("+", "-"), part(15), part(59), part(59)).map(([sign, ...rest]) => sign + rest.join(":"))
+  )
+  const year = fc.oneof(fc.integer({ min: 100, max: 2255 }), fc.constantFrom(1900, 2000, 2024, 2100))
+  const plain = fc
+    .tuple(
+      year,
+      fc.integer({ min: 1, max: 12 }),
+      fc.integer({ min: 1, max: 28 }),
+      part(23),
+      part(59),
+      part(59),
+      fraction,
+      zone
+    )
+    .map(
+      ([y, month, day, hour, minute, second, rest, offset]) =>
+        `${String(y).padStart(4, "0")}-${two(month)}-${two(day)} ${hour}:${minute}:${second}${rest}${offset}`
+    )
+
+  it("are the microseconds, where a number is exact", () => {
+    fc.assert(
+      fc.property(plain, (text) => {
+        const micros = Moment.micros(text)
+        expect(read(text)).toBe(typeof micros === "number" ? micros : NaN)
+      }),
+      { numRuns: 3000 }
+    )
+  })
+
+  it("know leap days, and the ends of months", () => {
+    for (const day of [
+      "1900-02-28",
+      "1900-03-01",
+      "2000-02-29",
+      "2000-03-01",
+      "2024-02-29",
+      "2023-12-31",
+      "2024-01-01"
+    ])
+      expect(read(`${day} 00:00:00+00`)).toBe(Moment.micros(`${day} 00:00:00+00`))
+  })
+
+  it("are none of what is not plain", () => {
+    for (const text of [
+      "",
+      "infinity",
+      "-infinity",
+      "0044-03-15 12:00:00+00 BC",
+      "0099-12-31 23:59:59+00",
+      "12345-01-01 00:00:00+00",
+      "9999-12-31 23:59:59.999999+00",
+      "2024-02-29",
+      "2024-02-29 12:00:0",
+      "2024-02-29T12:00:00Z",
+      "2024-02-29 12:00:00Z",
+      "2024-02-29 12:00:00+5",
+      "2024-02-29 12:00:00+05:30:15:20",
+      "2024-13-01 12:00:00+00",
+      "2024-02-2x 12:00:00+00"
+    ])
+      expect([text, read(text)]).toEqual([text, NaN])
+  })
+})
