@@ -1,5 +1,5 @@
 /** Rows of a stream are cut out of what the server sends, and are the ones that the driver makes of it. */
-import * as Client from "@effect/sql/SqlClient"
+import type * as Client from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"

@@ -19,47 +19,10 @@ export const rowMaker = (
 ): RowMaker => {
   const names = fields.map(({ name }) => name)
   const readers = fields.map(({ dataTypeID }, index) => reader(dataTypeID, parsers[index]!, columns[index]!))
-  const compiled = compiledFor(names)
-  if (compiled !== undefined) return compiled(readers)
   return (page, row) => {
     const made: Record<string, unknown> = { ...empty }
     for (let index = 0; index < names.length; index++) made[names[index]!] = readers[index]!(page, row)
     return made
-  }
-}
-
-type Compiled = (readers: ReadonlyArray<ValueReader>) => RowMaker
-
-/** By the columns' names, those used last at the end. */
-const known = new Map<string, Compiled | undefined>()
-const knownMax = 128
-const columnsMax = 64
-
-/** An object literal takes half the time of names one by one. Undefined where the process makes no code of texts. */
-const compiledFor = (names: ReadonlyArray<string>): Compiled | undefined => {
-  if (names.length > columnsMax) return undefined
-  const key = JSON.stringify(names)
-  const compiled = known.has(key) ? known.get(key) : compile(names)
-  known.delete(key)
-  known.set(key, compiled)
-  if (known.size > knownMax) for (const oldest of known.keys()) return (known.delete(oldest), compiled)
-  return compiled
-}
-
-/** Names as string literals in brackets: one called `__proto__` is a name like any other. */
-const compile = (names: ReadonlyArray<string>): Compiled | undefined => {
-  const readers = names.map((_, index) => `read${index}`)
-  const values = names.map((name, index) => {
-    const literal = JSON.stringify(name)
-    return `${name === "__proto__" ? `[${literal}]` : literal}: read${index}(page, row)`
-  })
-  try {
-    return new Function(
-      "readers",
-      `"use strict"; const [${readers.join(", ")}] = readers; return (page, row) => ({ ${values.join(", ")} })`
-    ) as Compiled
-  } catch {
-    return undefined
   }
 }
 
