@@ -10,6 +10,7 @@ import type { TransformRows } from "./LightStatement.js"
 import type { CopyData } from "./plan/Copy.js"
 import type { Format } from "./plan/Explain.js"
 import type { ShardError, StatementFailed } from "./ShardError.js"
+import type { StartReport } from "./topology/StartReport.js"
 
 /**
  * Where records are written, one behind another.
@@ -114,6 +115,8 @@ export interface DialectService {
   readonly lockTimeout: (millis: number) => { readonly set: string; readonly reset: string; readonly session: string }
   /** Makes our own tables on the meta database and on every shard; safe to run again, and by several processes at once. */
   readonly install: Effect.Effect<void, ShardError>
+  /** Looks at servers, tables and topology as at start. */
+  readonly report: Effect.Effect<StartReport>
 }
 
 /** @since 0.1.0 @category tags */

@@ -10,6 +10,7 @@
 import * as Data from "effect/Data"
 import * as KeyValue from "./topology/KeyValue.js"
 import type { ShardId } from "./topology/ShardId.js"
+import * as StartReport from "./topology/StartReport.js"
 
 /**
  * A refusal: the router cannot answer this statement exactly, and touched no shard.
@@ -467,6 +468,21 @@ export class SchemaMismatch extends Data.TaggedError("SchemaMismatch")<{
 }
 
 /**
+ * The router was to start only without errors (`check: true`), and the report has some. The message is the whole report.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class StartRefused extends Data.TaggedError("StartRefused")<{
+  readonly report: StartReport.StartReport
+}> {
+  override get message() {
+    return `the router does not start: ${StartReport.format(this.report)}`
+  }
+  readonly isRetryable = false
+}
+
+/**
  * A write to a reference table changed other numbers of rows on two shards: its copies are not equal. Nothing is kept.
  *
  * @since 0.1.0
@@ -783,6 +799,7 @@ export type ShardError =
   | ShardInUse
   | ShardNotPinned
   | SchemaMismatch
+  | StartRefused
   | CopiesDiffer
   | StaleTopology
   | NotInstalled
@@ -829,6 +846,7 @@ const kinds = [
   ShardInUse,
   ShardNotPinned,
   SchemaMismatch,
+  StartRefused,
   CopiesDiffer,
   StaleTopology,
   NotInstalled,

@@ -47,6 +47,7 @@ import { isShardError, KeyInvalid, type ShardError, type ShardLocked, UnknownSha
 import { ShardManager, type ShardManagerService } from "./ShardManager.js"
 import * as TableChanges from "./TableChanges.js"
 import * as Transactions from "./Transactions.js"
+import type { StartReport } from "./topology/StartReport.js"
 import type { KeyInputs, KeyType } from "./topology/KeyType.js"
 import type * as ShardId from "./topology/ShardId.js"
 import * as Table from "./topology/Table.js"
@@ -195,6 +196,11 @@ export interface ShardRouterService {
   readonly install: Effect.Effect<void, ShardError>
   /** Compares the schemas of all shards with each other and with the topology. */
   readonly check: Effect.Effect<void, ShardError>
+  /**
+   * All that a start can find, as a value (`StartReport.format` prints it): what `check` compares, and servers, our own
+   * tables, and what of each table shards cannot keep. Shards that do not answer are among the findings.
+   */
+  readonly report: Effect.Effect<StartReport>
   /** Reads the catalog anew before the next plan: for schema changes that did not pass through this router. */
   readonly refresh: Effect.Effect<void>
   readonly onShard: <A, E, R>(
@@ -350,6 +356,7 @@ export const make = (
       topology: Effect.sync(manager.topology),
       install: dialect.install,
       check: planner.check,
+      report: dialect.report,
       refresh: planner.invalidate,
       stats: () => ({ ...pipeline.stats(), parses: planner.parses() }),
       cacheStats: results.stats

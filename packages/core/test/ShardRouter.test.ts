@@ -148,6 +148,7 @@ const make = (
         copy: undefined as never,
         lockTimeout: (millis) => ({ set: `set ${millis}`, reset: "reset", session: `session ${millis}` }),
         install: Effect.void,
+        report: Effect.dieMessage("no report here"),
         ...options.dialect
       })
     )

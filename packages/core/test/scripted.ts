@@ -237,7 +237,8 @@ export const make = (
         analyzing: (text, format) => `analyze ${format} ${text}`,
         copy: undefined as never,
         lockTimeout: (millis) => ({ set: `set ${millis}`, reset: "reset", session: `session ${millis}` }),
-        install: Effect.void
+        install: Effect.void,
+        report: Effect.dieMessage("no report here")
       })
     )
     return { router, sql: router.client, log, manager, reactivity }

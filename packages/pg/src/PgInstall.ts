@@ -91,7 +91,13 @@ export const installAll = (
 
 const newCluster = (): string => GlobalId.newName(GlobalId.clusterLength, randomFillSync)
 
-const clusterOf = (client: SqlClient): Effect.Effect<string | undefined, ShardError> =>
+/**
+ * The name of the installation that a database belongs to; none where it has none yet. It must be installed.
+ *
+ * @since 0.1.0
+ * @category installation
+ */
+export const clusterOf = (client: SqlClient): Effect.Effect<string | undefined, ShardError> =>
   Effect.map(
     MetaClient.make(client).query<{ cluster: string }>("select cluster from shardlayer.cluster"),
     ([row]) => row?.cluster

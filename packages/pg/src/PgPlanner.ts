@@ -13,7 +13,9 @@ import type { Inspected, QueryPlannerService } from "@shardlayer/core/QueryPlann
 import type { Description } from "@shardlayer/core/ShardConnection"
 import { SchemaMismatch, type ShardError, ShardUnavailable } from "@shardlayer/core/ShardError"
 import type { ShardId } from "@shardlayer/core/topology/ShardId"
+import type { Finding } from "@shardlayer/core/topology/StartReport"
 import { generatesIds, type Topology } from "@shardlayer/core/topology/Topology"
+import { isNonEmptyReadonlyArray, type NonEmptyReadonlyArray } from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -31,6 +33,7 @@ import * as Parser from "./planner/Parser.js"
 import { type Planned, planStatement, paramTypes } from "./planner/PlanStatement.js"
 import { toError } from "./planner/Refusal.js"
 import * as SchemaView from "./planner/SchemaView.js"
+import * as StartFindings from "./planner/StartFindings.js"
 import type { Described } from "./planner/Types.js"
 import * as Types from "./planner/Types.js"
 
@@ -56,12 +59,18 @@ export interface Options {
   readonly catalogTimeoutMillis?: number | undefined
 }
 
+/** @since 0.1.0 @category models */
+export interface PgPlanner extends QueryPlannerService {
+  /** Reads every shard's catalog now: all that statements would be refused for, and what cannot be read. */
+  readonly findings: Effect.Effect<ReadonlyArray<Finding>>
+}
+
 /** The catalogs read last, and what they were read for. */
 interface Loaded {
   /** A transaction was prepared on a shard, or changed its schema: the catalogs may be of different moments. */
   readonly isUnsettled: boolean
   readonly catalogs: ReadonlyArray<Catalog.ShardCatalog>
-  readonly missing: ReadonlyArray<{ readonly shard: ShardId; readonly error: ShardError }>
+  readonly missing: ReadonlyArray<StartFindings.Missing>
   /** A shard's catalog could not be read just now: what is here of it, if anything, may be old. */
   readonly isBehind: boolean
   readonly problems: CatalogCheck.Problems
@@ -73,7 +82,7 @@ interface Loaded {
 }
 
 /** @since 0.1.0 @category constructors */
-export const make = (options: Options): Effect.Effect<QueryPlannerService> =>
+export const make = (options: Options): Effect.Effect<PgPlanner> =>
   Effect.gen(function* () {
     const parser = yield* Parser.make
     const catalog = yield* makeCatalog(options)
@@ -124,9 +133,17 @@ export const make = (options: Options): Effect.Effect<QueryPlannerService> =>
         const problems = [...[...loaded.problems.values()].flat(), ...(loaded.coordinator?.problems ?? [])]
         return problems.length === 0 ? Effect.void : Effect.fail(new SchemaMismatch({ problems }))
       }),
+      findings: Effect.map(catalog.reload, findingsOf).pipe(
+        Effect.catchAll(() => Effect.sync(() => catalog.unread().map(StartFindings.unread)))
+      ),
       parses: parser.parses
     }
   })
+
+const findingsOf = (loaded: Loaded): ReadonlyArray<Finding> => [
+  ...loaded.missing.map(StartFindings.unread),
+  ...StartFindings.find(loaded)
+]
 
 /** COPY in both directions, as the statements that it stands for. */
 const copying = (
@@ -225,6 +242,8 @@ interface CatalogState {
   /** A newer reading than this one; none if this one was begun at `sinceMillis` or later. */
   readonly newer: (than: Loaded, sinceMillis: number) => Effect.Effect<Loaded | undefined, ShardError>
   readonly invalidate: Effect.Effect<void>
+  /** Why the last reading failed: of all databases, none told its catalog. */
+  readonly unread: () => ReadonlyArray<StartFindings.Missing>
 }
 
 const makeCatalog = (options: Options): Effect.Effect<CatalogState> =>
@@ -233,6 +252,7 @@ const makeCatalog = (options: Options): Effect.Effect<CatalogState> =>
     let loaded: Loaded | undefined
     let isStale = true
     let version = 1
+    let unread: ReadonlyArray<StartFindings.Missing> = []
     const hasChanged = topologyChanges(options)
 
     const followTopology = () => {
@@ -246,18 +266,18 @@ const makeCatalog = (options: Options): Effect.Effect<CatalogState> =>
       isStale = false
       return readSettled(options, loaded)
     }).pipe(
+      Effect.mapError((missing) => {
+        unread = missing
+        return missing[0].error
+      }),
       Effect.tap((fresh) =>
         Effect.sync(() => {
           if (loaded !== undefined && contentOf(loaded) !== contentOf(fresh)) version++
           loaded = fresh
         })
       ),
-      Effect.tapErrorCause(() =>
-        Effect.sync(() => {
-          isStale = true
-        })
-      ),
-      Effect.onInterrupt(() =>
+      // Interruption included.
+      Effect.onError(() =>
         Effect.sync(() => {
           isStale = true
         })
@@ -294,6 +314,7 @@ const makeCatalog = (options: Options): Effect.Effect<CatalogState> =>
       },
       current,
       reload: single.withPermits(1)(load),
+      unread: () => unread,
       newer: (than, sinceMillis) => {
         if (loaded !== undefined && loaded !== than) return Effect.succeed(loaded)
         if (than.readAtMillis > sinceMillis) return Effect.succeed(undefined)
@@ -357,7 +378,7 @@ const settlingMillis = 2_000
  * Catalogs that differ because a change of the schema is being committed are read again: shards commit it one after
  * another, and each is asked by itself. What differs in the second reading, with no transaction prepared anywhere, differs.
  */
-const readSettled = (options: Options, before: Loaded | undefined): Effect.Effect<Loaded, ShardError> =>
+const readSettled = (options: Options, before: Loaded | undefined): Effect.Effect<Loaded, Unread> =>
   Effect.gen(function* () {
     const startedAt = yield* Clock.currentTimeMillis
     let fresh = yield* readAll(options, before)
@@ -370,8 +391,11 @@ const readSettled = (options: Options, before: Loaded | undefined): Effect.Effec
     return fresh
   })
 
+/** Why no database told its catalog. */
+type Unread = NonEmptyReadonlyArray<StartFindings.Missing>
+
 /** Asks all shards at once, and a coordinator that is none of them; at least one shard must answer. */
-const readAll = (options: Options, before: Loaded | undefined): Effect.Effect<Loaded, ShardError> =>
+const readAll = (options: Options, before: Loaded | undefined): Effect.Effect<Loaded, Unread> =>
   Effect.gen(function* () {
     const topology = options.topology()
     const readAtMillis = yield* Clock.currentTimeMillis
@@ -392,8 +416,9 @@ const readAll = (options: Options, before: Loaded | undefined): Effect.Effect<Lo
     const isBehind = readings.some(({ error }) => error !== undefined)
     const isUnsettled = readings.some((reading) => reading.isUnsettled)
     if (catalogs.length === 0) {
-      const [first] = missing
-      return yield* first === undefined ? Effect.dieMessage("the topology has no shards") : Effect.fail(first.error)
+      return yield* isNonEmptyReadonlyArray(missing)
+        ? Effect.fail(missing)
+        : Effect.dieMessage("the topology has no shards")
     }
     const problems = CatalogCheck.check(topology, catalogs)
     const catalog = readings.find(isApart)?.catalog

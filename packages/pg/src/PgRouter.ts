@@ -15,13 +15,14 @@ import { IdStore, type IdStoreService } from "@shardlayer/core/IdStore"
 import { CommitLog, type CommitLogService } from "@shardlayer/core/CommitLog"
 import * as Dialect from "@shardlayer/core/Dialect"
 import type { ShardDriver } from "@shardlayer/core/ShardConnection"
-import type { ShardError } from "@shardlayer/core/ShardError"
+import { type ShardError, StartRefused } from "@shardlayer/core/ShardError"
 import type { ShardLayer } from "@shardlayer/core/LazyShard"
 import * as LazyShard from "@shardlayer/core/LazyShard"
 import * as ShardManager from "@shardlayer/core/ShardManager"
 import { QueryPlanner } from "@shardlayer/core/QueryPlanner"
 import * as RoutedClient from "@shardlayer/core/RoutedClient"
 import * as ShardRouter from "@shardlayer/core/ShardRouter"
+import * as StartReport from "@shardlayer/core/topology/StartReport"
 import * as ShardId from "@shardlayer/core/topology/ShardId"
 import * as Table from "@shardlayer/core/topology/Table"
 import type { Topology } from "@shardlayer/core/topology/Topology"
@@ -31,6 +32,7 @@ import type { SqlClient } from "@effect/sql/SqlClient"
 import * as Client from "@effect/sql/SqlClient"
 import { SqlError } from "@effect/sql/SqlError"
 import * as Statement from "@effect/sql/Statement"
+import type * as ConfigError from "effect/ConfigError"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -41,12 +43,14 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { escapeIdentifier } from "pg"
 import { copyFormats } from "./internal/copyFormats.js"
+import { askAll, make as startReport, unprepared } from "./internal/startReport.js"
 import * as PgCommitLog from "./PgCommitLog.js"
 import * as PgDirectory from "./PgDirectory.js"
 import * as PgIdStore from "./PgIdStore.js"
 import * as PgInstall from "./PgInstall.js"
 import * as PgMeta from "./PgMeta.js"
 import * as PgPlanner from "./PgPlanner.js"
+import * as PgRouterConfig from "./PgRouterConfig.js"
 import * as PgShard from "./PgShard.js"
 import * as PgTopologyStore from "./PgTopologyStore.js"
 
@@ -75,8 +79,12 @@ export interface Config extends ShardRouter.Options {
    * directory, and for transactions that write on several shards, they must be there.
    */
   readonly install?: boolean | undefined
-  /** Compare all shards' schemas with the topology at start, and fail with what differs. Default false: at first use. */
-  readonly check?: boolean | undefined
+  /**
+   * Look at all shards' servers and tables at start (`ShardRouter.report`). `true`: where the report has errors, a shard that
+   * does not answer among them, the layer fails with `StartRefused`; warnings are logged. `"report"`: everything is logged,
+   * and the router starts. Default false: what does not fit is told by the statements concerned.
+   */
+  readonly check?: boolean | "report" | undefined
   /** The functions behind `Keyspace.custom`, by name. */
   readonly custom?: { readonly [name: string]: CustomResolver } | undefined
   /** The commands of two-phase commit. Default PostgreSQL's; a test puts faults in here. */
@@ -133,22 +141,99 @@ export const layer = (config: Config): Layer.Layer<Provided, ShardError> =>
   // The program's own, where it has one: a layer is built once.
   Layer.provideMerge(Layer.scopedContext(make(config)), Reactivity.layer)
 
+/**
+ * As `Config`, with the topology and the connections from where `PgRouterConfig` finds them.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface FromConfig
+  extends Omit<Config, "topology" | "shards" | "meta" | "coordinator">, PgRouterConfig.Sources {}
+
+/**
+ * The router, out of the program's configuration: the topology from a file or a variable, and for each of its shards
+ * `shards.<id>.url` and other options of `PgShardConfig.fromConfig`. A `ConfigError` names what is missing or wrong, and
+ * nothing is connected to then.
+ *
+ * @example
+ * ```ts
+ * import { PgRouter } from "@shardlayer/pg"
+ * import { Config, ConfigProvider, Layer } from "effect"
+ *
+ * // SHARDS_SHARD_1_URL, SHARDS_SHARD_1_MAX_CONNECTIONS, ... of the environment
+ * const environment = Layer.setConfigProvider(ConfigProvider.constantCase(ConfigProvider.fromEnv()))
+ *
+ * export const Database = PgRouter.layerConfig({
+ *   topology: { file: Config.withDefault(Config.string("topologyFile"), "topology.json") },
+ *   defaults: { maxConnections: 20 },
+ *   check: true
+ * }).pipe(Layer.provide(environment))
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerConfig = (options: FromConfig): Layer.Layer<Provided, ShardError | ConfigError.ConfigError> =>
+  Layer.unwrapEffect(Effect.map(fromConfig(options), layer))
+
+/**
+ * What `layerConfig` gives to `layer`.
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const fromConfig = (options: FromConfig): Effect.Effect<Config, ConfigError.ConfigError> => {
+  const { defaults: _, meta: __, shards: ___, standby: ____, topology: _____, ...rest } = options
+  return Effect.map(PgRouterConfig.read(options), (read) => ({ ...rest, ...read }))
+}
+
+/**
+ * The report of a router that is not started: for a deploy script, which asks before the program does. Nothing is
+ * installed, stored or changed; a stored topology counts where there is one.
+ *
+ * @example
+ * ```ts
+ * import { StartReport } from "@shardlayer/core"
+ * import { PgRouter } from "@shardlayer/pg"
+ * import { Console, Effect } from "effect"
+ *
+ * export const preflight = Effect.gen(function* () {
+ *   const report = yield* PgRouter.report(yield* PgRouter.fromConfig({ topology: { file: "topology.json" } }))
+ *   yield* Console.log(StartReport.format(report))
+ *   return StartReport.errors(report).length === 0
+ * })
+ * ```
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const report = (config: Config): Effect.Effect<StartReport.StartReport, ShardError> =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const manager = yield* managerOf(config)
+      const meta = yield* metaClient(config, manager)
+      // Where it cannot be loaded, the report says why.
+      if (config.topologyStore === true)
+        yield* Effect.catchIf(adoptStored(manager, meta), isReported, () => Effect.void)
+      return yield* reporting(config, manager, meta, yield* planning(manager))
+    })
+  )
+
+const isReported = ({ _tag }: ShardError): boolean => _tag !== "SchemaMismatch" && _tag !== "UnknownShard"
+
 type Made = Exclude<Provided, Reactivity.Reactivity>
 
 const make = (config: Config): Effect.Effect<Context.Context<Made>, ShardError, Scope.Scope | Reactivity.Reactivity> =>
   Effect.gen(function* () {
-    const manager = yield* ShardManager.make({
-      topology: config.topology,
-      shards: config.shards,
-      coordinator: config.coordinator,
-      adapt: PgShard.adapt,
-      tablesWithRows
-    })
+    const manager = yield* managerOf(config)
     const meta = yield* metaClient(config, manager)
     const install = installing(manager, meta)
-    if (config.install === true) yield* install
-    if (config.topologyStore === true || usesDirectory(config.topology)) yield* Effect.flatMap(meta, PgInstall.check)
-    if (config.topologyStore === true) yield* followStore(manager, config.topology, meta)
+    const begun = yield* Effect.either(begin(config, manager, meta, install))
+    const planner = yield* planning(manager)
+    const report = reporting(config, manager, meta, planner)
+    // Before what could not begin fails: that is one of several reasons, perhaps.
+    if (config.check === true || config.check === "report") yield* startBy(report, config.check)
+    yield* begun
 
     const resolver = yield* KeyResolver.make({
       directory: lazyDirectory(meta),
@@ -157,23 +242,16 @@ const make = (config: Config): Effect.Effect<Context.Context<Made>, ShardError, 
       cacheMax: config.directoryCacheMax ?? 10_000,
       timeToLive: config.directoryTimeToLive
     })
-    const database = (id: ShardId.ShardId) => ({ id, driver: manager.driver(id) })
-    const planner = yield* PgPlanner.make({
-      topology: manager.topology,
-      shards: () => manager.topology().shards.map(database),
-      coordinator: manager.coordinator && database(manager.coordinator)
-    })
-    if (config.check === true) yield* planner.check
     const ids = yield* Effect.provideService(Ids.make(config.ids), IdStore, config.idStore ?? lazyIdStore(meta))
     const router = yield* ShardRouter.make(config).pipe(
       Effect.provideService(Ids.Ids, ids),
       Effect.provideService(ShardManager.ShardManager, manager),
       Effect.provideService(KeyResolver.KeyResolver, resolver),
       Effect.provideService(QueryPlanner, planner),
-      Effect.provideService(Dialect.Dialect, dialect(config, install)),
+      Effect.provideService(Dialect.Dialect, dialect(config, install, report)),
       Effect.provideService(CommitLog, config.commitLog ?? PgCommitLog.make)
     )
-    yield* Effect.forkScoped(warnOfUnprepared(manager))
+    if (config.check !== true && config.check !== "report") yield* Effect.forkScoped(warnOfUnprepared(manager))
     const client = pgClient(router.client, config, meta)
     return Context.make(ShardRouter.ShardRouter, { ...router, client }).pipe(
       Context.add(ShardManager.ShardManager, manager),
@@ -184,29 +262,76 @@ const make = (config: Config): Effect.Effect<Context.Context<Made>, ShardError, 
     )
   })
 
-/**
- * Beside the start, which waits for no shard and fails for none: who cannot be asked says so when it is needed. One shard
- * alone prepares nothing.
- */
+const managerOf = (config: Config) =>
+  ShardManager.make({
+    topology: config.topology,
+    shards: config.shards,
+    coordinator: config.coordinator,
+    adapt: PgShard.adapt,
+    tablesWithRows
+  })
+
+/** What is opened ahead of the first statement. */
+const begin = (
+  config: Config,
+  manager: ShardManager.ShardManagerService,
+  meta: Meta,
+  install: Effect.Effect<void, ShardError>
+): Effect.Effect<void, ShardError, Scope.Scope> =>
+  Effect.gen(function* () {
+    if (config.install === true) yield* install
+    if (config.topologyStore === true || usesDirectory(config.topology)) yield* Effect.flatMap(meta, PgInstall.check)
+    if (config.topologyStore === true) yield* followStore(manager, config.topology, meta)
+  })
+
+const planning = (manager: ShardManager.ShardManagerService): Effect.Effect<PgPlanner.PgPlanner> => {
+  const database = (id: ShardId.ShardId) => ({ id, driver: manager.driver(id) })
+  return PgPlanner.make({
+    topology: manager.topology,
+    shards: () => manager.topology().shards.map(database),
+    coordinator: manager.coordinator && database(manager.coordinator)
+  })
+}
+
+const reporting = (
+  config: Config,
+  manager: ShardManager.ShardManagerService,
+  meta: Meta,
+  planner: PgPlanner.PgPlanner
+): Effect.Effect<StartReport.StartReport> =>
+  startReport({
+    manager,
+    planner,
+    meta,
+    isMetaApart: config.meta !== undefined,
+    isStored: config.topologyStore === true,
+    custom: config.custom
+  })
+
+/** One entry in the log, whatever there is to say. */
+const startBy = (
+  report: Effect.Effect<StartReport.StartReport>,
+  check: true | "report"
+): Effect.Effect<void, StartRefused> =>
+  Effect.flatMap(report, (found) => {
+    const isFaulty = StartReport.errors(found).length > 0
+    if (isFaulty && check === true) return Effect.fail(new StartRefused({ report: found }))
+    if (found.findings.length === 0) return Effect.void
+    return isFaulty ? Effect.logError(StartReport.format(found)) : Effect.logWarning(StartReport.format(found))
+  })
+
+/** Beside the start, which waits for no shard and fails for none: who cannot be asked says so when it is needed. */
 const warnOfUnprepared = (manager: ShardManager.ShardManagerService): Effect.Effect<void> => {
   const { shards } = manager.topology()
   if (shards.length < 2) return Effect.void
-  const isUnprepared = (id: ShardId.ShardId) =>
-    Effect.flatMap(manager.driver(id), (driver) => driver.inspect(preparedMaxSql, [])).pipe(
-      Effect.map(([row]) => row?.[0] === "0"),
-      Effect.timeout("30 seconds"),
-      Effect.orElseSucceed(() => false)
+  return Effect.flatMap(askAll(manager, shards), (servers) =>
+    Effect.forEach(
+      unprepared(servers),
+      ({ advice, problem, shards: all }) => Effect.logWarning(`${all.join(", ")}: ${problem}. ${advice}`),
+      { discard: true }
     )
-  return Effect.flatMap(Effect.filter(shards, isUnprepared, { concurrency: "unbounded" }), (found) =>
-    found.length === 0
-      ? Effect.void
-      : Effect.logWarning(
-          `max_prepared_transactions is 0 on the server of ${found.join(", ")}: transactions that write there and on another shard will fail (PreparedTransactionsDisabled). Set it to at least max_connections in postgresql.conf, and restart the server`
-        )
   )
 }
-
-const preparedMaxSql = "SELECT pg_catalog.current_setting('max_prepared_transactions')"
 
 type Meta = Effect.Effect<SqlClient, ShardError>
 
@@ -264,20 +389,30 @@ const followStore = (
 ): Effect.Effect<void, ShardError, Scope.Scope> =>
   Effect.gen(function* () {
     const store = PgTopologyStore.make(yield* meta)
-    const stored = yield* store.load
-    if (Option.isNone(stored)) yield* Effect.catchTag(store.save(given), "StaleTopology", () => Effect.void)
-    const adopt = (topology: Topology): Effect.Effect<void, ShardError> =>
-      topology.epoch > manager.topology().epoch ? manager.setTopology(topology) : Effect.void
-    if (Option.isSome(stored)) yield* adopt(stored.value)
+    const isStored = yield* adoptStored(manager, meta)
+    if (!isStored) yield* Effect.catchTag(store.save(given), "StaleTopology", () => Effect.void)
     yield* Effect.forkScoped(
       Stream.runForEach(store.watch, (topology) =>
-        Effect.catchAll(adopt(topology), (error) => Effect.logWarning("a stored topology was not adopted", error))
+        Effect.catchAll(adopt(manager, topology), (error) =>
+          Effect.logWarning("a stored topology was not adopted", error)
+        )
       ).pipe(
         Effect.tapError((error) => Effect.logWarning("the stored topology cannot be followed for now", error)),
         Effect.retry(Schedule.spaced("1 second"))
       )
     )
   })
+
+/** Whether there is one. */
+const adoptStored = (manager: ShardManager.ShardManagerService, meta: Meta): Effect.Effect<boolean, ShardError> =>
+  Effect.gen(function* () {
+    const stored = yield* PgTopologyStore.make(yield* meta).load
+    if (Option.isSome(stored)) yield* adopt(manager, stored.value)
+    return Option.isSome(stored)
+  })
+
+const adopt = (manager: ShardManager.ShardManagerService, topology: Topology): Effect.Effect<void, ShardError> =>
+  topology.epoch > manager.topology().epoch ? manager.setTopology(topology) : Effect.void
 
 /** One row for each sharded table of the topology that has rows on this shard. */
 const tablesWithRows = (driver: ShardDriver, topology: Topology): Effect.Effect<ReadonlyArray<string>, ShardError> => {
@@ -298,7 +433,11 @@ const tablesWithRows = (driver: ShardDriver, topology: Topology): Effect.Effect<
   )
 }
 
-const dialect = (config: Config, install: Effect.Effect<void, ShardError>): Dialect.DialectService => ({
+const dialect = (
+  config: Config,
+  install: Effect.Effect<void, ShardError>,
+  report: Effect.Effect<StartReport.StartReport>
+): Dialect.DialectService => ({
   compiler: PgClient.makeCompiler(config.transformQueryNames, config.transformJson),
   transformRows:
     config.transformResultNames === undefined
@@ -313,7 +452,8 @@ const dialect = (config: Config, install: Effect.Effect<void, ShardError>): Dial
     session: `SET lock_timeout = ${Math.ceil(millis)}`
   }),
   analyzing: (sql, format) => `EXPLAIN (ANALYZE, FORMAT ${format.toUpperCase()}) ${sql}`,
-  install
+  install,
+  report
 })
 
 /** The routed client as a `PgClient`: `json` as usual, `listen` and `notify` on the meta database. */

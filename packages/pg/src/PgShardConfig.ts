@@ -8,7 +8,12 @@
  * @since 0.1.0
  */
 import type { PgClientConfig } from "@effect/sql-pg/PgClient"
+import * as Config from "effect/Config"
+import * as ConfigError from "effect/ConfigError"
 import * as Duration from "effect/Duration"
+import * as Either from "effect/Either"
+import type * as Option from "effect/Option"
+import * as Record from "effect/Record"
 import * as Redacted from "effect/Redacted"
 import * as Pg from "pg"
 import * as ConnectionString from "pg-connection-string"
@@ -47,6 +52,99 @@ export interface PgShardConfig extends PgClientConfig {
   /** Rows a stream asks for at a time. Default: 1,000 at first, then as many as come to 256 KiB, up to 4,000. */
   readonly streamRows?: number | undefined
 }
+
+/**
+ * A shard's connections from configuration: what one finds under the names of the options, over `defaults`. `url` and
+ * `password` are redacted, and no error shows them. Durations are written `5 seconds`, `ssl` and `eager` are booleans.
+ *
+ * `ConfigError` names the path: MissingData where neither `url` nor `host` nor `path` says where the server is, InvalidData
+ * where a value is none for its option, or says beside a `url` what that says.
+ *
+ * @example
+ * ```ts
+ * import { PgShard, PgShardConfig } from "@shardlayer/pg"
+ * import { Config, Effect, Layer } from "effect"
+ *
+ * // reports.url, reports.maxConnections, ...
+ * const config = Config.nested(PgShardConfig.fromConfig({ applicationName: "reports" }), "reports")
+ *
+ * export const Reports = Layer.unwrapEffect(Effect.map(config, PgShard.layer))
+ * ```
+ *
+ * @since 0.1.0
+ * @category config
+ */
+export const fromConfig = (defaults: PgShardConfig = {}): Config.Config<PgShardConfig> =>
+  Config.mapOrFail(Config.all(Record.map(options, optional)), (read) => {
+    const own: PgShardConfig = Record.getSomes<string, unknown>(read)
+    const twice = own.url === undefined ? undefined : addressed.find((name) => own[name] !== undefined)
+    if (twice !== undefined) {
+      return Either.left(ConfigError.InvalidData([twice], "Expected it to be in the url, or no url beside it"))
+    }
+    const isPlaced = own.url ?? own.host ?? own.path
+    // A url outranks everything else that says where the server is: a common one would hide the shard's own host.
+    const { url: commonUrl, ...common } = defaults
+    const url = isPlaced === undefined ? commonUrl : own.url
+    const config: PgShardConfig = { ...common, ...own, ...(url === undefined ? {} : { url }) }
+    return (isPlaced ?? url ?? config.host ?? config.path ?? config.stream) === undefined
+      ? Either.left(ConfigError.MissingData(["url"], "Expected a url, or host, database, username and password"))
+      : Either.right(config)
+  })
+
+const optional = (config: Config.Config<unknown>): Config.Config<Option.Option<unknown>> => Config.option(config)
+
+/** What a url says. */
+const addressed = ["host", "port", "path", "database", "username", "password"] as const
+
+const natural = (name: string, min: number): Config.Config<number> =>
+  Config.validate(Config.integer(name), {
+    message: `Expected ${min} or more`,
+    validation: (value) => value >= min && value <= 2 ** 31 - 1
+  })
+
+/** It is taken apart here for the first time: what the driver says of a wrong one could quote it. */
+const url: Config.Config<Redacted.Redacted> = Config.mapOrFail(Config.redacted("url"), (value) => {
+  const invalid = Either.left(
+    ConfigError.InvalidData([], "Expected a URL of the form postgres://user:password@host:port/database")
+  )
+  const text = Redacted.value(value)
+  if (!/^(postgres(ql)?:\/\/|socket:|\/)/.test(text)) return invalid
+  try {
+    ConnectionString.parse(text)
+    return Either.right(value)
+  } catch (error) {
+    const isFile = error instanceof Error && "syscall" in error
+    return isFile ? Either.left(ConfigError.InvalidData([], `A file that the URL names: ${error.message}`)) : invalid
+  }
+})
+
+/** By their names; the functions among them (`types`, `stream` and the like) are the program's to give. */
+const options = {
+  url,
+  host: Config.nonEmptyString("host"),
+  port: Config.map(Config.port("port"), Number),
+  path: Config.nonEmptyString("path"),
+  database: Config.nonEmptyString("database"),
+  username: Config.nonEmptyString("username"),
+  password: Config.redacted("password"),
+  ssl: Config.boolean("ssl"),
+  applicationName: Config.string("applicationName"),
+  maxConnections: natural("maxConnections", 1),
+  minConnections: natural("minConnections", 0),
+  connectTimeout: Config.duration("connectTimeout"),
+  idleTimeout: Config.duration("idleTimeout"),
+  connectionTTL: Config.duration("connectionTTL"),
+  acquireTimeout: Config.duration("acquireTimeout"),
+  cancelTimeout: Config.duration("cancelTimeout"),
+  answerTimeout: Config.duration("answerTimeout"),
+  statementTimeout: Config.duration("statementTimeout"),
+  searchPath: Config.nonEmptyString("searchPath"),
+  timeZone: Config.nonEmptyString("timeZone"),
+  preparedStatements: natural("preparedStatements", 0),
+  sharedConnections: natural("sharedConnections", 0),
+  streamRows: natural("streamRows", 1),
+  eager: Config.boolean("eager")
+} satisfies { readonly [Name in keyof PgShardConfig]?: Config.Config<PgShardConfig[Name]> }
 
 /**
  * A configuration with nothing left open.

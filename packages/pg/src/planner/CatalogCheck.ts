@@ -10,6 +10,7 @@
  */
 import type * as Id from "@shardlayer/core/topology/Id"
 import * as KeyType from "@shardlayer/core/topology/KeyType"
+import type { ShardId } from "@shardlayer/core/topology/ShardId"
 import * as Table from "@shardlayer/core/topology/Table"
 import type { Topology } from "@shardlayer/core/topology/Topology"
 import * as Catalog from "./Catalog.js"
@@ -28,18 +29,42 @@ export const everything = ""
 
 const versionMin = 150000
 
+/**
+ * One of them, with what it is about.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Problem {
+  readonly kind: "version" | "settings" | "schema" | "key" | "generator"
+  /** Absent where it concerns every statement. */
+  readonly table: Table.Table | undefined
+  readonly column?: string
+  readonly shards: ReadonlyArray<ShardId>
+  readonly text: string
+  readonly advice: string
+}
+
 /** @since 0.1.0 @category functions */
 export const check = (topology: Topology, catalogs: ReadonlyArray<Catalog.ShardCatalog>): Problems => {
   const problems = new Map<string, ReadonlyArray<string>>()
-  const add = (key: string, found: ReadonlyArray<string>) => {
-    if (found.length > 0) problems.set(key, [...(problems.get(key) ?? []), ...found])
-  }
-  for (const catalog of catalogs) add(everything, serverProblems("shard", catalog, catalogs[0] ?? catalog))
-  for (const table of Object.values(topology.tables)) {
-    add(Catalog.key(table.schema, table.name), tableProblems(table, catalogs))
+  for (const { table, text } of find(topology, catalogs)) {
+    const key = table === undefined ? everything : Catalog.key(table.schema, table.name)
+    problems.set(key, [...(problems.get(key) ?? []), text])
   }
   return problems
 }
+
+/**
+ * The same, one by one.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const find = (topology: Topology, catalogs: ReadonlyArray<Catalog.ShardCatalog>): ReadonlyArray<Problem> => [
+  ...catalogs.flatMap((catalog) => serverProblems("shard", catalog, catalogs[0] ?? catalog)),
+  ...Object.values(topology.tables).flatMap((table) => tableProblems(table, catalogs))
+]
 
 /**
  * In what a coordinator that is no shard differs from the shards as a whole: it must be of the same version, look for
@@ -57,37 +82,52 @@ export const coordinatorProblems = (
   const version = major(catalog)
   const other = catalogs.find((shard) => major(shard) !== version)
   return [
-    ...serverProblems("coordinator", catalog, first),
+    ...serverProblems("coordinator", catalog, first).map(({ text }) => text),
     ...(other === undefined
       ? []
       : [`coordinator ${catalog.shard} runs PostgreSQL ${version}, shard ${other.shard} PostgreSQL ${major(other)}`])
   ]
 }
 
-const major = ({ version }: Catalog.ShardCatalog): number => Math.floor(version / 10_000)
+/** @since 0.1.0 @category getters */
+export const major = ({ version }: Pick<Catalog.ShardCatalog, "version">): number => Math.floor(version / 10_000)
 
 const serverProblems = (
   what: "shard" | "coordinator",
   catalog: Catalog.ShardCatalog,
   first: Catalog.ShardCatalog
-): ReadonlyArray<string> => {
-  const problems: Array<string> = []
+): ReadonlyArray<Problem> => {
+  const problems: Array<Problem> = []
   const name = `${what} ${catalog.shard}`
-  if (catalog.version < versionMin) problems.push(`${name} runs PostgreSQL ${major(catalog)}; 15 or later is needed`)
-  if (catalog.encoding !== "UTF8") problems.push(`${name} has encoding ${catalog.encoding}; UTF8 is needed`)
+  const add = (kind: "version" | "settings", text: string, advice: string) =>
+    problems.push({ kind, table: undefined, shards: [catalog.shard], text, advice })
+  if (catalog.version < versionMin) {
+    add("version", `${name} runs PostgreSQL ${major(catalog)}; 15 or later is needed`, "Upgrade that server")
+  }
+  if (catalog.encoding !== "UTF8") {
+    const advice = "Load its contents into a database made WITH ENCODING 'UTF8'"
+    add("settings", `${name} has encoding ${catalog.encoding}; UTF8 is needed`, advice)
+  }
   for (const [setting, value] of Object.entries(first.settings)) {
     const other = catalog.settings[setting]
-    if (other !== value) problems.push(`${name} has ${setting} "${other ?? ""}", shard ${first.shard} has "${value}"`)
+    if (other === value) continue
+    const advice =
+      setting === "locale"
+        ? "Make both databases with one locale, provider and version: texts would be ordered and compared differently"
+        : `Give the sessions of both one ${setting}`
+    add("settings", `${name} has ${setting} "${other ?? ""}", shard ${first.shard} has "${value}"`, advice)
   }
   return problems
 }
 
-const tableProblems = (table: Table.Table, catalogs: ReadonlyArray<Catalog.ShardCatalog>): ReadonlyArray<string> => {
+const tableProblems = (table: Table.Table, catalogs: ReadonlyArray<Catalog.ShardCatalog>): ReadonlyArray<Problem> => {
   const key = Catalog.key(table.schema, table.name)
   const home = table._tag === "Single" ? catalogs.filter((catalog) => catalog.shard === table.shard) : catalogs
-  const problems = home.flatMap((catalog) =>
-    catalog.relations.has(key) ? [] : [`shard ${catalog.shard} has no table ${table.id}`]
-  )
+  const problems = home.flatMap((catalog): ReadonlyArray<Problem> => {
+    if (catalog.relations.has(key)) return []
+    const text = `shard ${catalog.shard} has no table ${table.id}`
+    return [{ kind: "schema", table, shards: [catalog.shard], text, advice: "Make it there as it is on the others" }]
+  })
   if (table._tag === "Single") return problems
   const present = home.flatMap((catalog) => {
     const relation = catalog.relations.get(key)
@@ -95,10 +135,15 @@ const tableProblems = (table: Table.Table, catalogs: ReadonlyArray<Catalog.Shard
   })
   const [first, ...rest] = present
   if (first === undefined) return problems
-  for (const other of rest) problems.push(...differences(`table ${table.id}`, first, other))
+  for (const other of rest) {
+    const shards = [first.catalog.shard, other.catalog.shard]
+    for (const text of differences(`table ${table.id}`, first, other)) {
+      problems.push({ kind: "schema", table, shards, text, advice: "Bring the tables in line" })
+    }
+  }
   if (table._tag === "Sharded" && isTable(first.relation)) problems.push(...keyProblems(table, first.relation))
   if (isTable(first.relation)) problems.push(...generatorProblems(table, first.relation))
-  return [...new Set(problems)]
+  return problems.filter(({ text }, index) => problems.findIndex((problem) => problem.text === text) === index)
 }
 
 /** Views and the like are refused by name where they are used. */
@@ -185,12 +230,18 @@ const typeText = (catalog: Catalog.ShardCatalog, column: Catalog.Column): { read
   return type === undefined ? {} : { definition: type.definition }
 }
 
-const keyProblems = (table: Table.Sharded, relation: Catalog.Relation): ReadonlyArray<string> =>
+const keyProblems = (table: Table.Sharded, relation: Catalog.Relation): ReadonlyArray<Problem> =>
   table.columns.flatMap((name, index) => {
     const column = relation.columns.find((candidate) => candidate.name === name)
-    if (column === undefined) return [`table ${table.id} has no column ${name}, its shard key`]
     const type = table.types[index]
-    return type === undefined ? [] : keyColumnProblems(`key column ${name} of table ${table.id}`, column, type)
+    const texts =
+      column === undefined
+        ? [`table ${table.id} has no column ${name}, its shard key`]
+        : type === undefined
+          ? []
+          : keyColumnProblems(`key column ${name} of table ${table.id}`, column, type)
+    const advice = "Correct the topology, or the column"
+    return texts.map((text): Problem => ({ kind: "key", table, column: name, shards: [], text, advice }))
   })
 
 const keyColumnProblems = (what: string, column: Catalog.Column, type: KeyType.KeyType): ReadonlyArray<string> => {
@@ -209,19 +260,29 @@ const keyColumnProblems = (what: string, column: Catalog.Column, type: KeyType.K
   return rounds ? [`${what} has type ${column.type}, which rounds values as it stores them`] : []
 }
 
-const generatorProblems = (table: Table.Table, relation: Catalog.Relation): ReadonlyArray<string> =>
+const generatorProblems = (table: Table.Table, relation: Catalog.Relation): ReadonlyArray<Problem> =>
   Object.entries(Table.generatorsOf(table)).flatMap(([name, generator]) => {
-    const what = `column ${name} of table ${table.id}`
-    const column = relation.columns.find((candidate) => candidate.name === name)
-    if (column === undefined) return [`table ${table.id} has no column ${name}, which the topology generates`]
-    if (column.identity === "a" || column.generated !== "") {
-      return [`${what} is GENERATED ALWAYS, so that it takes no value of the topology's generator`]
-    }
-    const types = generatedTypes[generator._tag]
-    return types.includes(column.base)
-      ? []
-      : [`${what} has type ${column.type}, which does not hold every value of generator ${generator._tag}`]
+    const text = generatorProblem(table, relation, name, generator)
+    const advice = "Correct the topology's `generate`, or the column"
+    return text === undefined ? [] : [{ kind: "generator", table, column: name, shards: [], text, advice }]
   })
+
+const generatorProblem = (
+  table: Table.Table,
+  relation: Catalog.Relation,
+  name: string,
+  generator: Id.Generator
+): string | undefined => {
+  const what = `column ${name} of table ${table.id}`
+  const column = relation.columns.find((candidate) => candidate.name === name)
+  if (column === undefined) return `table ${table.id} has no column ${name}, which the topology generates`
+  if (column.identity === "a" || column.generated !== "") {
+    return `${what} is GENERATED ALWAYS, so that it takes no value of the topology's generator`
+  }
+  return generatedTypes[generator._tag].includes(column.base)
+    ? undefined
+    : `${what} has type ${column.type}, which does not hold every value of generator ${generator._tag}`
+}
 
 /** Under all domains, by oid: int8, numeric, text; uuid; int4 and int2 for as long as a sequence lasts. */
 const generatedTypes: { readonly [Tag in Id.Generator["_tag"]]: ReadonlyArray<number> } = {

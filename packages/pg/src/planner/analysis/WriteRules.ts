@@ -10,8 +10,8 @@
 import type { ShardId } from "@shardlayer/core/topology/ShardId"
 import type * as Table from "@shardlayer/core/topology/Table"
 import type * as Catalog from "../Catalog.js"
-import { draft } from "../Refusal.js"
-import { refuse, type SchemaView } from "../SchemaView.js"
+import { draft, type Draft } from "../Refusal.js"
+import { refuse, type SchemaView, Stopped } from "../SchemaView.js"
 import type { Named } from "./Model.js"
 
 /**
@@ -31,12 +31,53 @@ export const check = (view: SchemaView, named: Named, operation: Operation, loca
   const { relation } = named
   if (relation === undefined)
     return refuse(draft("SL2007", { table: named._tag === "Single" ? named.name : "" }, location))
-  checkRelation({ view, location, visited: new Set() }, placed(view, relation), relation, operation)
+  const context: Context = { view, location, visited: new Set(), refuse: ({ refusal }) => refuse(refusal), look: run }
+  checkRelation(context, placed(view, relation), relation, operation)
+}
+
+const run: Context["look"] = (_place, _object, looking) => looking()
+
+/**
+ * A refusal, of what is done to `place`, for the sake of `object`: a constraint, trigger, column and the like.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Broken {
+  readonly place: Placed
+  readonly object: string
+  readonly refusal: Draft
+}
+
+/**
+ * The same, with all that it would be refused for.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const find = (view: SchemaView, relation: Catalog.Relation, operation: Operation): ReadonlyArray<Broken> => {
+  const found: Array<Broken> = []
+  const place = placed(view, relation)
+  const look: Context["look"] = (where, object, looking) => {
+    try {
+      looking()
+    } catch (stopped) {
+      if (!(stopped instanceof Stopped)) throw stopped
+      if (stopped.stop._tag === "Refused") found.push({ place: where, object, refusal: stopped.stop.refusal })
+    }
+  }
+  const context: Context = { view, location: undefined, visited: new Set(), refuse: (one) => found.push(one), look }
+  checkRelation(context, place, relation, operation)
+  return found
 }
 
 interface Context {
   readonly view: SchemaView
   readonly location: number | undefined
+  /** What is to become of a refusal: it ends the check, or is noted. */
+  readonly refuse: (broken: Broken) => void
+  /** Runs what may refuse of its own accord, for the sake of `object`. */
+  readonly look: (place: Placed, object: string, looking: () => void) => void
   /** Tables that a cascade has reached already. */
   readonly visited: Set<string>
 }
@@ -93,27 +134,32 @@ const acknowledgedBy = (place: Placed): ReadonlySet<string> =>
   new Set(place._tag === "Sharded" ? place.table.acknowledge : [])
 
 const checkCode = (
-  { location, view }: Context,
+  { location, look, refuse, view }: Context,
   place: Placed,
   relation: Catalog.Relation,
   operation: Operation,
   acknowledged: ReadonlySet<string>
 ): void => {
-  const trigger = relation.triggers.find((candidate) => candidate[operation.kind] && !acknowledged.has(candidate.name))
-  if (trigger !== undefined) refuse(draft("SL6003", { trigger: trigger.name, table: place.id }, location))
-  const rule = relation.rules.find((candidate) => !acknowledged.has(candidate))
-  if (rule !== undefined) refuse(draft("SL6004", { rule, table: place.id }, location))
+  for (const { name, ...fires } of relation.triggers) {
+    if (!fires[operation.kind] || acknowledged.has(name)) continue
+    refuse({ place, object: name, refusal: draft("SL6003", { trigger: name, table: place.id }, location) })
+  }
+  for (const rule of relation.rules) {
+    if (acknowledged.has(rule)) continue
+    refuse({ place, object: rule, refusal: draft("SL6004", { rule, table: place.id }, location) })
+  }
   if (operation.kind === "delete") return
   for (const caller of relation.callers) {
     const unknown = caller.functions.find((name) => !view.isPure(name))
-    if (unknown !== undefined && !acknowledged.has(caller.object)) {
-      refuse(draft("SL6010", { object: caller.object, table: place.id, function: unknown }, location))
-    }
+    if (unknown === undefined || acknowledged.has(caller.object)) continue
+    const words = { object: caller.object, table: place.id, function: unknown }
+    refuse({ place, object: caller.object, refusal: draft("SL6010", words, location) })
   }
   for (const column of relation.columns) {
-    if (column.userType !== null) view.type(column.userType.split("."), location)
-    const isComputed = column.generated === "" && column.default !== null && isDefaulted(operation, column)
-    if (isComputed) checkDefault(view, column.default ?? "", location)
+    const { default: text, userType } = column
+    if (userType !== null) look(place, column.name, () => void view.type(userType.split("."), location))
+    const isComputed = column.generated === "" && isDefaulted(operation, column)
+    if (isComputed && text !== null) look(place, column.name, () => checkDefault(view, text, location))
   }
 }
 
@@ -139,16 +185,17 @@ const checkDefault = (view: SchemaView, text: string, location: number | undefin
 }
 
 const checkUnique = (
-  { location }: Context,
+  { location, refuse }: Context,
   table: Table.Sharded,
   relation: Catalog.Relation,
   operation: Operation,
   acknowledged: ReadonlySet<string>
 ): void => {
-  const broken = relation.indexes.find(
-    (index) => !isKept(index, table) && isTouched(index, operation) && !acknowledged.has(index.name)
-  )
-  if (broken !== undefined) refuse(draft("SL6006", { constraint: broken.name, table: table.id }, location))
+  for (const index of relation.indexes) {
+    if (isKept(index, table) || !isTouched(index, operation) || acknowledged.has(index.name)) continue
+    const refusal = draft("SL6006", { constraint: index.name, table: table.id }, location)
+    refuse({ place: { _tag: "Sharded", id: table.id, table }, object: index.name, refusal })
+  }
 }
 
 /**
@@ -167,20 +214,21 @@ const isTouched = (index: Catalog.Index, operation: Operation): boolean =>
   index.columns.some((column) => column === null || operation.columns.has(column))
 
 const checkSequences = (
-  { location }: Context,
+  { location, refuse }: Context,
   table: Table.Sharded,
   relation: Catalog.Relation,
   operation: Operation,
   acknowledged: ReadonlySet<string>
 ): void => {
-  const column = relation.columns.find(
-    (candidate) => candidate.sequence && isDefaulted(operation, candidate) && !acknowledged.has(candidate.name)
-  )
-  if (column !== undefined) refuse(draft("SL6007", { column: column.name, table: table.id }, location))
+  for (const column of relation.columns) {
+    if (!column.sequence || !isDefaulted(operation, column) || acknowledged.has(column.name)) continue
+    const refusal = draft("SL6007", { column: column.name, table: table.id }, location)
+    refuse({ place: { _tag: "Sharded", id: table.id, table }, object: column.name, refusal })
+  }
 }
 
 const checkReferences = (
-  { location, view }: Context,
+  { location, refuse, view }: Context,
   place: Placed,
   relation: Catalog.Relation,
   operation: Operation,
@@ -192,7 +240,8 @@ const checkReferences = (
     if (!isTouchedBy || acknowledged.has(key.name)) continue
     const target = placed(view, { schema: key.schema, name: key.table })
     if (!isLocal(place, key.columns, target, key.references)) {
-      refuse(draft("SL6005", { constraint: key.name, table: place.id, other: target.id }, location))
+      const words = { constraint: key.name, table: place.id, other: target.id }
+      refuse({ place, object: key.name, refusal: draft("SL6005", words, location) })
     }
   }
 }
@@ -240,7 +289,8 @@ const checkReferencing = (
     const movesRow =
       changesKey && other._tag === "Sharded" && other.table.columns.some((column) => key.columns.includes(column))
     if (!isLocal(other, key.columns, place, key.references) || movesRow) {
-      refuse(draft("SL6011", { constraint: key.name, other: other.id, table: place.id }, context.location))
+      const words = { constraint: key.name, other: other.id, table: place.id }
+      context.refuse({ place, object: key.name, refusal: draft("SL6011", words, context.location) })
     }
     if (action === "c" && operation.kind === "delete") {
       checkRelation(context, other, from, { kind: "delete", columns: new Set() })

@@ -123,6 +123,7 @@ const fromError = (error: ShardError): Answer => {
     case "ScatterRefused":
     case "SchemaChangeFailed":
     case "SchemaMismatch":
+    case "StartRefused":
     case "ShardNotPinned":
       return { _tag: "Refused", code: error._tag, message: error.message }
     case "TransactionRolledBack":
