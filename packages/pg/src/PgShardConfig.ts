@@ -103,7 +103,7 @@ const natural = (name: string, min: number): Config.Config<number> =>
   })
 
 /** It is taken apart here for the first time: what the driver says of a wrong one could quote it. */
-const url: Config.Config<Redacted.Redacted> = Config.mapOrFail(Config.redacted("url"), (value) => {
+const parsedUrl = Config.mapOrFail(Config.redacted(), (value) => {
   const invalid = Either.left(
     ConfigError.InvalidData([], "Expected a URL of the form postgres://user:password@host:port/database")
   )
@@ -120,7 +120,7 @@ const url: Config.Config<Redacted.Redacted> = Config.mapOrFail(Config.redacted("
 
 /** By their names; the functions among them (`types`, `stream` and the like) are the program's to give. */
 const options = {
-  url,
+  url: Config.nested(parsedUrl, "url"),
   host: Config.nonEmptyString("host"),
   port: Config.map(Config.port("port"), Number),
   path: Config.nonEmptyString("path"),

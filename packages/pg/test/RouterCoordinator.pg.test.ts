@@ -5,6 +5,7 @@ import { describe, expect, it } from "@effect/vitest"
 import * as ShardManager from "@shardlayer/core/ShardManager"
 import * as ShardRouter from "@shardlayer/core/ShardRouter"
 import * as Keyspace from "@shardlayer/core/topology/Keyspace"
+import * as StartReport from "@shardlayer/core/topology/StartReport"
 import * as Table from "@shardlayer/core/topology/Table"
 import * as Topology from "@shardlayer/core/topology/Topology"
 import * as PgRouter from "@shardlayer/pg/PgRouter"
@@ -229,10 +230,10 @@ describe("a coordinator that is chosen", () => {
             )
           )
         )
-        expect(atStart).toMatchObject({
-          _tag: "SchemaMismatch",
-          problems: [`coordinator combiner has TimeZone "Asia/Tokyo", shard shard_1 has "UTC"`]
-        })
+        const problem = `coordinator combiner has TimeZone "Asia/Tokyo", shard shard_1 has "UTC"`
+        expect(atStart).toMatchObject({ _tag: "StartRefused" })
+        const refused = atStart._tag === "StartRefused" ? StartReport.errors(atStart.report) : []
+        expect(refused).toMatchObject([{ kind: "settings", shards: ["combiner"], problem }])
       }),
     120_000
   )
