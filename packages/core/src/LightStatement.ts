@@ -4,7 +4,8 @@
  *
  * Enters: a compiler and an executor of text and params. Leaves: a `Statement.Constructor` with the helpers, compiler
  * cache, transformers and operations of `@effect/sql`. Holds: the same calls give the same rows; a span exists when a
- * tracer other than Effect's silent default is installed, or when a statement transformer is set.
+ * tracer other than Effect's silent default is installed, or when a statement transformer is set; what shards are asked
+ * then has spans below it (`ShardEvents.under`).
  *
  * @since 0.1.0
  */
@@ -12,15 +13,15 @@ import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Statement from "@effect/sql/Statement"
 import * as Chunk from "effect/Chunk"
-import * as Context from "effect/Context"
-import * as DefaultServices from "effect/DefaultServices"
 import * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
 import type * as Fiber from "effect/Fiber"
 import { identity } from "effect/Function"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as Tracer from "effect/Tracer"
+import type * as Tracer from "effect/Tracer"
+import { isTraced } from "./internal/traced.js"
+import * as ShardEvents from "./ShardEvents.js"
 
 /**
  * What a statement is asked to do. The names are those of `db.operation.name` in `@effect/sql`'s spans.
@@ -110,12 +111,6 @@ const ATTR_DB_QUERY_TEXT = "db.query.text"
 
 const spanOptions = { kind: "client", captureStackTrace: false } as const
 
-const silentTracer = Context.get(DefaultServices.liveServices, Tracer.Tracer)
-
-/** Is there anybody who would see a span? */
-const isTraced = (fiber: Fiber.RuntimeFiber<any, any>): boolean =>
-  Context.get(fiber.getFiberRef(DefaultServices.currentServices), Tracer.Tracer) !== silentTracer
-
 class LightStatement<A> extends Effectable.Class<ReadonlyArray<A>, SqlError> implements Statement.Statement<A> {
   get [Statement.FragmentId]() {
     return identity
@@ -157,7 +152,7 @@ class LightStatement<A> extends Effectable.Class<ReadonlyArray<A>, SqlError> imp
           transformed(this, client, fiber, span, (statement) => {
             const compiled = statement.compile()
             annotate(span, client, "executeStream", compiled[0])
-            return Effect.succeed(rowsOf<A>(client, compiled))
+            return Effect.succeed(ShardEvents.streamUnder(fiber, rowsOf<A>(client, compiled), span))
           })
         )
       })
@@ -175,8 +170,9 @@ class LightStatement<A> extends Effectable.Class<ReadonlyArray<A>, SqlError> imp
     return Effect.useSpan("sql.execute", spanOptions, (span) =>
       transformed(this, client, fiber, span, (statement) => {
         annotate(span, client, operation, statement.compile(isUntransformed(operation))[0])
-        // Spans of the shards nest under this one.
-        return Effect.withParentSpan(runCompiled(statement, client, operation, fiber), span)
+        // Spans of the shards nest under this one: what the fiber says of it is read once it runs.
+        const run = Effect.withFiberRuntime<any, SqlError>((own) => runCompiled(statement, client, operation, own))
+        return ShardEvents.under(fiber, Effect.withParentSpan(run, span), span)
       })
     )
   }

@@ -195,9 +195,12 @@ export const makeWithTransaction =
             })
           )
           // Of a router: that of one shard's own client says nothing of where it runs.
-          return outer !== undefined || options.eager
-            ? whole
-            : ShardEvents.transaction(fiber, options.openAll !== undefined, whole, () => ran)
+          if (options.eager) return whole
+          const told =
+            outer === undefined
+              ? ShardEvents.transaction(fiber, options.openAll !== undefined, whole, () => ran)
+              : whole
+          return ShardEvents.under(fiber, told, span)
         })
       )
     )

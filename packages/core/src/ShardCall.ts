@@ -18,6 +18,7 @@ import type { Operation } from "./LightStatement.js"
 import type { Access } from "./plan/Plan.js"
 import type { Policy } from "./Policy.js"
 import type { ShardConnection, TextBound } from "./ShardConnection.js"
+import * as ShardEvents from "./ShardEvents.js"
 import { type AcquireTimeout, type ShardError, ShardTimeout, type ShardUnavailable } from "./ShardError.js"
 import type { ShardId } from "./topology/ShardId.js"
 
@@ -81,13 +82,22 @@ export const limited = <A, R>(call: Call, answer: Effect.Effect<A, ShardError, R
 }
 
 /** @since 0.1.0 @category functions */
-export const repeated = <A>(
-  { access, policy: { retry } }: Omit<Call, "shard">,
-  answer: Effect.Effect<A, ShardError>
-): Effect.Effect<A, ShardError> =>
-  retry === undefined || access === "write"
-    ? answer
-    : Effect.retry(answer, { schedule: retry, while: (error) => isTransient(error, access) })
+export const repeated = <A>(call: Repeatable, answer: Effect.Effect<A, ShardError>): Effect.Effect<A, ShardError> => {
+  const { access, policy } = call
+  const { retry } = policy
+  if (retry === undefined || access === "write") return answer
+  return Effect.suspend(() => {
+    const attempts = ShardEvents.attempts(call.shard)
+    const isWorthIt = (error: ShardError): boolean => {
+      attempts.failed(error)
+      return isTransient(error, access)
+    }
+    return Effect.retry(Effect.zipRight(attempts.before, answer), { schedule: retry, while: isWorthIt })
+  })
+}
+
+/** Without a shard: of several together. */
+type Repeatable = Omit<Call, "shard"> & { readonly shard?: ShardId }
 
 /**
  * The same for a stream: each page is limited, and it begins anew while it has given no row.
@@ -108,12 +118,15 @@ export const limitedStream = <A>(call: Call, rows: Stream.Stream<A, ShardError>)
 
 /** @since 0.1.0 @category functions */
 export const repeatedStream = <A>(
-  { access, policy: { retry } }: Omit<Call, "shard">,
+  call: Repeatable,
   rows: Stream.Stream<A, ShardError>
 ): Stream.Stream<A, ShardError> => {
+  const { access, policy } = call
+  const { retry } = policy
   if (retry === undefined || access === "write") return rows
   return Stream.unwrap(
     Effect.map(Schedule.driver(retry), (driver) => {
+      const attempts = ShardEvents.attempts(call.shard)
       const attempt: Stream.Stream<A, ShardError> = Stream.suspend(() => {
         let hasGiven = false
         const watched = Stream.mapChunks(rows, (chunk) => {
@@ -122,8 +135,12 @@ export const repeatedStream = <A>(
         })
         return Stream.catchAll(watched, (error) => {
           if (hasGiven || !isTransient(error, access)) return Stream.fail(error)
+          attempts.failed(error)
           return Stream.unwrap(
-            Effect.match(driver.next(error), { onFailure: () => Stream.fail(error), onSuccess: () => attempt })
+            Effect.matchEffect(driver.next(error), {
+              onFailure: () => Effect.succeed(Stream.fail(error)),
+              onSuccess: () => Effect.as(attempts.before, attempt)
+            })
           )
         })
       })

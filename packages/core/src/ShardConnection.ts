@@ -268,6 +268,20 @@ export interface ShardDriver extends ShardConnection {
     sql: string,
     params: ReadonlyArray<unknown>
   ) => Effect.Effect<ReadonlyArray<ReadonlyArray<unknown>>, ShardError>
+  /** Of the spans of what runs here, where a tracer listens: which database this is. */
+  readonly spanAttributes?: ReadonlyArray<readonly [string, unknown]> | undefined
+  /** Its pool at this moment. Undefined where the driver cannot say. */
+  readonly pool?: (() => PoolUse) | undefined
+}
+
+/** @since 0.1.0 @category models */
+export interface PoolUse {
+  /** Open or opening. */
+  readonly total: number
+  readonly idle: number
+  readonly opening: number
+  /** Who waits for a connection. */
+  readonly waiting: number
 }
 
 /**

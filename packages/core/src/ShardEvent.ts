@@ -7,12 +7,14 @@
  *
  * @since 0.1.0
  */
+import type { Span } from "effect/Tracer"
 import type { Strategy } from "./plan/Explain.js"
 import type { ShardError } from "./ShardError.js"
 import type { ShardId } from "./topology/ShardId.js"
 
 /**
- * - `Statement…`: one statement of the program. `StatementRouted` is missing where it is refused before it has a plan.
+ * - `Statement…`: one statement of the program. `StatementRouted` is missing where it is refused before it has a plan;
+ *   `StatementRetried` is told for each time that what a shard, or several in one view, failed is asked anew.
  * - `Call…`: one exchange with one shard.
  * - `Transaction…`: a transaction of the router, from before its first BEGIN until after its last COMMIT PREPARED.
  *
@@ -22,6 +24,7 @@ import type { ShardId } from "./topology/ShardId.js"
 export type ShardEvent =
   | StatementStarted
   | StatementRouted
+  | StatementRetried
   | StatementEnded
   | CallStarted
   | CallEnded
@@ -52,9 +55,21 @@ export interface StatementRouted {
 }
 
 /** @since 0.1.0 @category models */
+export interface StatementRetried {
+  readonly _tag: "StatementRetried"
+  readonly statement: number | undefined
+  /** Undefined where several shards are asked anew together, or another one than before. */
+  readonly shard: ShardId | undefined
+  /** What it failed with before. */
+  readonly error: ShardError
+}
+
+/** @since 0.1.0 @category models */
 export interface StatementEnded extends Ending {
   readonly _tag: "StatementEnded"
   readonly statement: number
+  /** Undefined where it was refused before it had a plan. */
+  readonly strategy: Strategy | undefined
 }
 
 /**
@@ -100,6 +115,10 @@ export interface CallStarted {
 export interface CallEnded extends Ending {
   readonly _tag: "CallEnded"
   readonly call: number
+  readonly shard: ShardId
+  readonly role: Role
+  /** Of its statement, if it has one that is routed already. */
+  readonly strategy: Strategy | undefined
 }
 
 /**
@@ -124,6 +143,7 @@ export interface TransactionStarted {
 export interface TransactionEnded {
   readonly _tag: "TransactionEnded"
   readonly transaction: number
+  readonly kind: TransactionKind
   /** `failed`: its end itself failed, as `error` says; also of unknown or incomplete commits. */
   readonly outcome: "committed" | "rolledBack" | "failed"
   readonly error: unknown
@@ -141,6 +161,18 @@ export interface Ending {
 }
 
 /**
+ * In a stream of events, at the place of those that nobody took in time (`ShardEvents.stream`).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface EventsDropped {
+  readonly _tag: "EventsDropped"
+  /** At this place. */
+  readonly count: number
+}
+
+/**
  * Is told each event as it happens, in the fiber that it happens in: it must be quick, and it must not throw.
  *
  * @since 0.1.0
@@ -155,7 +187,19 @@ export type Observer = (event: ShardEvent) => void
  * @category models
  */
 export interface Observation {
-  readonly observer: Observer
-  readonly statement: { readonly id: number; readonly sql: string } | undefined
+  /** Beside those that are told of the whole process. */
+  readonly observer: Observer | undefined
+  readonly statement: AskedStatement | undefined
   readonly transaction: number | undefined
+  /** Where a tracer listens: the span of the statement or the transaction, which those of its calls hang under. */
+  readonly span: Span | undefined
+}
+
+/** @since 0.1.0 @category models */
+export interface AskedStatement {
+  readonly id: number
+  readonly operation: string
+  readonly sql: string
+  /** From when it is routed. */
+  strategy: Strategy | undefined
 }

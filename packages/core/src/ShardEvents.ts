@@ -1,9 +1,9 @@
 /**
- * Tells observers what happens (`ShardEvent`).
+ * Tells observers what happens (`ShardEvent`), and makes a span of each call where a tracer listens.
  *
- * Enters: an observer, for an effect and all that it forks, or as a layer for a whole program. Leaves: events, as they
- * happen. Holds: nobody's answer, error or interruption is changed; while there is no observer in the process, a
- * statement and each of its calls cost one comparison.
+ * Enters: an observer, for an effect and all that it forks, as a layer for a whole program, or for the process. Leaves:
+ * events, as they happen, or as a stream. Holds: nobody's answer, error or interruption is changed; while there is no
+ * observer in the process and nothing of it is traced, a statement and each of its calls cost one comparison.
  *
  * @since 0.1.0
  */
@@ -19,23 +19,33 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
+import * as EventBuffer from "./internal/eventBuffer.js"
+import { isTraced } from "./internal/traced.js"
 import type { RowPage } from "./merge/RowPage.js"
 import type { Answer, SharedStatements, ShardConnection, ShardDriver, ShardSession } from "./ShardConnection.js"
 import * as ShardContext from "./ShardContext.js"
 import type { ShardError } from "./ShardError.js"
 import type {
+  AskedStatement,
   CallStarted,
   Ending,
+  EventsDropped,
   Observation,
   Observer,
   Role,
+  ShardEvent,
   StatementRouted,
   TransactionKind
 } from "./ShardEvent.js"
 import type { ShardId } from "./topology/ShardId.js"
 
 /** One for the process, also where it has loaded this module twice: like the reference that the observers are in. */
-const process = globalValue("@shardlayer/core/ShardEvents", () => ({ observed: 0, lastId: 0 }))
+const process = globalValue("@shardlayer/core/ShardEvents", () => ({
+  observed: 0,
+  lastId: 0,
+  watchers: new Set<Observer>()
+}))
 
 const nextId = (): number => ++process.lastId
 
@@ -80,6 +90,122 @@ export const layer = (observer: Observer): Layer.Layer<never> =>
     )
   )
 
+/**
+ * Tells `observer` what happens in the whole process, in whichever fiber and on whichever router, until the scope is
+ * closed.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const watch = (observer: Observer): Effect.Effect<void, never, Scope.Scope> => {
+  // The same function twice is told twice, and each goes by itself.
+  const own: Observer = (event) => observer(event)
+  return Effect.asVoid(
+    Effect.acquireRelease(
+      Effect.zipRight(
+        counted,
+        Effect.sync(() => process.watchers.add(own))
+      ),
+      () =>
+        Effect.zipRight(
+          Effect.sync(() => process.watchers.delete(own)),
+          uncounted
+        )
+    )
+  )
+}
+
+/**
+ * What happens in the whole process while the stream runs. Statements never wait for whoever takes it: of events that it
+ * does not take in time the latest `capacity` are kept, and `EventsDropped` stands for those before.
+ * Of what had begun before the stream, there may be an end without a start.
+ *
+ * @example
+ * ```ts
+ * import { ShardEvents } from "@shardlayer/core"
+ * import { Console, Effect, Stream } from "effect"
+ *
+ * export const slow = ShardEvents.stream().pipe(
+ *   Stream.runForEach((event) =>
+ *     event._tag === "CallEnded" && event.millis > 100
+ *       ? Console.log(`call ${event.call} took ${event.millis} ms`)
+ *       : Effect.void
+ *   )
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const stream = (options?: BufferOptions): Stream.Stream<ShardEvent | EventsDropped> =>
+  Stream.unwrapScoped(subscribe(options))
+
+/**
+ * The same from now on, whenever the stream is run, until the scope is closed. For one that takes them.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const subscribe = (
+  options?: BufferOptions
+): Effect.Effect<Stream.Stream<ShardEvent | EventsDropped>, never, Scope.Scope> =>
+  Effect.suspend(() => {
+    const { offer, take } = EventBuffer.make(options?.capacity ?? 4_096)
+    return Effect.as(watch(offer), Stream.repeatEffectChunk(take))
+  })
+
+/** @since 0.1.0 @category models */
+export interface BufferOptions {
+  /** How many events are kept for whoever takes them, at least 1. Default 4,096. */
+  readonly capacity?: number | undefined
+}
+
+/**
+ * Runs `effect` so that the calls of shards in it have spans, below `span`: where the fiber's tracer shows them to
+ * somebody. Else it is as it was.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const under = <A, E, R>(
+  fiber: Fiber.RuntimeFiber<unknown, unknown>,
+  effect: Effect.Effect<A, E, R>,
+  span: Tracer.Span
+): Effect.Effect<A, E, R> =>
+  isSeen(fiber, span)
+    ? Effect.acquireUseRelease(
+        counted,
+        () => ShardContext.observed(effect, withSpan(span)),
+        () => uncounted
+      )
+    : effect
+
+/** @since 0.1.0 @category combinators */
+export const streamUnder = <A, E, R>(
+  fiber: Fiber.RuntimeFiber<unknown, unknown>,
+  rows: Stream.Stream<A, E, R>,
+  span: Tracer.Span
+): Stream.Stream<A, E, R> =>
+  isSeen(fiber, span)
+    ? Stream.fromPull(
+        Effect.zipRight(
+          Effect.acquireRelease(counted, () => uncounted),
+          Effect.map(ShardContext.observed(Stream.toPull(rows), withSpan(span)), (pull) =>
+            ShardContext.observed(pull, withSpan(span))
+          )
+        )
+      )
+    : rows
+
+const isSeen = (fiber: Fiber.RuntimeFiber<unknown, unknown>, span: Tracer.Span): boolean =>
+  isTraced(fiber) && !Context.get(span.context, Tracer.DisablePropagation)
+
+const withSpan =
+  (span: Tracer.Span) =>
+  (around: Observation | undefined): Observation => ({ ...(around ?? nobody), span })
+
+const nobody: Observation = { observer: undefined, statement: undefined, transaction: undefined, span: undefined }
+
 const counted = Effect.sync(() => {
   process.observed++
 })
@@ -91,12 +217,12 @@ const uncounted = Effect.sync(() => {
 const joined =
   (observer: Observer) =>
   (around: Observation | undefined): Observation =>
-    around === undefined
-      ? { observer, statement: undefined, transaction: undefined }
+    around?.observer === undefined
+      ? { ...(around ?? nobody), observer }
       : {
           ...around,
           observer: (event) => {
-            around.observer(event)
+            around.observer?.(event)
             observer(event)
           }
         }
@@ -108,7 +234,14 @@ const joined =
  * @category accessors
  */
 export const of = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Observation | undefined =>
-  process.observed === 0 ? undefined : ShardContext.observationOf(fiber)
+  process.observed === 0
+    ? undefined
+    : (ShardContext.observationOf(fiber) ?? (process.watchers.size === 0 ? undefined : nobody))
+
+const tell = ({ observer }: Observation, event: ShardEvent): void => {
+  observer?.(event)
+  for (const watcher of process.watchers) watcher(event)
+}
 
 /** @since 0.1.0 @category models */
 export interface Statement {
@@ -160,9 +293,10 @@ export const statementStream = <A>(
   )
 
 const statementStarted = (observation: Observation, asked: Statement, clock: Clock.Clock) => {
-  const { observer, transaction } = observation
+  const { span, transaction } = observation
   const id = nextId()
-  observer({
+  const own: AskedStatement = { id, operation: asked.operation, sql: asked.sql, strategy: undefined }
+  tell(observation, {
     _tag: "StatementStarted",
     ...asked,
     statement: id,
@@ -171,17 +305,56 @@ const statementStarted = (observation: Observation, asked: Statement, clock: Clo
     atMillis: clock.unsafeCurrentTimeMillis()
   })
   const millis = stopwatch(clock)
-  const ended = (exit: Exit.Exit<unknown, ShardError>, rows: number | undefined): void =>
-    observer({ _tag: "StatementEnded", statement: id, ...endingOf(exit, rows), millis: millis() })
-  return [{ ...observation, statement: { id, sql: asked.sql } }, ended] as const
+  const ended = (exit: Exit.Exit<unknown, ShardError>, rows: number | undefined): void => {
+    const ending = endingOf(exit, rows)
+    // Those of a list have no span of their own.
+    if (span !== undefined && observation.statement === undefined) annotateEnd(span, ending)
+    tell(observation, { _tag: "StatementEnded", statement: id, strategy: own.strategy, ...ending, millis: millis() })
+  }
+  return [{ ...observation, statement: own }, ended] as const
 }
 
 /** @since 0.1.0 @category functions */
-export const routed = (
-  { observer, statement: asked }: Observation,
-  routing: () => Pick<StatementRouted, "strategy" | "shards">
-): void => {
-  if (asked !== undefined) observer({ _tag: "StatementRouted", statement: asked.id, ...routing() })
+export const routed = (observation: Observation, routing: () => Pick<StatementRouted, "strategy" | "shards">): void => {
+  const { span, statement: asked } = observation
+  if (asked === undefined) return
+  const { shards, strategy } = routing()
+  asked.strategy = strategy
+  tell(observation, { _tag: "StatementRouted", statement: asked.id, strategy, shards })
+  // The first: a list's own, not that of each of its statements.
+  if (span === undefined || span.attributes.has(attributes.strategy)) return
+  span.attribute(attributes.strategy, strategy)
+  span.attribute(attributes.shards, shards.length)
+  if (shards.length === 1) span.attribute(attributes.shard, shards[0])
+}
+
+/**
+ * An effect that may be tried again: each time after the first is told.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const attempts = (shard: ShardId | undefined) => {
+  let failed: ShardError | undefined
+  const before = Effect.withFiberRuntime<void>((fiber) => {
+    const observation = failed === undefined ? undefined : of(fiber)
+    if (observation !== undefined && failed !== undefined) {
+      const { span, statement: asked } = observation
+      tell(observation, { _tag: "StatementRetried", statement: asked?.id, shard, error: failed })
+      const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
+      span?.event("shardlayer.retry", clock.unsafeCurrentTimeNanos(), {
+        ...(shard === undefined ? {} : { [attributes.shard]: shard }),
+        [attributes.error]: failed._tag
+      })
+    }
+    return Effect.void
+  })
+  return {
+    before,
+    failed: (error: ShardError): void => {
+      failed = error
+    }
+  }
 }
 
 /**
@@ -198,12 +371,12 @@ export const transaction = <A, E, R>(
 ): Effect.Effect<A, E, R> => {
   const observation = of(fiber)
   if (observation === undefined) return effect
-  const { observer, statement: asked } = observation
+  const { statement: asked } = observation
   return Effect.clockWith((clock) => {
     const id = nextId()
     const kind: TransactionKind = isSnapshot ? "snapshot" : asked === undefined ? "program" : "statement"
     const atMillis = clock.unsafeCurrentTimeMillis()
-    observer({ _tag: "TransactionStarted", transaction: id, kind, statement: asked?.id, atMillis })
+    tell(observation, { _tag: "TransactionStarted", transaction: id, kind, statement: asked?.id, atMillis })
     const millis = stopwatch(clock)
     return Effect.onExit(
       ShardContext.observed(effect, (around) => ({ ...(around ?? observation), transaction: id })),
@@ -213,7 +386,7 @@ export const transaction = <A, E, R>(
           const isUndone = ran !== undefined && Exit.isFailure(ran)
           const outcome = Exit.isSuccess(exit) ? "committed" : isUndone ? "rolledBack" : "failed"
           const error = Exit.isSuccess(exit) ? undefined : Cause.squash(exit.cause)
-          observer({ _tag: "TransactionEnded", transaction: id, outcome, error, millis: millis() })
+          tell(observation, { _tag: "TransactionEnded", transaction: id, kind, outcome, error, millis: millis() })
         })
     )
   })
@@ -225,24 +398,30 @@ export const transaction = <A, E, R>(
  * @since 0.1.0
  * @category functions
  */
-export const driver = (shard: ShardId, own: ShardDriver): ShardDriver => ({
-  ...connection({ shard, session: undefined }, own),
-  client: own.client,
-  shared: own.shared && statements({ shard, session: undefined }, own.shared),
-  presenter: own.presenter,
-  reserve: Effect.map(own.reserve, (reserved) => session(shard, reserved)),
-  describe: (sql) => called({ shard, session: undefined }, "planning", sql, [], own.describe(sql)),
-  inspect: (sql, params) => called({ shard, session: undefined }, "planning", sql, params, own.inspect(sql, params)),
-  settle: (sql) => called({ shard, session: undefined }, "protocol", sql, [], own.settle(sql))
-})
+export const driver = (shard: ShardId, own: ShardDriver): ShardDriver => {
+  const { spanAttributes = [] } = own
+  const at: At = { shard, session: undefined, spanAttributes }
+  return {
+    ...connection(at, own),
+    client: own.client,
+    shared: own.shared && statements(at, own.shared),
+    presenter: own.presenter,
+    reserve: Effect.map(own.reserve, (reserved) => session({ ...at, session: nextId() }, reserved)),
+    describe: (sql) => called(at, "planning", sql, [], own.describe(sql)),
+    inspect: (sql, params) => called(at, "planning", sql, params, own.inspect(sql, params)),
+    settle: (sql) => called(at, "protocol", sql, [], own.settle(sql)),
+    spanAttributes,
+    pool: own.pool
+  }
+}
 
 interface At {
   readonly shard: ShardId
   readonly session: number | undefined
+  readonly spanAttributes: ReadonlyArray<readonly [string, unknown]>
 }
 
-const session = (shard: ShardId, own: ShardSession): ShardSession => {
-  const at: At = { shard, session: nextId() }
+const session = (at: At, own: ShardSession): ShardSession => {
   const { ahead, copyFrom, copyIn, dismiss, send } = own
   return {
     ...connection(at, own),
@@ -343,12 +522,13 @@ const callStarted = (
 ): ((exit: Exit.Exit<unknown, ShardError>, rows: number | undefined) => void) | undefined => {
   const observation = of(fiber)
   if (observation === undefined) return undefined
-  const { observer, statement: asked, transaction: inside } = observation
+  const { span: above, statement: asked, transaction: inside } = observation
   const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
   const call = nextId()
   const started: CallStarted = {
     _tag: "CallStarted",
-    ...at,
+    shard: at.shard,
+    session: at.session,
     call,
     role: given ?? (asked === undefined || asked.sql === sql ? "statement" : "part"),
     sql,
@@ -358,9 +538,64 @@ const callStarted = (
     transaction: at.session === undefined && given !== "protocol" ? undefined : inside,
     atMillis: clock.unsafeCurrentTimeMillis()
   }
-  observer(started)
+  tell(observation, started)
+  const span = above && callSpan(fiber, { above, at, asked, clock }, started)
   const millis = stopwatch(clock)
-  return (exit, rows) => observer({ _tag: "CallEnded", call, ...endingOf(exit, rows), millis: millis() })
+  return (exit, rows) => {
+    const ending = endingOf(exit, rows)
+    if (span !== undefined) {
+      annotateEnd(span, ending)
+      span.end(clock.unsafeCurrentTimeNanos(), exit)
+    }
+    const { role, shard } = started
+    tell(observation, { _tag: "CallEnded", call, shard, role, strategy: asked?.strategy, ...ending, millis: millis() })
+  }
+}
+
+/** The attributes of spans: those of OpenTelemetry's conventions for databases, as `@effect/sql-pg` has them, and ours. */
+const attributes = {
+  operation: "db.operation.name",
+  text: "db.query.text",
+  rows: "db.response.returned_rows",
+  status: "db.response.status_code",
+  error: "error.type",
+  shard: "shardlayer.shard",
+  shards: "shardlayer.shards",
+  strategy: "shardlayer.strategy",
+  refusal: "shardlayer.refusal"
+} as const
+
+interface CallSpan {
+  readonly above: Tracer.Span
+  readonly at: At
+  readonly asked: AskedStatement | undefined
+  readonly clock: Clock.Clock
+}
+
+const callSpan = (
+  fiber: Fiber.RuntimeFiber<unknown, unknown>,
+  { above, asked, at, clock }: CallSpan,
+  { role, sql }: CallStarted
+): Tracer.Span => {
+  const tracer = Context.get(fiber.currentDefaultServices, Tracer.Tracer)
+  const from = clock.unsafeCurrentTimeNanos()
+  const span = tracer.span(`shardlayer.${role}`, Option.some(above), Context.empty(), [], from, "client")
+  for (const [key, value] of at.spanAttributes) span.attribute(key, value)
+  const isAnswering = role === "statement" || role === "part"
+  span.attribute(attributes.operation, isAnswering && asked !== undefined ? asked.operation : role)
+  span.attribute(attributes.text, sql)
+  span.attribute(attributes.shard, at.shard)
+  if (asked?.strategy !== undefined) span.attribute(attributes.strategy, asked.strategy)
+  return span
+}
+
+const annotateEnd = (span: Tracer.Span, { error, rows }: Omit<Ending, "millis">): void => {
+  if (rows !== undefined) span.attribute(attributes.rows, rows)
+  if (error === undefined) return
+  span.attribute(attributes.error, error._tag)
+  if (error._tag === "StatementFailed" || error._tag === "StatementInvalid")
+    span.attribute(attributes.status, error.code)
+  if (error._tag === "UnsupportedQuery") span.attribute(attributes.refusal, error.code)
 }
 
 /** The same rows, and how many have gone by. */

@@ -90,6 +90,7 @@ export const make = (
     )
     if (settings.eager) yield* warm(pool)
     const lane = PgConnection.poolLane(pool)
+    const attributes = attributesOf(config, settings)
     const lanes = new SharedLanes(pool, lane, settings.sharedMax)
     const driver: Omit<ShardDriver, "client"> = {
       ...PgConnection.make(lane, settings),
@@ -98,11 +99,13 @@ export const make = (
       describe: (sql) => PgConnection.describe(planning, sql),
       settle: (sql) => answeredIn(settings, settleOn(settling, sql)),
       inspect: PgConnection.make(planning, settings).executeValues,
-      presenter: makePresenter(settings.client.types)
+      presenter: makePresenter(settings.client.types),
+      spanAttributes: attributes,
+      pool: () => pool.stats
     }
     const listener = yield* PgListener.make(settings)
     const reactivity = yield* Reactivity.Reactivity
-    const sql = makeClient(driver, config, attributesOf(config, settings), {
+    const sql = makeClient(driver, config, attributes, {
       reactive: reactivity.stream,
       reactiveMailbox: reactivity.query
     })
@@ -172,8 +175,10 @@ export const fromClient = <E, R>(
  */
 export const adapt = (client: Client.SqlClient, shard: string): ShardDriver => {
   const driver = adaptStock(client, shard)
-  return { ...driver, client: makeClient(driver, {}, [["db.system.name", "postgresql"]], client) }
+  return { ...driver, spanAttributes: stockAttributes, client: makeClient(driver, {}, stockAttributes, client) }
 }
+
+const stockAttributes = [["db.system.name", "postgresql"]] as const
 
 const warm = (pool: PgPool): Effect.Effect<void, SqlError> =>
   Effect.async<void, SqlError>((resume) =>

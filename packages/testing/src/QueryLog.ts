@@ -191,7 +191,10 @@ class Recorder {
       case "TransactionEnded": {
         const found = this.transactions.get(event.transaction)
         if (found !== undefined) Object.assign(found, { outcome: event.outcome, millis: event.millis })
+        return
       }
+      // Its calls are there, each.
+      case "StatementRetried":
     }
   }
 
