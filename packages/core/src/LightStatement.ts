@@ -172,7 +172,7 @@ class LightStatement<A> extends Effectable.Class<ReadonlyArray<A>, SqlError> imp
         annotate(span, client, operation, statement.compile(isUntransformed(operation))[0])
         // Spans of the shards nest under this one: what the fiber says of it is read once it runs.
         const run = Effect.withFiberRuntime<any, SqlError>((own) => runCompiled(statement, client, operation, own))
-        return ShardEvents.under(fiber, Effect.withParentSpan(run, span), span)
+        return ShardEvents.under(fiber, Effect.withParentSpan(run, span), span, "statement")
       })
     )
   }

@@ -200,7 +200,7 @@ export const makeWithTransaction =
             outer === undefined
               ? ShardEvents.transaction(fiber, options.openAll !== undefined, whole, () => ran)
               : whole
-          return ShardEvents.under(fiber, told, span)
+          return ShardEvents.under(fiber, told, span, "transaction")
         })
       )
     )

@@ -193,6 +193,8 @@ export interface Observation {
   readonly transaction: number | undefined
   /** Where a tracer listens: the span of the statement or the transaction, which those of its calls hang under. */
   readonly span: Span | undefined
+  /** The same of a statement that has not begun yet: its own. */
+  readonly statementSpan: Span | undefined
 }
 
 /** @since 0.1.0 @category models */
@@ -200,6 +202,8 @@ export interface AskedStatement {
   readonly id: number
   readonly operation: string
   readonly sql: string
+  /** Its own. One of a list has none, nor has what runs without being a `Statement`. */
+  readonly span: Span | undefined
   /** From when it is routed. */
   strategy: Strategy | undefined
 }

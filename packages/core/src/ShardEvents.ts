@@ -170,17 +170,26 @@ export interface BufferOptions {
 export const under = <A, E, R>(
   fiber: Fiber.RuntimeFiber<unknown, unknown>,
   effect: Effect.Effect<A, E, R>,
-  span: Tracer.Span
+  span: Tracer.Span,
+  of: SpanOf
 ): Effect.Effect<A, E, R> =>
   isSeen(fiber, span)
     ? Effect.acquireUseRelease(
         counted,
-        () => ShardContext.observed(effect, withSpan(span)),
+        () => ShardContext.observed(effect, withSpan(span, of)),
         () => uncounted
       )
     : effect
 
-/** @since 0.1.0 @category combinators */
+/** @since 0.1.0 @category models */
+export type SpanOf = "statement" | "transaction"
+
+/**
+ * The same for the rows of a statement.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
 export const streamUnder = <A, E, R>(
   fiber: Fiber.RuntimeFiber<unknown, unknown>,
   rows: Stream.Stream<A, E, R>,
@@ -190,8 +199,8 @@ export const streamUnder = <A, E, R>(
     ? Stream.fromPull(
         Effect.zipRight(
           Effect.acquireRelease(counted, () => uncounted),
-          Effect.map(ShardContext.observed(Stream.toPull(rows), withSpan(span)), (pull) =>
-            ShardContext.observed(pull, withSpan(span))
+          Effect.map(ShardContext.observed(Stream.toPull(rows), withSpan(span, "statement")), (pull) =>
+            ShardContext.observed(pull, withSpan(span, "statement"))
           )
         )
       )
@@ -201,10 +210,20 @@ const isSeen = (fiber: Fiber.RuntimeFiber<unknown, unknown>, span: Tracer.Span):
   isTraced(fiber) && !Context.get(span.context, Tracer.DisablePropagation)
 
 const withSpan =
-  (span: Tracer.Span) =>
-  (around: Observation | undefined): Observation => ({ ...(around ?? nobody), span })
+  (span: Tracer.Span, of: SpanOf) =>
+  (around: Observation | undefined): Observation => ({
+    ...(around ?? nobody),
+    span,
+    statementSpan: of === "statement" ? span : undefined
+  })
 
-const nobody: Observation = { observer: undefined, statement: undefined, transaction: undefined, span: undefined }
+const nobody: Observation = {
+  observer: undefined,
+  statement: undefined,
+  transaction: undefined,
+  span: undefined,
+  statementSpan: undefined
+}
 
 const counted = Effect.sync(() => {
   process.observed++
@@ -293,9 +312,9 @@ export const statementStream = <A>(
   )
 
 const statementStarted = (observation: Observation, asked: Statement, clock: Clock.Clock) => {
-  const { span, transaction } = observation
+  const { statementSpan: span, transaction } = observation
   const id = nextId()
-  const own: AskedStatement = { id, operation: asked.operation, sql: asked.sql, strategy: undefined }
+  const own: AskedStatement = { id, operation: asked.operation, sql: asked.sql, span, strategy: undefined }
   tell(observation, {
     _tag: "StatementStarted",
     ...asked,
@@ -307,22 +326,21 @@ const statementStarted = (observation: Observation, asked: Statement, clock: Clo
   const millis = stopwatch(clock)
   const ended = (exit: Exit.Exit<unknown, ShardError>, rows: number | undefined): void => {
     const ending = endingOf(exit, rows)
-    // Those of a list have no span of their own.
-    if (span !== undefined && observation.statement === undefined) annotateEnd(span, ending)
+    if (span !== undefined) annotateEnd(span, ending)
     tell(observation, { _tag: "StatementEnded", statement: id, strategy: own.strategy, ...ending, millis: millis() })
   }
-  return [{ ...observation, statement: own }, ended] as const
+  return [{ ...observation, statement: own, statementSpan: undefined }, ended] as const
 }
 
 /** @since 0.1.0 @category functions */
 export const routed = (observation: Observation, routing: () => Pick<StatementRouted, "strategy" | "shards">): void => {
-  const { span, statement: asked } = observation
+  const { statement: asked } = observation
   if (asked === undefined) return
   const { shards, strategy } = routing()
   asked.strategy = strategy
   tell(observation, { _tag: "StatementRouted", statement: asked.id, strategy, shards })
-  // The first: a list's own, not that of each of its statements.
-  if (span === undefined || span.attributes.has(attributes.strategy)) return
+  const { span } = asked
+  if (span === undefined) return
   span.attribute(attributes.strategy, strategy)
   span.attribute(attributes.shards, shards.length)
   if (shards.length === 1) span.attribute(attributes.shard, shards[0])

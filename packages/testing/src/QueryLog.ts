@@ -191,10 +191,11 @@ class Recorder {
       case "TransactionEnded": {
         const found = this.transactions.get(event.transaction)
         if (found !== undefined) Object.assign(found, { outcome: event.outcome, millis: event.millis })
-        return
+        break
       }
-      // Its calls are there, each.
       case "StatementRetried":
+        // Its calls are there, each.
+        break
     }
   }
 

@@ -227,6 +227,36 @@ layer(World.layer(), { timeout: "60 seconds", excludeTestServices: true })("span
     })
   )
 
+  test.effect("a write over several shards: its parts under the transaction that the router opens for it", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const [spans] = yield* traced(sql`update orders set total = total + 1 where id > ${3}`)
+      const [router] = spans
+      const transaction = spans.find(({ name }) => name === "sql.transaction")
+      expect([router?.attributes["shardlayer.strategy"], transaction?.parent]).toEqual(["Write", router])
+      expect(transaction?.attributes).not.toHaveProperty(["shardlayer.strategy"])
+      const parts = spans.filter(({ name }) => name === "shardlayer.part" || name === "shardlayer.statement")
+      expect(parts.map(({ attributes }) => attributes["shardlayer.strategy"])).toEqual(["Write", "Write", "Write"])
+      expect(below(spans, transaction)).toEqual(expect.arrayContaining(parts))
+    })
+  )
+
+  test.effect("a list of statements: one span, of the list, above the calls of all", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const [spans, exit] = yield* traced(
+        sql.unsafe("alter table users add column extra int; alter table users drop column extra")
+      )
+      expect(Exit.isSuccess(exit)).toBe(true)
+      const named = spans.filter(({ name }) => name === "sql.execute")
+      expect(named.map(({ attributes }) => attributes["shardlayer.strategy"])).toEqual(["Schema"])
+      const altered = spans.filter(({ attributes }) => String(attributes["db.query.text"]).startsWith("alter table"))
+      // The whole of it, and each of the two on each shard.
+      expect(altered).toHaveLength(1 + 2 * 3)
+      expect(spans.filter(({ ended }) => ended === "open")).toEqual([])
+    })
+  )
+
   test.effect("a refusal: failed, with its code, and no shard below it", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
