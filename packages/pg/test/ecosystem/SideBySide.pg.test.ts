@@ -370,6 +370,9 @@ layer(sides(Shop), { excludeTestServices: true, timeout: 120_000 })("side by sid
 
 const ofTheServer = ["db.namespace", "server.address", "server.port"]
 
+/** Beside what that client says; where a statement ran is said on spans of other names, below. */
+const isOurs = (name: string): boolean => name.startsWith("shardlayer.") || name === "db.response.returned_rows"
+
 /** What a program makes visible of its statements and transactions, each span with its parent. */
 const spansOf = (use: Effect.Effect<unknown, unknown>) =>
   Effect.gen(function* () {
@@ -386,7 +389,7 @@ const spansOf = (use: Effect.Effect<unknown, unknown>) =>
       kind: one.kind,
       parent: Option.map(one.parent, (parent) => (parent._tag === "Span" ? parent.name : parent._tag)),
       status: one.status._tag,
-      attributes: [...one.attributes].filter(([name]) => !ofTheServer.includes(name)),
+      attributes: [...one.attributes].filter(([name]) => !ofTheServer.includes(name) && !isOurs(name)),
       events: (one as Tracer.Span & { readonly events: ReadonlyArray<readonly [string]> }).events.map(([name]) => name)
     }))
   })
