@@ -46,7 +46,7 @@ describe("ahead", () => {
             cancels: true
           }),
         (session) => Stream.runDrain(session.executeStream("insert into t values ($1) returning id", [1])),
-        (session) => Stream.runDrain(session.streamText("insert into t values (1) returning id", [])),
+        (session) => Stream.runDrain(session.streamPages("insert into t values (1) returning id", [])),
         (session) => session.copyIn!("copy t from stdin", [["1"]]),
         (session) => session.command("insert into t values (1)"),
         (session) => session.control("insert into t values (1)"),
@@ -93,7 +93,7 @@ describe("ahead", () => {
       const { driver } = yield* open
       const session = yield* driver.reserve
       yield* ahead(session, "BEGIN")
-      const chunks: Array<string | null> = ["1\n"]
+      const chunks: Array<Uint8Array | null> = [Buffer.from("1\n")]
       let resume = () => {}
       const copying = yield* Effect.fork(
         session.copyFrom!("copy t from stdin", {
@@ -101,8 +101,7 @@ describe("ahead", () => {
           whenMore: (more) => {
             resume = more
           },
-          sent: () => {},
-          encoding: "utf8"
+          sent: () => {}
         })
       )
       yield* Effect.yieldNow()
@@ -110,7 +109,7 @@ describe("ahead", () => {
         yield* Effect.sleep(pauseMillis)
         expect(yield* Effect.flip(session.execute("select $1::int", [1]))).toMatchObject({ _tag: "OperationRefused" })
       }
-      chunks.push("2\n", null)
+      chunks.push(Buffer.from("2\n"), null)
       resume()
       expect(yield* Fiber.join(copying)).toBe(2)
       expect(yield* session.execute("select id from t where $1 order by id", [true])).toEqual([{ id: 1 }, { id: 2 }])
