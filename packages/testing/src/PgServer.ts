@@ -151,7 +151,8 @@ const serverOf = (control: Control, mutex: Effect.Semaphore): PgServer => {
     socketFolder: control.workspace.folder,
     dataFolder: control.dataFolder,
     pid: Effect.sync(() => control.pid),
-    kill: Effect.promise(() => control.kill()),
+    // To its end: what it found of the next postmaster, it would kill, too.
+    kill: Effect.uninterruptible(Effect.promise(() => control.kill())),
     stop: (mode) => mutex.withPermits(1)(stop(mode)),
     restart: mutex.withPermits(1)(Effect.zipRight(stop(), started(control))),
     pause: Effect.sync(() => control.pause()),
