@@ -81,6 +81,8 @@ export class PgPool {
   private readonly idle: Array<PgBackend> = []
   private readonly waiting = new WaitingLine()
   private opening = 0
+  /** On their way back: whoever waits gets one of those, and needs no other. */
+  private returning = 0
   private closed = false
   private deadline: NodeJS.Timeout | undefined
   private retry: NodeJS.Timeout | undefined
@@ -119,6 +121,15 @@ export class PgPool {
   /** The waiter has gone. A no-op when it was served already. */
   forget(waiter: Waiter): void {
     this.waiting.remove(waiter)
+  }
+
+  /** It will be released once its ROLLBACK is answered; to be called then. */
+  returns(backend: PgBackend): () => void {
+    this.returning += 1
+    return () => {
+      this.returning -= 1
+      this.release(backend)
+    }
   }
 
   /** Takes a connection back from its user. */
@@ -185,7 +196,8 @@ export class PgPool {
 
   private openForWaiting(): void {
     if (this.retry !== undefined) return
-    while (!this.closed && this.opening < this.waiting.size && this.all.size < this.settings.connectionsMax) {
+    const coming = () => this.opening + this.returning
+    while (!this.closed && coming() < this.waiting.size && this.all.size < this.settings.connectionsMax) {
       this.open(() => {})
     }
   }

@@ -294,11 +294,12 @@ class SessionLane implements Lane {
     this.ended = true
     if (backend.dead || backend.status === "I") return true
     this.isDismissed = true
+    const released = pool.returns(backend)
     const bound = setTimeout(() => backend.destroy(), pool.settings.cancelTimeoutMillis)
     bound.unref()
     backend.run(new PgQuery("ROLLBACK", undefined), () => {
       clearTimeout(bound)
-      pool.release(backend)
+      released()
     })
     return true
   }

@@ -213,6 +213,37 @@ describe("dismiss", () => {
     })
   )
 
+  it.scopedLive("one after another need no second connection", () =>
+    Effect.gen(function* () {
+      const { node, query } = yield* freshDatabase
+      const { driver, stats } = yield* openShard(node, { maxConnections: 5 })
+      yield* query("create table t (id int primary key)")
+      for (let index = 0; index < 50; index++) {
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const session = yield* driver.reserve
+            yield* ahead(session, "BEGIN")
+            yield* session.execute("insert into t values ($1)", [1])
+            yield* session.dismiss!
+          })
+        )
+      }
+      expect(stats().total).toBe(1)
+      // One that is lost on its way back leaves nobody waiting.
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const session = yield* driver.reserve
+          const pid = yield* pidOf(session)
+          yield* ahead(session, "BEGIN")
+          yield* session.execute("insert into t values ($1)", [1])
+          yield* query("select pg_terminate_backend($1)", [pid])
+          yield* session.dismiss!
+        })
+      )
+      expect(yield* driver.execute("select count(*)::int as n from t", [])).toEqual([{ n: 0 }])
+    })
+  )
+
   it.scopedLive("ends what still runs first", () =>
     Effect.gen(function* () {
       const { driver, query, stats } = yield* open
