@@ -105,4 +105,21 @@ describe("PgStock", () => {
       expect(lost).toMatchObject({ _tag: "ShardUnavailable", sent: true })
     })
   )
+
+  it.scopedLive("a command with a time limit is waited for no longer, also where nothing can be interrupted", () =>
+    Effect.gen(function* () {
+      const { driver } = yield* fixture
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const session = yield* driver.reserve
+          expect(yield* session.command("select 1", { cancels: false, withinMillis: 5_000 })).toHaveLength(1)
+          const late = session.command("select pg_sleep(2)", { cancels: false, withinMillis: 50 })
+          expect(yield* Effect.flip(Effect.uninterruptible(late))).toMatchObject({
+            _tag: "ShardUnavailable",
+            sent: true
+          })
+        })
+      )
+    })
+  )
 })

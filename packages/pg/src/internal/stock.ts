@@ -16,7 +16,13 @@ import type {
   ShardSession
 } from "@shardlayer/core/ShardConnection"
 import type { ShardError } from "@shardlayer/core/ShardError"
-import { CommitUnknown, TransactionEnded, TransactionRolledBack, UnsupportedQuery } from "@shardlayer/core/ShardError"
+import {
+  CommitUnknown,
+  ShardUnavailable,
+  TransactionEnded,
+  TransactionRolledBack,
+  UnsupportedQuery
+} from "@shardlayer/core/ShardError"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -88,6 +94,13 @@ const reserveStock = (client: SqlClient, shard: string): Effect.Effect<ShardSess
 const bounded = <A>(effect: Effect.Effect<A, SqlError>): Effect.Effect<void> =>
   Effect.ignore(Effect.timeout(Effect.interruptible(effect), 1_000))
 
+/** The command goes on; only its answer is given up. */
+const within = <A>(answer: Effect.Effect<A, ShardError>, millis: number, shard: string): Effect.Effect<A, ShardError> =>
+  Effect.timeoutFail(Effect.interruptible(Effect.disconnect(answer)), {
+    duration: millis,
+    onTimeout: () => new ShardUnavailable({ shard, reason: `no answer within ${millis} ms`, sent: true })
+  })
+
 const sessionOf = (
   connection: Connection,
   shard: string,
@@ -136,7 +149,11 @@ const sessionOf = (
       Effect.uninterruptible
     ),
     rollback: bounded(connection.executeUnprepared("ROLLBACK", [], undefined)),
-    command: (sql) => Effect.map(Effect.uninterruptible(raw(sql, [])), listOf),
+    command: (sql, options) => {
+      const answer = Effect.map(Effect.uninterruptible(raw(sql, [])), listOf)
+      const withinMillis = options?.withinMillis
+      return withinMillis === undefined ? answer : within(answer, withinMillis, shard)
+    },
     // Not known of a stock connection: its next statement will say so.
     isFailed: () => false
   }
