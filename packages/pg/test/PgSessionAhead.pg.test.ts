@@ -1,6 +1,6 @@
 /** What a session sends without waiting for it: it happens before what follows, or nothing of that does. */
 import { describe, expect, it } from "@effect/vitest"
-import type { ShardSession } from "@shardlayer/core/ShardConnection"
+import type { ShardDriver, ShardSession } from "@shardlayer/core/ShardConnection"
 import { ownFailure } from "@shardlayer/core/ShardError"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -22,6 +22,9 @@ const open = Effect.gen(function* () {
 
 /** These sessions can. */
 const ahead = (session: ShardSession, sql: string) => session.ahead?.(sql) ?? Effect.dieMessage("no ahead")
+
+/** A session with BEGIN ahead of what comes. */
+const begun = (driver: ShardDriver) => Effect.tap(driver.reserve, (session) => ahead(session, "BEGIN"))
 
 const states = "select state from pg_stat_activity where datname = current_database() and pid = $1"
 
@@ -56,8 +59,7 @@ describe("ahead", () => {
       for (const run of forms) {
         yield* Effect.scoped(
           Effect.gen(function* () {
-            const session = yield* driver.reserve
-            yield* ahead(session, "BEGIN")
+            const session = yield* begun(driver)
             yield* ahead(session, "SELECT pg_catalog.pg_advisory_xact_lock_shared(7)")
             yield* run(session)
             const found = yield* session.executeValues("select count(*)::int from t where $1", [true])
@@ -73,8 +75,7 @@ describe("ahead", () => {
   it.scopedLive("rows are those of the statement, whatever the commands ahead of it give", () =>
     Effect.gen(function* () {
       const { driver } = yield* open
-      const session = yield* driver.reserve
-      yield* ahead(session, "BEGIN")
+      const session = yield* begun(driver)
       yield* ahead(session, "SELECT 1 AS other, 2 AS another")
       expect(yield* session.execute("select $1::int as one", [1])).toEqual([{ one: 1 }])
       yield* ahead(session, "SELECT 3")
@@ -91,8 +92,7 @@ describe("ahead", () => {
   it.scopedLive("of a COPY: nothing waits behind it, as whoever feeds it may be waiting for that", () =>
     Effect.gen(function* () {
       const { driver } = yield* open
-      const session = yield* driver.reserve
-      yield* ahead(session, "BEGIN")
+      const session = yield* begun(driver)
       const chunks: Array<Uint8Array | null> = [Buffer.from("1\n")]
       let resume = () => {}
       const copying = yield* Effect.fork(
@@ -161,8 +161,7 @@ describe("ahead", () => {
   it.scopedLive("a value that cannot be sent fails its statement alone, in the transaction", () =>
     Effect.gen(function* () {
       const { driver, rows } = yield* open
-      const session = yield* driver.reserve
-      yield* ahead(session, "BEGIN")
+      const session = yield* begun(driver)
       const circle: Array<unknown> = []
       circle.push({ circle })
       expect(yield* Effect.flip(session.execute("select $1::json", [{ circle }]))).toMatchObject({
@@ -180,8 +179,7 @@ describe("ahead", () => {
       for (let pauseMillis = 0; pauseMillis < 12; pauseMillis++) {
         yield* Effect.scoped(
           Effect.gen(function* () {
-            const session = yield* driver.reserve
-            yield* ahead(session, "BEGIN")
+            const session = yield* begun(driver)
             const fiber = yield* Effect.fork(session.execute("select pg_sleep(60) where $1", [true]))
             yield* Effect.sleep(pauseMillis)
             yield* Fiber.interrupt(fiber)
@@ -201,8 +199,7 @@ describe("dismiss", () => {
       const { driver, rows, stats } = yield* open
       yield* Effect.scoped(
         Effect.gen(function* () {
-          const session = yield* driver.reserve
-          yield* ahead(session, "BEGIN")
+          const session = yield* begun(driver)
           yield* session.execute("insert into t values ($1)", [1])
           yield* session.dismiss!
           expect(yield* Effect.flip(session.execute("select 1", []))).toMatchObject({ _tag: "TransactionEnded" })
@@ -221,8 +218,7 @@ describe("dismiss", () => {
       for (let index = 0; index < 50; index++) {
         yield* Effect.scoped(
           Effect.gen(function* () {
-            const session = yield* driver.reserve
-            yield* ahead(session, "BEGIN")
+            const session = yield* begun(driver)
             yield* session.execute("insert into t values ($1)", [1])
             yield* session.dismiss!
           })
@@ -249,8 +245,7 @@ describe("dismiss", () => {
       const { driver, query, stats } = yield* open
       yield* Effect.scoped(
         Effect.gen(function* () {
-          const session = yield* driver.reserve
-          yield* ahead(session, "BEGIN")
+          const session = yield* begun(driver)
           const fiber = yield* Effect.fork(Effect.either(session.execute("select pg_sleep(60) where $1", [true])))
           yield* Effect.sleep(30)
           yield* session.dismiss!
@@ -324,8 +319,7 @@ describe("abort", () => {
   it.scopedLive("what runs is cancelled on the server and fails with its error; what waits behind it is not", () =>
     Effect.gen(function* () {
       const { driver, rows } = yield* open
-      const session = yield* driver.reserve
-      yield* ahead(session, "BEGIN")
+      const session = yield* begun(driver)
       yield* session.execute("insert into t values ($1)", [1])
       session.abort?.(reason)
       const running = yield* Effect.fork(Effect.flip(session.execute("select pg_sleep(60) where $1", [true])))
@@ -346,8 +340,7 @@ describe("abort", () => {
   it.scopedLive("and is interrupted at the same time: both are told", () =>
     Effect.gen(function* () {
       const { driver } = yield* open
-      const session = yield* driver.reserve
-      yield* ahead(session, "BEGIN")
+      const session = yield* begun(driver)
       const running = yield* Effect.fork(session.execute("select pg_sleep(60) where $1", [true]))
       yield* Effect.sleep(30)
       session.abort?.(reason)
