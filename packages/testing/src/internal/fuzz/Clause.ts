@@ -83,7 +83,9 @@ export const all = [
   "variance",
   "recursive CTE",
   "set-returning function",
-  "text order"
+  "text order",
+  "outer aggregate",
+  "open LIMIT"
 ] as const
 
 export type Clause = (typeof all)[number]
@@ -106,7 +108,9 @@ export const rare: ReadonlyArray<Clause> = [
   "CUBE",
   "recursive CTE",
   "parameter in OFFSET",
-  "CTE MATERIALIZED"
+  "CTE MATERIALIZED",
+  "outer aggregate",
+  "open LIMIT"
 ]
 
 /** Not a clause itself: what the two shares are counted by. */

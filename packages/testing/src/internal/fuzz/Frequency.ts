@@ -9,12 +9,16 @@ export const clausesOf = (query: Tree.Query): ReadonlySet<Clause> => {
   const found = new Set<Clause>()
   for (const node of Tree.nodes(query)) {
     for (const clause of ofNode(node)) found.add(clause)
+    if (node._tag === "Query" && node !== query && isOpen(node)) found.add("open LIMIT")
     if ("clauses" in node) for (const clause of node.clauses ?? []) found.add(clause)
   }
   for (const clause of parameters(query)) found.add(clause)
   for (const clause of unselected(query)) found.add(clause)
   return found
 }
+
+const isOpen = ({ limit, orderBy, thenByOutputs }: Tree.Query): boolean =>
+  limit !== undefined && orderBy.length === 0 && !thenByOutputs
 
 export const hasJoin = (clauses: ReadonlySet<Clause>): boolean => Clauses.joins.some((clause) => clauses.has(clause))
 

@@ -205,6 +205,13 @@ export const select = (parts: Partial<Select> & Pick<Select, "targets">): Select
   ...parts
 })
 
+export const firstRow: Limit = {
+  _tag: "Limit",
+  form: "limit",
+  count: { _tag: "Form", kind: "int8", texts: ["1"], args: [], clauses: [] },
+  offset: undefined
+}
+
 export const sort = (
   expression: Expression,
   more: { readonly descending?: boolean; readonly nulls?: Sort["nulls"] } = {}

@@ -233,7 +233,7 @@ const timeless = (state: State, context: Context): Tree.Expression => {
 const subquery = (state: State, context: Context): Tree.Expression | undefined => {
   const { makers, random } = state
   const around = inside(context)
-  if (wants(state, "EXISTS", 0.03)) {
+  if (wantsOneOf(state, ["EXISTS", "open LIMIT"], 0.03)) {
     const query = makers.exists(state, around)
     return Tree.form("bool", [random.chance(0.7) ? "exists (" : "not exists (", ")"], [query], "EXISTS")
   }

@@ -7,6 +7,7 @@ import * as Tree from "../Tree.js"
 import * as Aggregates from "./Aggregates.js"
 import { condition, someKind, value } from "./Expressions.js"
 import type { FromClause } from "./FromClause.js"
+import { fromClause } from "./FromClause.js"
 import type { Level, Output, Wanted } from "./Outputs.js"
 import { fieldsOf, keyColumns, keyOf, nameOf, target } from "./Outputs.js"
 import type { Context, Relation, State } from "./State.js"
@@ -20,6 +21,7 @@ const aggregateOutput = (
   kind?: Kind
 ): Tree.Expression => {
   const call = Aggregates.call(state, context, groups, kind)
+  if (wants(state, "outer aggregate", 0.01)) return fromWithin(state, call)
   if (kind !== undefined || !state.random.chance(0.15)) return call
   switch (call.kind) {
     case "int8":
@@ -33,6 +35,16 @@ const aggregateOutput = (
     default:
       return call
   }
+}
+
+/** An aggregate belongs to the query whose columns it takes, also where a subquery holds it. */
+const fromWithin = (state: State, call: Tree.Aggregate): Tree.Expression => {
+  const target: Tree.Target = { _tag: "Target", expression: call, name: undefined }
+  const isAlone = state.random.chance(0.6)
+  const { from } = isAlone ? { from: [] } : fromClause(state, { outer: [], depth: 0 })
+  // All rows of the subquery are equal.
+  const query = Tree.query(Tree.select({ targets: [target], from }), isAlone ? {} : { limit: Tree.firstRow })
+  return Tree.form(call.kind, ["(", ")"], [query], "scalar subquery", "outer aggregate")
 }
 
 export const aggregated = (

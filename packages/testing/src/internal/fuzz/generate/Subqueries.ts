@@ -11,7 +11,7 @@ import { inner } from "./Outputs.js"
 import { level } from "./Selects.js"
 import { setOperation, setWishes, someKinds } from "./SetOperations.js"
 import type { Around, Derived, Makers, State } from "./State.js"
-import { contextOf, wants, wantsOneOf } from "./State.js"
+import { alias, contextOf, wants, wantsOneOf } from "./State.js"
 
 const derived = (state: State, around: Around): Derived => {
   if (wantsOneOf(state, setWishes, 0.06)) {
@@ -45,16 +45,13 @@ const column = (state: State, around: Around, kind: Kind): Tree.Query => {
 }
 
 const scalar = (state: State, around: Around, kind: Kind): Tree.Query => {
+  if (kind === "int8" && wants(state, "open LIMIT", 0.05)) return rowsOf(state, around)
   const from = fromClause(state, { ...around, depth: 0 })
   const context = contextOf(from.relations, { outer: around.outer, depth: 0 })
   const call = Aggregates.call(state, context, [], kind)
   if (call.kind !== kind) {
     const select = level(state, { ...around, depth: 0 }, { ...inner, kinds: [kind] }).select
-    const count = Tree.form("int8", ["1"], [])
-    return Tree.query(select, {
-      thenByOutputs: true,
-      limit: { _tag: "Limit", form: "limit", count, offset: undefined }
-    })
+    return Tree.query(select, { thenByOutputs: true, limit: Tree.firstRow })
   }
   const pairs = context.atoms.flatMap((atom) =>
     around.outer.flatMap((one) => (one.kind === atom.kind && Kinds.isOrdered(one.kind) ? [[atom, one] as const] : []))
@@ -68,9 +65,23 @@ const scalar = (state: State, around: Around, kind: Kind): Tree.Query => {
   )
 }
 
+/** LIMIT without ORDER BY leaves open which rows there are, not how many. */
+const open = (state: State, select: Tree.Select): Tree.Query =>
+  Tree.query(select.distinct._tag === "On" ? { ...select, distinct: { _tag: "All" } } : select, {
+    limit: limitOf(state, false)
+  })
+
+const rowsOf = (state: State, around: Around): Tree.Query => {
+  const query = open(state, level(state, { ...around, depth: 0 }, { ...inner, kinds: ["int4"] }).select)
+  const from: Tree.From = { _tag: "Derived", query, alias: alias(state), columns: [], lateral: false }
+  const count = Tree.form("int8", ["count(*)"], [], "count", "open LIMIT")
+  return Tree.query(Tree.select({ targets: [{ _tag: "Target", expression: count, name: undefined }], from: [from] }))
+}
+
 const exists = (state: State, around: Around): Tree.Query => {
-  const one: ReadonlyArray<Kind> = ["int4"]
-  return Tree.query(level(state, around, { ...inner, kinds: state.random.chance(0.5) ? one : ["text"] }).select)
+  const kinds: ReadonlyArray<Kind> = state.random.chance(0.5) ? ["int4"] : ["text"]
+  const { select } = level(state, around, { ...inner, kinds })
+  return wants(state, "open LIMIT", 0.05) ? open(state, select) : Tree.query(select)
 }
 
 export const makers: Makers = { derived, column, scalar, exists }
