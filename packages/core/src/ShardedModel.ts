@@ -82,9 +82,13 @@ export type {
   /** @since 0.1.0 @category models */
   Groups,
   /** @since 0.1.0 @category models */
+  Having,
+  /** @since 0.1.0 @category models */
   Limited,
   /** @since 0.1.0 @category models */
   Page,
+  /** @since 0.1.0 @category models */
+  PageOptions,
   /** @since 0.1.0 @category models */
   Query
 } from "./model/Query.js"

@@ -41,7 +41,7 @@ const field = (name: string, test: Extract<Compile.Condition, { _tag: "Field" }>
 const text = (fragment: Statement.Fragment) => sql`${fragment}`.compile()
 const written = (condition: Compile.Condition) => text(Compile.condition(relation, condition))
 const term = (name: string, isDescending = false, nullsFirst = isDescending): Compile.OrderTerm => ({
-  field: name,
+  by: name,
   isDescending,
   nullsFirst
 })

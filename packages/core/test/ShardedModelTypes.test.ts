@@ -52,7 +52,17 @@ const compiled = {
     Seats.where({ hall: 1, name: "a" }).all,
     Seats.where({ hall: 1 }).where({ name: "a" }).all,
     Seats.forKey({ hall: 1, name: "a" }).count,
-    Seats.findById({ hall: 1, name: "a" })
+    Seats.findById({ hall: 1, name: "a" }),
+    Users.scatter()
+      .orderBy(sql`lower(nick)`, "desc")
+      .paginate({ size: 3, before: "x" }),
+    Users.where({ id: 7n }).updateAll({ active: false }),
+    Users.where({ active: false }).scatter().deleteAll,
+    Users.scatter()
+      .groupBy("status")
+      .aggregate({ users: ShardedModel.count, years: ShardedModel.sum("age"), nick: ShardedModel.max("nick") })
+      .having({ users: gt(3), years: gt(3n), nick: "x" })
+      .having(sql`min(age) > 3`).all
   ],
   needsTheKey: () => [
     // @ts-expect-error every row is a choice
@@ -69,6 +79,10 @@ const compiled = {
     Users.where({ active: true }).paginate({ size: 3 }),
     // @ts-expect-error no key
     Users.where({ active: true }).groupBy("name"),
+    // @ts-expect-error no key
+    Users.where({ active: true }).updateAll({ active: false }),
+    // @ts-expect-error no key
+    Users.where({ active: true }).deleteAll,
     // @ts-expect-error a range names no key
     Users.where({ id: gt(7n) }).all,
     // @ts-expect-error every key but one
@@ -105,6 +119,20 @@ const compiled = {
     Users.onAllShards.limit(3).where({ active: true }),
     // @ts-expect-error no pages of what was limited
     Users.onAllShards.limit(3).paginate({ size: 2 }),
+    // @ts-expect-error rows that were counted out are not written
+    Users.onAllShards.limit(3).updateAll({ active: false }),
+    // @ts-expect-error rows that were counted out are not written
+    Users.onAllShards.limit(3).deleteAll,
+    // @ts-expect-error one way or the other
+    Users.onAllShards.paginate({ size: 2, after: "x", before: "y" }),
+    // @ts-expect-error no such field
+    Users.onAllShards.updateAll({ nope: 1 }),
+    // @ts-expect-error another type
+    Users.onAllShards.updateAll({ active: "yes" }),
+    // @ts-expect-error no such aggregate
+    Users.onAllShards.groupBy("status").aggregate({ users: ShardedModel.count }).having({ nope: 1 }),
+    // @ts-expect-error a count is a number
+    Users.onAllShards.groupBy("status").aggregate({ users: ShardedModel.count }).having({ users: "3" }),
     // @ts-expect-error booleans have no sum
     Users.onAllShards.sum("active"),
     // @ts-expect-error dates have no sum

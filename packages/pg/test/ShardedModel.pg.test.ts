@@ -217,27 +217,30 @@ describe("conditions", () => {
   )
 })
 
-/** All pages, one after another. */
-const pagesOf = (
-  query: {
-    readonly paginate: (options: {
-      size: number
-      after?: string | undefined
-    }) => Effect.Effect<ShardedModel.Page<User>, any>
-  },
-  size: number
-) =>
+interface Pageable {
+  readonly paginate: (options: ShardedModel.PageOptions) => Effect.Effect<ShardedModel.Page<User>, any>
+}
+
+/** All pages, one after another, and then back to the first. */
+const pagesOf = (query: Pageable, size: number) =>
   Effect.gen(function* () {
-    const found: Array<string> = []
-    let after: string | undefined
+    const pages: Array<ReadonlyArray<string>> = []
+    let page = yield* query.paginate({ size })
+    expect(page.previous).toEqual(Option.none())
     for (;;) {
-      const page = yield* query.paginate({ size, after })
-      found.push(...idsOf(page.items))
+      pages.push(idsOf(page.items))
       expect(page.items.length).toBeLessThanOrEqual(size)
-      if (Option.isNone(page.next)) return found
+      if (Option.isNone(page.next)) break
       expect(page.items.length).toBe(size)
-      after = page.next.value
+      page = yield* query.paginate({ size, after: page.next.value })
     }
+    for (const ahead of pages.slice(0, -1).toReversed()) {
+      page = yield* query.paginate({ size, before: Option.getOrThrow(page.previous) })
+      expect(idsOf(page.items)).toEqual(ahead)
+      expect(Option.isSome(page.next)).toBe(true)
+    }
+    expect(page.previous).toEqual(Option.none())
+    return pages.flat()
   })
 
 describe("orders", () => {
@@ -264,7 +267,13 @@ describe("orders", () => {
           [all.orderBy("made", "desc").orderBy("score"), "made desc, score, id"],
           [all.orderBy("balance"), "balance, id"],
           [all.orderBy("big", "desc").orderBy("age"), "big desc, age, id"],
-          [all.where({ active: true }).orderBy("tags").orderBy("doc", "desc"), "tags, doc desc, id desc", "active"]
+          [all.where({ active: true }).orderBy("tags").orderBy("doc", "desc"), "tags, doc desc, id desc", "active"],
+          [all.orderBy(world.sql`lower(name)`), "lower(name), id"],
+          [
+            all.orderBy(world.sql`age % ${3}`, { direction: "desc", nulls: "last" }).orderBy("name"),
+            "age % 3 desc nulls last, name, id"
+          ],
+          [all.orderBy(world.sql`balance / 2`, "desc"), "balance / 2 desc, id desc"]
         ] as const
         for (const [query, order, where = "true"] of orders) {
           const expected = yield* idsOn(world, where, order)
@@ -285,6 +294,23 @@ describe("orders", () => {
         const wrong = yield* Effect.flip(all.orderBy("name").paginate({ size: 5, after: Option.getOrThrow(one.next) }))
         expect(wrong._tag).toBe("CursorInvalid")
         expect((yield* Effect.flip(all.paginate({ size: 5, after: "!" })))._tag).toBe("CursorInvalid")
+        const byThree = all.orderBy(world.sql`age % ${3}`)
+        const three = Option.getOrThrow((yield* byThree.paginate({ size: 5 })).next)
+        const byFour = all.orderBy(world.sql`age % ${4}`)
+        expect((yield* Effect.flip(byFour.paginate({ size: 5, before: three })))._tag).toBe("CursorInvalid")
+        // Nothing ahead of the first row any more.
+        const [first, second] = (yield* all.orderBy("id").limit(2).all).map(({ id }) => id)
+        const behind = yield* all
+          .orderBy("id")
+          .paginate({ size: 1, after: Option.getOrThrow((yield* all.orderBy("id").paginate({ size: 1 })).next) })
+        expect(behind.items.map(({ id }) => id)).toEqual([second])
+        expect(yield* all.where({ id: first! }).deleteAll).toBe(1)
+        yield* world.cluster.query("oracle", "delete from users where id = $1", [String(first)])
+        expect(yield* all.orderBy("id").paginate({ size: 1, before: Option.getOrThrow(behind.previous) })).toEqual({
+          items: [],
+          next: Option.none(),
+          previous: Option.none()
+        })
       })
   )
 
@@ -347,6 +373,33 @@ describe("orders", () => {
           Option.fromNullable(oldest)
         ])
       )
+
+      const byName = Users.scatter()
+        .groupBy("name")
+        .aggregate({ users: ShardedModel.count, total: ShardedModel.sum("balance"), oldest: ShardedModel.max("age") })
+      const havings = [
+        [byName.having({ users: 10 }), "count(*) = 10"],
+        [byName.having({ users: gt(10), oldest: gte(10) }), "count(*) > 10 and max(age) >= 10"],
+        [
+          byName.having({ total: gt(BigDecimal.unsafeFromString("5000000000000000.25")) }).having({ users: ne(20) }),
+          "sum(balance) > 5000000000000000.25 and count(*) <> 20"
+        ],
+        [byName.having({ total: between<bigint>(0n, 10n ** 16n) }), "sum(balance) between 0 and 10000000000000000"],
+        [byName.having({ total: isNull }), "sum(balance) is null"],
+        [byName.having({ oldest: Option.none() }), "max(age) is null"],
+        [byName.having({ oldest: ShardedModel.in([9, 10]) }), "max(age) in (9, 10)"],
+        [byName.having(world.sql`min(age) < ${1} or name is null`), "min(age) < 1 or name is null"],
+        [byName.having({ users: lt(0) }), "false"],
+        [byName.having({}), "true"]
+      ] as const
+      for (const [query, condition] of havings) {
+        const found = yield* query.orderBy(world.sql`min(id)`, "desc").all
+        const expectedOf = yield* oracle(
+          `select name, count(*) users from users group by name having ${condition} order by min(id) desc`
+        )
+        const sides = expectedOf.map(({ name, users }) => [name, Number(users)])
+        expect([condition, found.map(({ name, users }) => [name, users])]).toEqual([condition, sides])
+      }
 
       const streamed = yield* Stream.runCollect(Users.scatter().orderBy("name").stream)
       expect(idsOf(Chunk.toReadonlyArray(streamed)).length).toBe(rows.length)
@@ -466,6 +519,64 @@ describe("rows", () => {
       )
       expect(yield* Seats.findById({ hall: 3, name: "t" })).toEqual(Option.none())
       expect((yield* Effect.flip(Notes.where({ id: undefined as never }).count))._tag).toBe("ParseError")
+    })
+  )
+
+  it.scopedLive("are changed and deleted by condition, all or none", () =>
+    Effect.gen(function* () {
+      const world = yield* make
+      const { Orders, Users, cluster, router, sql } = world
+      const both = (text: string) => Effect.orDie(cluster.query("oracle", text))
+      const countOf = (text: string) =>
+        Effect.map(
+          both(`with changed as (${text} returning 1) select count(*)::int n from changed`),
+          (found) => (found as ReadonlyArray<{ readonly n: number }>)[0]!.n
+        )
+      const young = Users.where({ age: lt(5) }).scatter()
+      expect(yield* young.updateAll({ active: true, nick: Option.none() })).toBe(
+        yield* countOf("update users set active = true, nick = null where age < 5")
+      )
+      yield* compared(world)
+      expect(yield* Users.where({ id: 7n }).updateAll({ name: "seven" })).toBe(
+        yield* countOf("update users set name = 'seven' where id = 7")
+      )
+      expect(yield* Users.where({ id: ShardedModel.in([1n, 2n, 500n]) }).deleteAll).toBe(
+        yield* countOf("delete from users where id in (1, 2, 500)")
+      )
+      expect(yield* Users.where({ age: gt(1000) }).scatter().deleteAll).toBe(0)
+      expect(
+        yield* Users.where({ age: gt(1000) })
+          .scatter()
+          .updateAll({ active: true })
+      ).toBe(0)
+      yield* compared(world)
+      // Of one shard; of one key; nothing to change.
+      const there = yield* Users.onShard("shard_2").all
+      expect(yield* Users.onShard("shard_2").updateAll({ active: false })).toBe(there.length)
+      yield* both(`update users set active = false where id in (${idsOf(there).join()})`)
+      expect(yield* Users.forKey(9n).updateAll({ age: Option.some(99) })).toBe(
+        yield* countOf("update users set age = 99 where id = 9")
+      )
+      expect(yield* young.updateAll({})).toBe(yield* young.count)
+      yield* compared(world)
+      // What every update sets.
+      yield* Orders.insert(Order.insert.make({ userId: 1n, no: 1, item: "x", price: null }))
+      const before = yield* Orders.getById({ userId: 1n, no: 1 })
+      yield* Effect.sleep("5 millis")
+      expect(yield* Orders.forKey(1n).updateAll({ item: "y" })).toBe(1)
+      const after = yield* Orders.getById({ userId: 1n, no: 1 })
+      expect([after.item, after.updated.epochMillis > before.updated.epochMillis]).toEqual(["y", true])
+      expect(yield* Orders.onAllShards.deleteAll).toBe(1)
+      // An error on one shard leaves the others as they were; so does what is around it.
+      const failed = yield* Effect.flip(Users.scatter().updateAll({ id: 5n }))
+      expect(failed._tag).toBe("SqlError")
+      yield* Effect.ignore(sql.withTransaction(Effect.zipRight(Users.onAllShards.deleteAll, Effect.fail("no"))))
+      yield* compared(world)
+      expect((yield* Effect.flip(young.updateAll({ nope: 1 } as never)))._tag).toBe("ParseError")
+      expect(() => (Users.scatter().limit(3) as never as { readonly deleteAll: unknown }).deleteAll).toThrow("limit")
+      // A policy of the router is heard.
+      const locked = yield* Effect.flip(router.onShard(ShardContext.locked(Users.onAllShards.deleteAll), "shard_1"))
+      expect(locked instanceof SqlError && (locked.cause as { _tag: string })._tag).toBe("ShardLocked")
     })
   )
 

@@ -80,6 +80,28 @@ export const decode = (
   )
 }
 
+/**
+ * A value to compare an aggregate with, as the driver takes it.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const encode = (
+  relation: Relation.Relation,
+  aggregate: Aggregate,
+  value: unknown
+): Effect.Effect<unknown, ParseResult.ParseError, unknown> => {
+  switch (aggregate._tag) {
+    case "count":
+    case "sum":
+    case "avg":
+      return Schema.encodeUnknown(Bound)(value)
+    case "min":
+    case "max":
+      return Relation.field(relation, aggregate.field).encode(value)
+  }
+}
+
 const Numeral = Schema.Union(Schema.String, Schema.Number, Schema.BigIntFromSelf)
 
 /**
@@ -101,6 +123,8 @@ export const Decimal: Schema.Schema<BigDecimal.BigDecimal, string | number | big
     encode: (value) => ParseResult.succeed(BigDecimal.format(value))
   }
 )
+
+const Bound = Schema.Union(Schema.BigDecimal, Schema.BigInt, Schema.Number, Schema.Null)
 
 /** Rows beyond 2^53 are more than any database has. */
 const decodeCount = Schema.decodeUnknown(

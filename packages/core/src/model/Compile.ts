@@ -25,7 +25,8 @@ export type Condition =
 
 /** @since 0.1.0 @category models */
 export interface OrderTerm {
-  readonly field: string
+  /** A field, or what is worked out of the row's fields. */
+  readonly by: string | Fragment
   readonly isDescending: boolean
   readonly nullsFirst: boolean
 }
@@ -58,7 +59,7 @@ export const orderBy = (relation: Relation.Relation, terms: ReadonlyArray<OrderT
   terms.length === 0
     ? relation.sql.literal("")
     : relation.sql` ORDER BY ${relation.sql.csv(
-        terms.map((term) => relation.sql`${Relation.field(relation, term.field).column}${direction(relation, term)}`)
+        terms.map((term) => relation.sql`${Relation.columnBy(relation, term.by)}${direction(relation, term)}`)
       )}`
 
 /**
@@ -70,11 +71,20 @@ export const orderBy = (relation: Relation.Relation, terms: ReadonlyArray<OrderT
 export const completed = (relation: Relation.Relation, terms: ReadonlyArray<OrderTerm>): ReadonlyArray<OrderTerm> => {
   const isDescending = terms.at(-1)?.isDescending ?? false
   const rest = relation.identity
-    .filter((name) => !terms.some(({ field }) => field === name))
+    .filter((name) => !terms.some(({ by }) => by === name))
     // In the direction before it: an index over both then serves, and so does one comparison of rows.
-    .map((field): OrderTerm => ({ field, isDescending, nullsFirst: isDescending }))
+    .map((by): OrderTerm => ({ by, isDescending, nullsFirst: isDescending }))
   return [...terms, ...rest]
 }
+
+/**
+ * The order from its end to its beginning.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const reversed = (terms: ReadonlyArray<OrderTerm>): ReadonlyArray<OrderTerm> =>
+  terms.map(({ by, isDescending, nullsFirst }) => ({ by, isDescending: !isDescending, nullsFirst: !nullsFirst }))
 
 /** @since 0.1.0 @category functions */
 export const page = (
@@ -113,7 +123,13 @@ const joined = (
   return sql`(${rest.reduce((before, next) => sql`${before}${sql.literal(word)}${condition(relation, next)}`, head)})`
 }
 
-const test = (relation: Relation.Relation, column: Fragment, self: Test): Fragment => {
+/**
+ * What is asked of one column, or of anything else that has a value.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const test = (relation: Relation.Relation, column: Fragment, self: Test): Fragment => {
   const { sql } = relation
   switch (self._tag) {
     case "Compare":

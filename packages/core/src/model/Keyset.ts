@@ -4,7 +4,7 @@
  * Enters: an order that no two rows tie in, the values of its fields in the last row. Leaves: a condition for exactly the
  * rows behind it, NULLs and mixed directions included. Holds: values are PostgreSQL's own text of them, so nothing is
  * lost on the way through a driver's types (a timestamp's microseconds); a field whose schema has no null is taken for a
- * column that is NOT NULL.
+ * column that is NOT NULL, and a fragment may be NULL.
  *
  * @since 0.1.0
  */
@@ -26,7 +26,8 @@ export const behind = (
   position: Position
 ): Fragment => {
   const places = terms.map((term, index): Place => {
-    const { column, isNullable } = Relation.field(relation, term.field)
+    const column = Relation.columnBy(relation, term.by)
+    const isNullable = typeof term.by !== "string" || Relation.field(relation, term.by).isNullable
     return { ...term, column, isNullable, value: position[index] ?? null }
   })
   return isOneComparison(places) ? rowBehind(relation, places) : eachBehind(relation, places)
@@ -110,5 +111,14 @@ const parse = Schema.decodeOption(Schema.parseJson(Schema.Tuple([Schema.String],
 const signature = (relation: Relation.Relation, terms: ReadonlyArray<Compile.OrderTerm>): string =>
   [
     relation.tableName,
-    ...terms.map(({ field, isDescending, nullsFirst }) => `${isDescending ? "-" : "+"}${nullsFirst ? "n" : ""}${field}`)
+    ...terms.map(
+      ({ by, isDescending, nullsFirst }) =>
+        `${isDescending ? "-" : "+"}${nullsFirst ? "n" : ""}${typeof by === "string" ? by : textOf(relation, by)}`
+    )
   ].join(" ")
+
+/** Its text, and the values in it, which say as much of the order. */
+const textOf = ({ sql }: Relation.Relation, fragment: Fragment): string => {
+  const [text, params] = sql`${fragment}`.compile()
+  return `(${text})${params.map((param) => `,${String(param)}`).join("")}`
+}

@@ -88,7 +88,7 @@ export type Query<S extends Model.Any, Key extends string, Named extends Propert
   Key,
   Named
 > &
-  ([Key] extends [Named] ? Readable<S> & Pageable<S> : NeedsKey<Key>)
+  ([Key] extends [Named] ? Readable<S> & Pageable<S> & Writable<S> : NeedsKey<Key>)
 
 /**
  * A query that names no key: it could be on any shard. Name the key in `where`, or say `scatter()`.
@@ -104,8 +104,11 @@ export interface NeedsKey<out Key extends string> {
 export interface Refinable<S extends Model.Any, Key extends string, Named extends PropertyKey> {
   /** Of its rows, those for which this holds as well. */
   readonly where: <const C extends Where<S>>(condition: C & Only<S, C>) => Query<S, Key, Named | NamedBy<C>>
-  /** Called again: where rows tie in what came before. */
-  readonly orderBy: (field: FieldOf<S>, order?: Direction | OrderOptions) => Query<S, Key, Named>
+  /**
+   * Called again: where rows tie in what came before. A fragment is worked out of the row's own columns, and gives the same
+   * each time.
+   */
+  readonly orderBy: (by: FieldOf<S> | Fragment, order?: Direction | OrderOptions) => Query<S, Key, Named>
   /** Its first rows. */
   readonly limit: (rows: number) => Limited<S, Key, Named>
   /** Its rows but for the first. */
@@ -163,21 +166,51 @@ export interface Total<S extends Model.Any> {
 /** @since 0.1.0 @category models */
 export interface Pageable<S extends Model.Any> {
   /**
-   * A page of its rows, and the cursor of the next one: rows that come between pages neither repeat nor hide others.
-   * `after` is a cursor of the same order; anything else is `CursorInvalid`.
+   * A page of its rows, and the cursors of those around it: rows that come between pages neither repeat nor hide others.
+   * `after` and `before` are cursors of the same order; anything else is `CursorInvalid`.
    */
-  readonly paginate: (options: {
-    /** Rows, at least 1. */
-    readonly size: number
-    readonly after?: string | undefined
-  }) => Effect.Effect<Page<S["Type"]>, Failure | CursorInvalid, Needs<S>>
+  readonly paginate: (options: PageOptions) => Effect.Effect<Page<S["Type"]>, Failure | CursorInvalid, Needs<S>>
+}
+
+/**
+ * Of these rows, the first ones; those behind a cursor (`after`: the `next` of another page); or the last ones ahead of
+ * one (`before`: its `previous`).
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type PageOptions = {
+  /** Rows, at least 1. */
+  readonly size: number
+} & (
+  | { readonly after?: string | undefined; readonly before?: undefined }
+  | { readonly before: string; readonly after?: undefined }
+)
+
+/**
+ * All rows of a query at once, on every shard or on none. What the router says of a write of several keys holds: policies
+ * may forbid it, and it is one atomic transaction.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Writable<S extends Model.Any> {
+  /** Changes these fields, and those that every update sets. How many rows were there? */
+  readonly updateAll: (
+    changes: Partial<S["update"]["Type"]>
+  ) => Effect.Effect<number, Failure, Needs<S> | Schema.Schema.Context<S["update"]>>
+  /** How many rows were there? */
+  readonly deleteAll: Effect.Effect<number, Failure, Needs<S>>
 }
 
 /** @since 0.1.0 @category models */
 export interface Page<A> {
+  /** In the query's order, whichever way the page was asked for. */
   readonly items: ReadonlyArray<A>
   /** None: this was the last one. Letters, digits, `-` and `_`. */
   readonly next: Option.Option<string>
+  /** None: this was the first one. What was there when this page was reached may be gone since. */
+  readonly previous: Option.Option<string>
 }
 
 /** @since 0.1.0 @category models */
@@ -196,14 +229,34 @@ export interface Groups<
   F extends FieldOf<S>,
   Aggregates extends { readonly [name: string]: Aggregate.Aggregate }
 > {
+  /** Of the groups, those for which this holds as well: conditions on the aggregates by name, or a fragment. */
+  readonly having: <const C extends Having<S, Aggregates>>(
+    condition: C & (C extends Fragment ? unknown : { readonly [Name in Exclude<keyof C, keyof Aggregates>]: never })
+  ) => Groups<S, F, Aggregates>
   readonly orderBy: (
-    name: F | (keyof Aggregates & string),
+    by: F | (keyof Aggregates & string) | Fragment,
     order?: Direction | OrderOptions
   ) => Groups<S, F, Aggregates>
   readonly limit: (groups: number) => Groups<S, F, Aggregates>
   readonly offset: (groups: number) => Groups<S, F, Aggregates>
   readonly all: Effect.Effect<ReadonlyArray<GroupOf<S, F, Aggregates>>, Failure, Needs<S>>
 }
+
+/**
+ * Conditions on what groups have: numbers for counts, sums and averages, a field's values for its least and greatest.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Having<S extends Model.Any, Aggregates extends { readonly [name: string]: Aggregate.Aggregate }> =
+  | Fragment
+  | {
+      readonly [Name in keyof Aggregates]?: Aggregates[Name] extends Aggregate.Count
+        ? FieldCondition<number>
+        : Aggregates[Name] extends Aggregate.Extreme<infer Of>
+          ? FieldCondition<S["Type"][Of]>
+          : FieldCondition<BigDecimal.BigDecimal | number | bigint | null>
+    }
 
 /** @since 0.1.0 @category models */
 export type GroupOf<

@@ -21,11 +21,12 @@ import { isShardError, type ShardError } from "../ShardError.js"
 import type { ShardRouterService } from "../ShardRouter.js"
 import type * as Table from "../topology/Table.js"
 import * as Aggregate from "./Aggregate.js"
+import * as Changes from "./Changes.js"
 import * as Compile from "./Compile.js"
 import * as Condition from "./Condition.js"
 import * as Keyset from "./Keyset.js"
 import { CursorInvalid } from "./ModelError.js"
-import type { Direction, OrderOptions, Page } from "./Query.js"
+import type { Direction, OrderOptions, Page, PageOptions } from "./Query.js"
 import * as Relation from "./Relation.js"
 
 /** @since 0.1.0 @category models */
@@ -83,8 +84,8 @@ export class QueryImpl {
   where(condition: Condition.Given) {
     return this.with({ conditions: [...this.spec.conditions, condition] })
   }
-  orderBy(field: string, order?: Direction | OrderOptions) {
-    return this.with({ order: [...this.spec.order, orderTerm(field, order)] })
+  orderBy(by: string | Fragment, order?: Direction | OrderOptions) {
+    return this.with({ order: [...this.spec.order, orderTerm(by, order)] })
   }
   limit(rows: number) {
     return this.with({ limit: this.spec.limit === undefined ? rows : Math.min(rows, this.spec.limit) })
@@ -151,8 +152,18 @@ export class QueryImpl {
     return new GroupedImpl(this.source, this.spec, [...new Set(fields)])
   }
 
-  paginate(options: { readonly size: number; readonly after?: string | undefined }) {
+  paginate(options: PageOptions) {
     return paginated(this.source, this.spec, options)
+  }
+
+  updateAll(changes: { readonly [field: string]: unknown }) {
+    return run(this.source, this.spec, (condition) =>
+      Changes.updateAll(this.source.relation, this.source.model, condition, changes)
+    )
+  }
+  get deleteAll() {
+    whole(this.spec)
+    return run(this.source, this.spec, (condition) => Changes.removeAll(this.source.relation, condition))
   }
 
   private aggregated(aggregate: Aggregate.Aggregate, as?: Schema.Schema.Any) {
@@ -185,19 +196,28 @@ interface Grouping {
   readonly aggregates: { readonly [name: string]: Aggregate.Aggregate }
 }
 
+interface Shown extends Pick<Spec, "order" | "limit" | "offset"> {
+  readonly having: ReadonlyArray<Fragment | { readonly [name: string]: unknown }>
+}
+
+const allGroups: Shown = { order: [], limit: undefined, offset: undefined, having: [] }
+
 class GroupsImpl {
   constructor(
     private readonly source: Source,
     private readonly spec: Spec,
     private readonly grouping: Grouping,
-    private readonly shown: Pick<Spec, "order" | "limit" | "offset"> = everything
+    private readonly shown: Shown = allGroups
   ) {}
 
-  private with(change: Partial<Spec>) {
+  private with(change: Partial<Shown>) {
     return new GroupsImpl(this.source, this.spec, this.grouping, { ...this.shown, ...change })
   }
-  orderBy(name: string, order?: Direction | OrderOptions) {
-    return this.with({ order: [...this.shown.order, orderTerm(name, order)] })
+  having(condition: Fragment | { readonly [name: string]: unknown }) {
+    return this.with({ having: [...this.shown.having, condition] })
+  }
+  orderBy(by: string | Fragment, order?: Direction | OrderOptions) {
+    return this.with({ order: [...this.shown.order, orderTerm(by, order)] })
   }
   limit(groups: number) {
     return this.with({ limit: groups })
@@ -208,17 +228,19 @@ class GroupsImpl {
   get all() {
     const { relation } = this.source
     return run(this.source, this.spec, (condition) =>
-      Effect.flatMap(groups(relation, this.spec, condition, this.grouping, this.shown), (rows) =>
-        Effect.forEach(rows, (row) => decodeGroup(relation, this.grouping, row))
-      )
+      Effect.gen(this, function* () {
+        const having = yield* encodedHaving(relation, this.grouping, this.shown)
+        const rows = yield* groups(relation, this.spec, condition, this.grouping, { ...this.shown, having })
+        return yield* Effect.forEach(rows, (row) => decodeGroup(relation, this.grouping, row))
+      })
     )
   }
 }
 
-const orderTerm = (field: string, order: Direction | OrderOptions = "asc"): Compile.OrderTerm => {
+const orderTerm = (by: string | Fragment, order: Direction | OrderOptions = "asc"): Compile.OrderTerm => {
   const { direction = "asc", nulls } = typeof order === "string" ? { direction: order } : order
   const isDescending = direction === "desc"
-  return { field, isDescending, nullsFirst: nulls === undefined ? isDescending : nulls === "first" }
+  return { by, isDescending, nullsFirst: nulls === undefined ? isDescending : nulls === "first" }
 }
 
 /** `FROM` to `OFFSET`. Where rows are counted out, which ones is determined. */
@@ -230,6 +252,11 @@ const rowsOf = (relation: Relation.Relation, spec: Spec, condition: Compile.Cond
 
 const isCountedOut = ({ limit, offset }: Pick<Spec, "limit" | "offset">): boolean =>
   limit !== undefined || offset !== undefined
+
+/** UPDATE and DELETE know no LIMIT. To write more rows than were counted out is a mistake that the types do not allow. */
+const whole = (spec: Spec): void => {
+  if (isCountedOut(spec)) throw new Error("a query with limit or offset can be read, not written")
+}
 
 const select = (
   { relation }: Source,
@@ -250,24 +277,45 @@ const groups = (
   spec: Spec,
   condition: Compile.Condition,
   { aggregates, fields }: Grouping,
-  shown: Pick<Spec, "order" | "limit" | "offset">
+  shown: Omit<Shown, "having"> & { readonly having: ReadonlyArray<Fragment> }
 ): Statement<{ readonly [name: string]: unknown }> => {
   const { sql } = relation
   const keys = fields.map((name) => Relation.field(relation, name).column)
   const outputs = Object.entries(aggregates).map(
     ([name, aggregate]) => sql`${Aggregate.expression(relation, aggregate)} AS ${Relation.columnOf(sql, name)}`
   )
-  const given = shown.order.map(({ field }) => field)
+  const given = shown.order.map(({ by }) => by)
   const rest = isCountedOut(shown) ? fields.filter((name) => !given.includes(name)).map((name) => orderTerm(name)) : []
   const terms = [...shown.order, ...rest].map((term) => {
-    const aggregate = aggregates[term.field]
+    const aggregate = typeof term.by === "string" ? aggregates[term.by] : undefined
     const by =
-      aggregate === undefined ? Relation.field(relation, term.field).column : Aggregate.expression(relation, aggregate)
+      aggregate === undefined ? Relation.columnBy(relation, term.by) : Aggregate.expression(relation, aggregate)
     return sql`${by}${Compile.direction(relation, term)}`
   })
   const order = terms.length === 0 ? sql.literal("") : sql` ORDER BY ${sql.csv(terms)}`
-  return sql`SELECT ${sql.csv([...keys, ...outputs])}${fromRows(relation, spec, condition)} GROUP BY ${sql.csv(keys)}${order}${Compile.page(relation, shown)}`
+  const having = shown.having.length === 0 ? sql.literal("") : sql` HAVING ${sql.and(shown.having)}`
+  return sql`SELECT ${sql.csv([...keys, ...outputs])}${fromRows(relation, spec, condition)} GROUP BY ${sql.csv(keys)}${having}${order}${Compile.page(relation, shown)}`
 }
+
+const encodedHaving = (
+  relation: Relation.Relation,
+  { aggregates }: Grouping,
+  { having }: Shown
+): Effect.Effect<ReadonlyArray<Fragment>, ParseError, unknown> =>
+  Effect.map(
+    Effect.forEach(having, (given): Effect.Effect<ReadonlyArray<Fragment>, ParseError, unknown> => {
+      if (StatementModule.isFragment(given)) return Effect.succeed([relation.sql`(${given})`])
+      return Effect.forEach(Object.entries(given), ([name, value]) => {
+        const aggregate = aggregates[name]
+        if (aggregate === undefined) throw new Error(`the groups of ${relation.tableName} have no ${name}`)
+        const encode = (one: unknown) => Aggregate.encode(relation, aggregate, one)
+        return Effect.map(encodedTest(encode, value), (test) =>
+          Compile.test(relation, Aggregate.expression(relation, aggregate), test)
+        )
+      })
+    }),
+    (all) => all.flat()
+  )
 
 const decodeGroup = (
   relation: Relation.Relation,
@@ -287,25 +335,36 @@ const decodeGroup = (
 const paginated = (
   source: Source,
   spec: Spec,
-  { after, size }: { readonly size: number; readonly after?: string | undefined }
+  { after, before, size }: PageOptions
 ): Effect.Effect<Page<unknown>, Failure | CursorInvalid, unknown> =>
   Effect.suspend((): Effect.Effect<Page<unknown>, Failure | CursorInvalid, unknown> => {
     const { model, relation } = source
     const terms = Compile.completed(relation, spec.order)
-    const position = after === undefined ? Option.none() : Keyset.decode(relation, terms, after)
-    if (after !== undefined && Option.isNone(position)) {
-      return Effect.fail(new CursorInvalid({ table: relation.tableName, cursor: after }))
+    const cursor = before ?? after
+    const position = cursor === undefined ? Option.none() : Keyset.decode(relation, terms, cursor)
+    if (cursor !== undefined && Option.isNone(position)) {
+      return Effect.fail(new CursorInvalid({ table: relation.tableName, cursor }))
     }
+    const isBackward = before !== undefined
+    // Ahead of a row is what lies behind it in the reversed order.
+    const walked = isBackward ? Compile.reversed(terms) : terms
     const rowsMax = Math.max(1, Math.trunc(size))
+    const cursorOf = (row: { readonly [name: string]: unknown } | undefined) =>
+      row === undefined
+        ? Effect.succeedNone
+        : Effect.map(decodePosition(terms.map((_, index) => row[cursorName(relation, index)])), (texts) =>
+            Option.some(Keyset.encode(relation, terms, texts))
+          )
     return run(source, spec, (condition) =>
       Effect.gen(function* () {
-        const rows = yield* pageOf(relation, terms, Option.getOrUndefined(position), condition, rowsMax + 1)
-        const shown = rows.slice(0, rowsMax)
+        const rows = yield* pageOf(relation, walked, Option.getOrUndefined(position), condition, rowsMax + 1)
+        const shown = isBackward ? rows.slice(0, rowsMax).toReversed() : rows.slice(0, rowsMax)
+        const isMore = rows.length > rowsMax
         const items = yield* decodeRows(model)(shown)
-        const last = rows.length > rowsMax ? shown.at(-1) : undefined
-        if (last === undefined) return { items, next: Option.none() }
-        const texts = yield* decodePosition(terms.map((_, index) => last[cursorName(relation, index)]))
-        return { items, next: Option.some(Keyset.encode(relation, terms, texts)) }
+        // Where the cursor came from there were rows.
+        const next = yield* cursorOf(isMore || isBackward ? shown.at(-1) : undefined)
+        const previous = yield* cursorOf((isBackward ? isMore : after !== undefined) ? shown[0] : undefined)
+        return { items, next, previous }
       })
     )
   })
@@ -320,8 +379,7 @@ const pageOf = (
 ): Statement<{ readonly [name: string]: unknown }> => {
   const { sql, table } = relation
   const texts = terms.map(
-    ({ field }, index) =>
-      sql`CAST(${Relation.field(relation, field).column} AS text) AS ${sql(cursorName(relation, index))}`
+    ({ by }, index) => sql`CAST(${Relation.columnBy(relation, by)} AS text) AS ${sql(cursorName(relation, index))}`
   )
   const here: ReadonlyArray<Compile.Condition> =
     position === undefined ? [] : [{ _tag: "Sql", fragment: Keyset.behind(relation, terms, position) }]
@@ -390,7 +448,7 @@ const encodedCondition = (
   }
   return Effect.map(
     Effect.forEach(Object.entries(given), ([name, value]) =>
-      Effect.map(encodedTest(Relation.field(relation, name), value), (test): Compile.Condition => ({
+      Effect.map(encodedTest(Relation.field(relation, name).encode, value), (test): Compile.Condition => ({
         _tag: "Field",
         field: name,
         test
@@ -401,7 +459,7 @@ const encodedCondition = (
 }
 
 const encodedTest = (
-  { encode }: Relation.Field,
+  encode: Relation.Field["encode"],
   given: unknown
 ): Effect.Effect<Condition.Test, ParseError, unknown> => {
   const test: Condition.Test = Condition.isOperator(given) ? given.test : { _tag: "Compare", sign: "=", value: given }

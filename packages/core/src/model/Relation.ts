@@ -82,6 +82,15 @@ export const field = (relation: Relation, name: string): Field => {
   return found
 }
 
+/**
+ * A field's column, or the fragment in parentheses of its own.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const columnBy = (relation: Relation, by: string | Fragment): Fragment =>
+  typeof by === "string" ? field(relation, by).column : relation.sql`(${by})`
+
 /** @since 0.1.0 @category getters */
 export const columns = (relation: Relation): Fragment =>
   relation.sql.csv([...relation.fields.values()].map(({ column }) => column))

@@ -13,6 +13,7 @@ import * as Option from "effect/Option"
 import type { ParseError } from "effect/ParseResult"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import * as Changes from "./Changes.js"
 import * as Compile from "./Compile.js"
 import { RowNotFound } from "./ModelError.js"
 import * as Read from "./Read.js"
@@ -33,7 +34,7 @@ export const insertMany = (
   Effect.gen(function* () {
     const { model, relation } = source
     const encode = Schema.encode(model.insert as AnySchema)
-    const rows = yield* Effect.forEach(values, (value) => Effect.map(encode(value), definedOf))
+    const rows = yield* Effect.forEach(values, (value) => Effect.map(encode(value), Changes.definedOf))
     const names = [...new Set(rows.flatMap((row) => Object.keys(row)))]
     const decode = Read.decodeRows(model)
     const statements = chunked(rows, Math.max(1, Math.floor(paramsMax / Math.max(1, names.length)))).map((chunk) =>
@@ -97,7 +98,7 @@ export const getById = (source: Read.Source, id: Encoded): Effect.Effect<unknown
 export const update = (source: Read.Source, value: unknown): Effect.Effect<unknown, Failure | RowNotFound, unknown> =>
   Effect.gen(function* () {
     const { model, relation } = source
-    const encoded = definedOf(yield* Schema.encode(model.update as AnySchema)(value))
+    const encoded = Changes.definedOf(yield* Schema.encode(model.update as AnySchema)(value))
     const id = Object.fromEntries(
       relation.identity.map((name) => [name, Predicate.hasProperty(value, name) ? value[name] : undefined])
     )
@@ -117,20 +118,7 @@ export const updateById = (
   id: Encoded,
   changes: Encoded
 ): Effect.Effect<unknown, Failure | RowNotFound, unknown> =>
-  Effect.gen(function* () {
-    const given = definedOf(changes)
-    const all = fieldsOf(source.model.update)
-    const defaults = Object.fromEntries(
-      Object.entries(all).flatMap(([name, field]) => {
-        const made = Object.hasOwn(given, name) ? undefined : constructorDefault(field)
-        return made === undefined ? [] : [[name, made()]]
-      })
-    )
-    const values = { ...given, ...defaults }
-    const fields = Object.fromEntries(Object.entries(all).filter(([name]) => Object.hasOwn(values, name)))
-    const encode = Schema.encodeUnknown(Schema.Struct(fields) as unknown as AnySchema, { onExcessProperty: "error" })
-    return yield* changed(source, id, Object.entries(definedOf(yield* encode(values))))
-  })
+  Effect.flatMap(Changes.encoded(source.model, changes), (values) => changed(source, id, values))
 
 /**
  * Was it there?
@@ -152,16 +140,15 @@ export const remove = (source: Read.Source, id: Encoded): Effect.Effect<boolean,
 const changed = (
   source: Read.Source,
   id: Encoded,
-  changes: ReadonlyArray<readonly [name: string, value: unknown]>
+  changes: Changes.Changes
 ): Effect.Effect<unknown, Failure | RowNotFound, unknown> => {
   if (changes.length === 0) return getById(source, id)
   const { model, relation } = source
   const { sql, table } = relation
-  const sets = sql.csv(changes.map(([name, value]) => sql`${Relation.columnOf(sql, name)} = ${value}`))
   return Effect.gen(function* () {
     const condition = yield* identified(source, id)
     const rows =
-      yield* sql`UPDATE ${table} SET ${sets}${Compile.where(relation, condition)} RETURNING ${Relation.columns(relation)}`
+      yield* sql`UPDATE ${table} SET ${Changes.setsOf(relation, changes)}${Compile.where(relation, condition)} RETURNING ${Relation.columns(relation)}`
     return yield* orNotFound(source, id, (yield* Read.decodeRows(model)(rows))[0])
   })
 }
@@ -174,21 +161,6 @@ const identified = (source: Read.Source, id: Encoded): Effect.Effect<Compile.Con
 
 const orNotFound = ({ relation }: Read.Source, id: unknown, row: unknown): Effect.Effect<unknown, RowNotFound> =>
   row === undefined ? Effect.fail(new RowNotFound({ table: relation.tableName, id })) : Effect.succeed(row)
-
-const definedOf = (record: unknown): Encoded =>
-  Predicate.isRecord(record)
-    ? Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined))
-    : {}
-
-const fieldsOf = (schema: Schema.Schema.Any): Schema.Struct.Fields =>
-  Predicate.hasProperty(schema, "fields") ? (schema.fields as Schema.Struct.Fields) : {}
-
-/** A field that `make` fills in by itself: a time of update. */
-const constructorDefault = (field: Schema.Struct.Fields[string]): (() => unknown) | undefined => {
-  if (!Schema.isPropertySignature(field)) return undefined
-  const { ast } = field as Schema.PropertySignature.Any & { readonly ast: Schema.PropertySignature.AST }
-  return ast._tag === "PropertySignatureDeclaration" ? ast.defaultValue : ast.to.defaultValue
-}
 
 const chunked = <A>(values: ReadonlyArray<A>, size: number): ReadonlyArray<ReadonlyArray<A>> =>
   Array.from({ length: Math.ceil(values.length / size) }, (_, index) => values.slice(index * size, (index + 1) * size))

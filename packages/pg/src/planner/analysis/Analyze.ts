@@ -43,13 +43,18 @@ export interface Study {
 export const analyze = (tree: Node, view: SchemaView, params: Builder.ParamTypes): Either.Either<Study, Stop> =>
   stoppable(() => {
     const first = studied(tree, view, params, new Map())
-    if (first.outerAggregates.size === 0) return first.study
+    if (!hasOwners(first.outerAggregates)) return first.study
     const second = studied(tree, view, params, first.outerAggregates)
     // A view's query that is parsed anew has other nodes.
-    const isWhole = [...second.outerAggregates.keys()].every((node) => first.outerAggregates.has(node))
+    const isWhole = [...second.outerAggregates].every(([node, owners]) =>
+      owners.every((owner, index) => owner === first.outerAggregates.get(node)?.[index])
+    )
     if (!isWhole) return refuse(draft("SL1101", { construct: "an aggregate of an outer query" }, undefined))
     return second.study
   })
+
+const hasOwners = (found: OuterAggregates["known"]): boolean =>
+  [...found.values()].some((owners) => owners.some((owner) => owner !== undefined))
 
 const studied = (
   tree: Node,
@@ -61,7 +66,7 @@ const studied = (
   const outerAggregates: OuterAggregates = { known, found: new Map() }
   const walk = makeWalk(builder, outerAggregates)
   Select.query(walk, tree, undefined, undefined, undefined)
-  if (outerAggregates.found.size > 0) builder.addOuterAggregate()
+  if (hasOwners(outerAggregates.found)) builder.addOuterAggregate()
   const { levels, ranges, wholeRows, widths } = walk
   return {
     study: { tree, analyzed: builder.finish(), levels, ranges, widths, usesWholeRows: wholeRows.used, builder },

@@ -28,6 +28,7 @@ import * as Condition from "./Condition.js"
 import * as NameLookup from "./NameLookup.js"
 import { findSource, resolve, type Scope } from "./Scope.js"
 import * as Unnest from "./Unnest.js"
+import type { BlockId } from "./Model.js"
 import type { AggregateFrame, Walk } from "./Walk.js"
 
 /** @since 0.1.0 @category functions */
@@ -100,7 +101,7 @@ export const expression = (walk: Walk, node: Node | undefined, scope: Scope, pla
       return within(walk, opened.node, scope, place)
     case "JsonObjectAgg":
     case "JsonArrayAgg":
-      walk.builder.trait(walk.outerAggregates.known.get(opened.node) ?? place.block, {
+      walk.builder.trait(ownerOf(walk, opened.node) ?? place.block, {
         kind: "aggregate",
         clause: opened._tag,
         location: Ast.locationOf(node),
@@ -272,7 +273,7 @@ const call = (walk: Walk, node: FuncCall, scope: Scope, place: Place): void => {
     window(walk, node.over, scope, place)
     parts()
   } else if (info.aggregate || isAggregateCall(node)) {
-    const block = walk.outerAggregates.known.get(node) ?? place.block
+    const block = ownerOf(walk, node) ?? place.block
     walk.builder.trait(block, { kind: "aggregate", clause: name, location, orderFree: info.orderFree })
     aggregated(walk, node, place, parts)
   } else parts()
@@ -292,8 +293,16 @@ const aggregated = (walk: Walk, node: object, place: Place, parts: () => void): 
   walk.frames.push(frame)
   parts()
   walk.frames.pop()
-  if (frame.outer !== undefined && !frame.inner) walk.outerAggregates.found.set(node, frame.outer)
+  const owner = frame.inner ? undefined : frame.outer
+  const { found } = walk.outerAggregates
+  const before = found.get(node)
+  if (before === undefined) found.set(node, [owner])
+  else before.push(owner)
 }
+
+/** Of the call that the walk has come to. */
+const ownerOf = ({ outerAggregates: { found, known } }: Walk, node: object): BlockId | undefined =>
+  known.get(node)?.[found.get(node)?.length ?? 0]
 
 /**
  * @since 0.1.0

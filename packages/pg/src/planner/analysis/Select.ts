@@ -75,7 +75,7 @@ const traitsOf = (walk: Walk, select: SelectStmt, block: BlockId): LevelTraits =
       grouped ||
       select.havingClause !== undefined ||
       finds(outputs, (key, value) => isAggregate(walk, key, value)) ||
-      [...walk.outerAggregates.known.values()].includes(block),
+      [...walk.outerAggregates.known.values()].some((owners) => owners.includes(block)),
     groupingSets: (select.groupClause ?? []).some((node) => "GroupingSet" in node),
     windows: (select.windowClause ?? []).length > 0 || finds(outputs, (key) => key === "over"),
     distinctOn: (select.distinctClause ?? []).some((node) => Object.keys(node).length > 0),
@@ -90,7 +90,8 @@ const finds = (value: unknown, test: (key: string, value: unknown) => boolean): 
 }
 
 const isAggregate = (walk: Walk, key: string, value: unknown): boolean => {
-  if (typeof value !== "object" || value === null || walk.outerAggregates.known.has(value)) return false
+  if (typeof value !== "object" || value === null) return false
+  if (walk.outerAggregates.known.get(value)?.some((owner) => owner !== undefined) === true) return false
   if (key === "JsonObjectAgg" || key === "JsonArrayAgg") return true
   if (key !== "FuncCall" || "over" in value) return false
   if (["agg_star", "agg_distinct", "agg_filter", "agg_order", "agg_within_group"].some((mark) => mark in value))

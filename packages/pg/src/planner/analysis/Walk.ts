@@ -77,15 +77,16 @@ export interface AggregateFrame {
 }
 
 /**
- * Aggregate calls that stand in a subquery and belong to a level around it, by their node. A walk finds them when the
- * levels around are half done: `known` are those of the walk before.
+ * Which level around an aggregate call is its own, where it is not the one that it stands in. By its node, and one for each
+ * time that the walk comes by: a CTE is walked where it is referred to. A walk finds them when the levels around are half
+ * done: `known` are those of the walk before.
  *
  * @since 0.1.0
  * @category models
  */
 export interface OuterAggregates {
-  readonly known: ReadonlyMap<object, BlockId>
-  readonly found: Map<object, BlockId>
+  readonly known: ReadonlyMap<object, ReadonlyArray<BlockId | undefined>>
+  readonly found: Map<object, Array<BlockId | undefined>>
 }
 
 /**
