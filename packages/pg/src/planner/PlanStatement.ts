@@ -14,7 +14,7 @@ import type { Access, Plan, ShardedReference } from "@shardlayer/core/plan/Plan"
 import { UnsupportedQuery } from "@shardlayer/core/ShardError"
 import type { ShardId } from "@shardlayer/core/topology/ShardId"
 import * as Ast from "./Ast.js"
-import { analyze, stoppable, type Study } from "./analysis/Analyze.js"
+import { analyze, stoppable, type Study, studyOf } from "./analysis/Analyze.js"
 import type { ParamTypes } from "./analysis/Builder.js"
 import { closure, constraintOf } from "./analysis/Closure.js"
 import type { Analyzed, Target, Write } from "./analysis/Model.js"
@@ -39,6 +39,7 @@ import { type Merged, withNow } from "./strategies/Merged.js"
 import { merging } from "./strategies/Merging.js"
 import { mergeUnion } from "./strategies/MergeUnion.js"
 import * as WritingWith from "./strategies/WritingWith.js"
+import * as Views from "./rules/Views.js"
 import * as Types from "./Types.js"
 
 /**
@@ -256,6 +257,11 @@ const scatterOf = (subject: Subject, access: Access, references: ReadonlyArray<S
   if (access === "write") return writeOf(subject, references)
   const select = Ast.as("SelectStmt", study.tree)
   if (select === undefined) throw new Error("a read is a SELECT")
+  const expanded = Views.askForTime(study) ? Views.expanded(select, study) : undefined
+  if (expanded !== undefined) {
+    const other = studyOf({ SelectStmt: expanded }, subject.view, subject.params)
+    return scatterOf({ ...subject, study: other }, access, references)
+  }
   const drivers = align(study.analyzed)
   // Branches of a set operation are not aligned with each other; that it is one is what there is to say.
   const level = Either.isRight(drivers) || isSetOperation(select) ? Concatenate.obstacle(study.analyzed) : undefined

@@ -53,6 +53,17 @@ export const analyze = (tree: Node, view: SchemaView, params: Builder.ParamTypes
     return second.study
   })
 
+/**
+ * In the middle of a plan: throws what stops it.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const studyOf = (tree: Node, view: SchemaView, params: Builder.ParamTypes): Study =>
+  Either.getOrElse(analyze(tree, view, params), (stop): never => {
+    throw new Stopped(stop)
+  })
+
 const hasOwners = (found: OuterAggregates["known"]): boolean =>
   [...found.values()].some((owners) => owners.some((owner) => owner !== undefined))
 

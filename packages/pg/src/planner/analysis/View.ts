@@ -14,7 +14,8 @@ import { draft } from "../Refusal.js"
 import { type NamedView, refuse, Stopped } from "../SchemaView.js"
 import type { Builder, Place } from "./Builder.js"
 import type { Source } from "./Scope.js"
-import type { Derive, Output, Shape, Walk } from "./Walk.js"
+import * as Tree from "../rewrite/Tree.js"
+import type { Derive, Output, Range, Shape, Walk } from "./Walk.js"
 
 /** Views in views in views: deeper ones are refused. */
 const depthMax = 32
@@ -31,12 +32,17 @@ export const reference = (walk: Walk, view: NamedView, node: RangeVar, place: Pl
   if (walk.views.length >= depthMax) refuse(draft("SL1102", { limit: `${depthMax} views in each other` }, location))
   const relation = builder.newRelation(place.block, place.guards)
   const query = placed(view.query, location)
-  walk.ranges.set(node, { _tag: "View", query, columns: view.relation.columns.map((column) => column.name) })
+  const within = walk.within(view.name, inside(walk, view))
   const shape = named(walk, view, location, () =>
-    walk
-      .within(view.name, inside(walk, view))
-      .query(query, undefined, undefined, { place: { ...place, sees: "all" }, relation })
+    within.query(query, undefined, undefined, { place: { ...place, sees: "all" }, relation })
   )
+  walk.ranges.set(node, {
+    _tag: "View",
+    schema: view.relation.schema,
+    columns: view.relation.columns.map((column) => column.name),
+    // The names of functions and types are those of the path that it was printed under.
+    query: view.names === builder.view ? qualified(query, within.ranges) : undefined
+  })
   if (view.home !== undefined) builder.addSingle({ shard: view.home, table: view.name, location })
   const shown: Alias = { ...node.alias, aliasname: node.alias?.aliasname ?? node.relname ?? "" }
   const source = derive(walk, withNames(shape, view, location), relation, shown, place)
@@ -65,6 +71,30 @@ const named = (walk: Walk, view: NamedView, location: number | undefined, run: (
     const { refusal, unknownName } = error.stop
     return refuse({ ...refusal, reason: `${refusal.reason} (in view ${view.name})`, location }, unknownName)
   }
+}
+
+/** No CTE of a statement around it takes the place of its tables. Undefined: a table is not known well enough. */
+const qualified = (query: Node, ranges: ReadonlyMap<RangeVar, Range>): Node | undefined => {
+  const schemas = new Map(
+    Array.from(ranges, ([range, known]) => {
+      switch (known._tag) {
+        case "Cte":
+          return [range, "" as const]
+        case "View":
+          return [range, known.schema]
+        case "Table":
+          return [range, known.named.relation?.schema]
+      }
+    })
+  )
+  if ([...schemas.values()].includes(undefined)) return undefined
+  return Tree.replaced(query, (node) => {
+    const range = Ast.as("RangeVar", node)
+    const schema = range === undefined ? undefined : schemas.get(range)
+    return range === undefined || schema === undefined || schema === ""
+      ? undefined
+      : { RangeVar: { ...range, schemaname: schema } }
+  })
 }
 
 const withNames = (shape: Shape, view: NamedView, location: number | undefined): Shape => {

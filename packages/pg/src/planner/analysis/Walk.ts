@@ -136,7 +136,13 @@ export type Range =
       /** As that of a `Level`. */
       readonly isRepeated: boolean
     }
-  | { readonly _tag: "View"; readonly query: Node; readonly columns: ReadonlyArray<string> }
+  | {
+      readonly _tag: "View"
+      readonly schema: string
+      readonly columns: ReadonlyArray<string>
+      /** As it can stand in the statement; undefined where its names would mean others. */
+      readonly query: Node | undefined
+    }
   | { readonly _tag: "Cte" }
 
 /** @since 0.1.0 @category models */

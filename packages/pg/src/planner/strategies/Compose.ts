@@ -13,14 +13,14 @@ import type { Node, RangeVar, SelectStmt, WithClause } from "libpg-query"
 import type { Fragment, Reduction } from "@shardlayer/core/plan/Merge"
 import * as Either from "effect/Either"
 import * as Ast from "../Ast.js"
-import { analyze, stoppable, type Study } from "../analysis/Analyze.js"
+import { analyze, stoppable, type Study, studyOf } from "../analysis/Analyze.js"
 import type { ParamTypes } from "../analysis/Builder.js"
 import { conjuncts } from "../analysis/Condition.js"
 import type { RelationId } from "../analysis/Model.js"
 import type { Range } from "../analysis/Walk.js"
 import { isStar } from "../analysis/OutputName.js"
 import { draft } from "../Refusal.js"
-import { refuse, Stopped } from "../SchemaView.js"
+import { refuse } from "../SchemaView.js"
 import * as Fragments from "../rewrite/Fragments.js"
 import * as Tree from "../rewrite/Tree.js"
 import * as Dependents from "../rules/Dependents.js"
@@ -37,6 +37,7 @@ import { type Context, fragmentOf, refuseRewrite } from "./Context.js"
 import { refuseDomains } from "./Domains.js"
 import type { Merged } from "./Merged.js"
 import { splitBy } from "./Merging.js"
+import { expanded as withoutViews } from "../rules/Views.js"
 import { checkedCombine, isSameType, withDomains } from "./Outputs.js"
 import { shippedOf, type Split } from "./Split.js"
 
@@ -85,7 +86,9 @@ class Composer {
   statement(select: SelectStmt, around: WithClause | undefined): Node {
     const ctes = mergedWith(around, select.withClause)
     if (select.op !== undefined && select.op !== "SETOP_NONE") return this.setOperation(select, ctes)
-    return this.level({ ...select, ...(ctes === undefined ? {} : { withClause: ctes }) })
+    const { withClause: _with, ...rest } = select
+    const read = ctes === undefined ? undefined : readBy(rest, ctes)
+    return this.level(read === undefined ? rest : { ...rest, withClause: read })
   }
 
   private setOperation(select: SelectStmt, ctes: WithClause | undefined): Node {
@@ -144,14 +147,16 @@ class Composer {
   }
 
   private studied(select: SelectStmt): Study {
-    return Either.getOrElse(analyze({ SelectStmt: select }, this.context.view, this.params), (stop): never => {
-      throw new Stopped(stop)
-    })
+    return studyOf({ SelectStmt: select }, this.context.view, this.params)
   }
 
   private level(select: SelectStmt): Node {
     const study = this.studied(select)
-    return this.aligned(select, study) ?? this.gathered(select, study)
+    const aligned = this.aligned(select, study)
+    if (aligned !== undefined) return aligned
+    // Views in views come to light one by one.
+    const expanded = withoutViews(select, study)
+    return expanded === undefined ? this.gathered(select, study) : this.level(expanded)
   }
 
   /**
@@ -201,7 +206,7 @@ class Composer {
           return part ?? withDependents({ ...this.context, study }, opened.node, wanted, replace)
         }
         case "RangeVar":
-          return this.range(opened.node, study, { filters, lookups, wanted }, replace)
+          return this.range(opened.node, study, { filters, lookups, wanted })
         default:
           return undefined
       }
@@ -221,28 +226,14 @@ class Composer {
     return this.aligned(select, alone.right, around)
   }
 
-  private range(
-    range: RangeVar,
-    study: Study,
-    needs: Needs,
-    replace: (node: Node) => Node | undefined
-  ): Node | undefined {
+  private range(range: RangeVar, study: Study, needs: Needs): Node | undefined {
     const known = study.ranges.get(range)
     switch (known?._tag) {
       case undefined:
+      case "View":
         return refuseRewrite(`relation ${Ast.relationName(range)}`)
       case "Cte":
         return undefined
-      case "View":
-        return {
-          RangeSubselect: {
-            subquery: Tree.replaced(known.query, replace),
-            alias: {
-              aliasname: range.alias?.aliasname ?? range.relname ?? "",
-              colnames: range.alias?.colnames ?? known.columns.map(Tree.string)
-            }
-          }
-        }
       case "Table":
         return this.table(range, known, needs, {
           columns: (column) => Reductions.columnIn(study, known.relation, column),
@@ -432,6 +423,23 @@ const mentionsAny = (tree: unknown, names: ReadonlySet<string>): boolean => {
     if (range !== undefined && range.schemaname === undefined && names.has(range.relname ?? "")) found = true
   })
   return found
+}
+
+/** The CTEs that a query reads, itself or by another one: what stands in the others is not run. */
+const readBy = (select: SelectStmt, { ctes = [], ...rest }: WithClause): WithClause | undefined => {
+  const named = ctes.map((node) => ({ node, name: Ast.as("CommonTableExpr", node)?.ctename ?? "" }))
+  const open = new Set(named)
+  const next = (): typeof named =>
+    [...open].filter(({ name }) => read.some((tree) => mentionsAny(tree, new Set([name]))))
+  const read: Array<Node> = [{ SelectStmt: select }]
+  for (let found = next(); found.length > 0; found = next()) {
+    for (const one of found) {
+      open.delete(one)
+      read.push(one.node)
+    }
+  }
+  const kept = named.flatMap((one) => (open.has(one) ? [] : [one.node]))
+  return kept.length === 0 ? undefined : { ...rest, ctes: kept }
 }
 
 const selectOf = (tree: Node): SelectStmt => {
