@@ -614,10 +614,14 @@ const describe = (
     )
   }
   return rest.reduce<Effect.Effect<Described, ShardError>>(
-    (before, next) => Effect.catchTag(before, "ShardUnavailable", () => next),
+    (before, next) => Effect.catchIf(before, mayKnowMore, () => next),
     first
   )
 }
+
+/** A table of one shard, in a text of which no plan says yet where it goes, is not there on the others. */
+const mayKnowMore = (error: ShardError): boolean =>
+  error._tag === "ShardUnavailable" || (error._tag === "StatementFailed" && error.code === "42P01")
 
 const slow = (shard: ShardId) => ({
   duration: Duration.seconds(1),

@@ -184,6 +184,33 @@ describe("transactions", () => {
     expect((await pool.query("select * from prepared")).rows).toEqual([{ id: 1 }])
   })
 
+  it("that are prepared are waited for outside of PostgreSQL, which would never come back", async () => {
+    await pool.query("create table owned (id int primary key, n int); insert into owned values (1, 1)")
+    const prepare = (sql: string) => withClient((client) => client.query(`begin; ${sql}; prepare transaction 'x'`))
+    await prepare("update owned set n = 2")
+    expect((await pool.query("select n from owned where id = $1", [1])).rows).toEqual([{ n: 1 }])
+    await withClient(async (waiting) => {
+      await waiting.query("set lock_timeout = 50")
+      const refused = { code: "55P03", message: expect.stringContaining("has a transaction that is prepared") }
+      await expect(waiting.query("update owned set n = n + 1")).rejects.toMatchObject(refused)
+      await expect(waiting.query("begin")).rejects.toMatchObject(refused)
+      await expect(waiting.query("select n from owned for update")).rejects.toMatchObject(refused)
+      await waiting.query("begin read only")
+      expect((await waiting.query("select n from owned")).rows).toEqual([{ n: 1 }])
+      await waiting.query("commit; reset lock_timeout")
+      const update = waiting.query({ name: "named", text: "update owned set n = n + 10 returning n" })
+      await pool.query("commit prepared 'x'")
+      expect((await update).rows).toEqual([{ n: 12 }])
+    })
+    await prepare("alter table owned add column m int")
+    await withClient(async (waiting) => {
+      await waiting.query("set lock_timeout = 50")
+      await expect(waiting.query("select n from owned")).rejects.toMatchObject({ code: "55P03" })
+      await pool.query("rollback prepared 'x'")
+      expect((await waiting.query("select * from owned")).rows).toEqual([{ id: 1, n: 12 }])
+    })
+  })
+
   it("a waiting statement can be cancelled", async () => {
     await withClient(async (holder) => {
       await holder.query("begin")

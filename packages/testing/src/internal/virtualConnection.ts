@@ -3,7 +3,7 @@
 // it is idle, so that transactions never mix.
 // Approximates: COPY FROM STDIN is told to go ahead before PostgreSQL has looked at the statement.
 import { randomInt } from "node:crypto"
-import type { Holder, VirtualSession, Withdraw } from "./virtualSession.js"
+import type { Asks, Holder, VirtualSession, Withdraw } from "./virtualSession.js"
 import { statusOf } from "./virtualSession.js"
 import * as Wire from "./wireFrames.js"
 
@@ -34,6 +34,8 @@ export class VirtualConnection implements Holder {
   private changesAgain = false
   private withdraw: Withdraw | undefined
   private readonly aliases = new Map<string, string>()
+  /** What each prepared statement, by the session's name for it, was prepared from. */
+  private readonly statements = new Map<string, string>()
 
   constructor(
     private readonly session: VirtualSession,
@@ -112,7 +114,9 @@ export class VirtualConnection implements Holder {
     if (this.phase === "ended") return
     if (frame.type === "X") return this.finish()
     if (this.phase === "copying") return this.takeCopied(frame)
-    this.collected.push(this.renamed(frame))
+    const own = this.renamed(frame)
+    if (own.type === "P") this.statements.set(Wire.textAt(Wire.bodyOf(own), 0).text, sqlOf(own))
+    this.collected.push(own)
     if (frame.type === "Q" && copyFromStdin.test(sqlOf(frame))) {
       // PGlite needs the statement and all its data at once, so the client is asked for them first.
       this.phase = "copying"
@@ -174,14 +178,17 @@ export class VirtualConnection implements Holder {
       const lockMillis = this.lockMillis()
       const timer = setTimeout(
         () => {
+          const what = this.session.hasPrepared ? "a transaction that is prepared" : "one session"
           if (lockMillis < this.waitMillis) {
-            this.takeBack("55P03", `canceling statement due to lock timeout: ${this.session.name} has one session`)
-          } else
-            this.refuse("53300", `${this.session.name} has one session, and others held it for ${this.waitMillis} ms`)
+            this.takeBack("55P03", `canceling statement due to lock timeout: ${this.session.name} has ${what}`)
+          } else this.refuse("53300", `${this.session.name} has ${what}, and others held it for ${this.waitMillis} ms`)
         },
         Math.min(lockMillis, this.waitMillis)
       )
-      const leave = this.session.acquire(() => settle(true))
+      const leave = this.session.acquire(
+        () => this.asks(),
+        () => settle(true)
+      )
       if (!open) return
       this.withdraw = () => {
         leave()
@@ -195,8 +202,24 @@ export class VirtualConnection implements Holder {
    * only has one described would not be held up by transactions of others there.
    */
   private lockMillis(): number {
-    const millis = Number(this.settings.get("lock_timeout") ?? 0)
+    const own = this.texts().flatMap((text) => [...text.matchAll(/\block_timeout = '(\d+)ms'/g)].map(([, one]) => one))
+    const millis = Number(own.at(-1) ?? this.settings.get("lock_timeout") ?? 0)
     return millis > 0 && this.isWhole() && this.batches[0]?.frames.some(isRunning) === true ? millis : Infinity
+  }
+
+  /** Of the messages that run next. */
+  private asks(): Asks {
+    const all = this.texts().map(asksOf)
+    return all.find((one) => one === "locks") ?? all.find((one) => one === "reads") ?? "nothing"
+  }
+
+  /** The SQL that runs next; of a statement that was prepared earlier, what it was prepared from. */
+  private texts(): ReadonlyArray<string> {
+    return (this.batches[0]?.frames ?? []).flatMap((frame) => {
+      if (frame.type !== "B") return sqlOf(frame)
+      const body = Wire.bodyOf(frame)
+      return this.statements.get(Wire.textAt(body, Wire.textAt(body, 0).end).text) ?? ""
+    })
   }
 
   private async run(batch: Batch): Promise<void> {
@@ -301,6 +324,25 @@ export class VirtualConnection implements Holder {
     this.aliases.set(statement, alias)
     return alias
   }
+}
+
+/**
+ * By the text: what it only reads waits for nobody's rows. What a function does in it is not seen. Our own tables are written so that
+ * nothing waits for what is prepared.
+ */
+const asksOf = (text: string): Asks => {
+  if (text.trim() === "" || /^\s*(commit|rollback)\s+prepared\b/i.test(text)) return "nothing"
+  if (/\bnowait\b/i.test(text)) return "nothing"
+  if (/\block\s+table\b/i.test(text)) return "locks"
+  if (
+    /\bshardlayer\.|\bpg_prepared_xacts\b|^\s*(set|reset|show|listen|unlisten|notify|deallocate|discard)\b/i.test(text)
+  ) {
+    return "nothing"
+  }
+  const isRead = /^\s*(select|table|values|with|explain|begin\b[^;]*\bread only)\b/i.test(text)
+  return isRead && !/\b(insert|update|delete|merge|share|into|truncate|alter|create|drop)\b/i.test(text)
+    ? "reads"
+    : "locks"
 }
 
 const isRunning = ({ type }: Wire.Frame): boolean => type === "Q" || type === "E"

@@ -1,6 +1,7 @@
 // One PGlite, which has one session, made to serve many connections. Enters: messages of whoever holds the session; leaves:
 // the answers. Always: one holder at a time, in the order of asking; a holder finds the settings it had when it let go;
-// a session left in a transaction is rolled back before the next holder gets it.
+// a session left in a transaction is rolled back before the next holder gets it. While a transaction is prepared, who could wait for
+// its locks does not get the session: PostgreSQL would wait inside of it, for ever, and the process with it.
 // Approximates: temporary tables, advisory locks and `pg_backend_pid()` belong to the one session, so to all connections.
 import type { PGlite } from "@electric-sql/pglite"
 import * as Wire from "./wireFrames.js"
@@ -15,6 +16,16 @@ export interface Holder {
   readonly fail: (reason: string) => void
 }
 
+/**
+ * What of a prepared transaction the next messages could wait for: nothing, what readers wait for, or any lock.
+ */
+export type Asks = "nothing" | "reads" | "locks"
+
+interface Waiting {
+  readonly asks: () => Asks
+  readonly granted: () => void
+}
+
 /** Ends a wait that has not been answered yet. */
 export type Withdraw = () => void
 
@@ -22,8 +33,11 @@ export class VirtualSession {
   readonly connections = new Set<Holder>()
   /** Prepared statements whose connection is gone: closed by the next holder's first messages. */
   readonly abandoned: Array<string> = []
-  private readonly waiting: Array<() => void> = []
+  private readonly waiting: Array<Waiting> = []
   private held = false
+  private prepared = 0
+  /** One of those that are prepared has locks that readers wait for, too. */
+  private preparedBlocksReads = false
   private broken: string | undefined
   /** The settings the session has now. */
   private current: ReadonlyMap<string, string> = new Map()
@@ -34,23 +48,41 @@ export class VirtualSession {
   ) {}
 
   /** Calls back, at once or later, when the session is the caller's. */
-  acquire(granted: () => void): Withdraw {
-    if (!this.held) {
+  acquire(asks: () => Asks, granted: () => void): Withdraw {
+    const one: Waiting = { asks, granted }
+    if (!this.held && this.mayHold(one)) {
       this.held = true
       granted()
       return () => {}
     }
-    this.waiting.push(granted)
+    this.waiting.push(one)
     return () => {
-      const index = this.waiting.indexOf(granted)
+      const index = this.waiting.indexOf(one)
       if (index >= 0) this.waiting.splice(index, 1)
     }
   }
 
   release(): void {
-    const next = this.waiting.shift()
-    if (next === undefined) this.held = false
-    else next()
+    const index = this.waiting.findIndex((one) => this.mayHold(one))
+    const [next] = index < 0 ? [] : this.waiting.splice(index, 1)
+    this.held = next !== undefined
+    next?.granted()
+  }
+
+  get hasPrepared(): boolean {
+    return this.prepared > 0
+  }
+
+  private mayHold({ asks }: Waiting): boolean {
+    if (this.prepared === 0) return true
+    switch (asks()) {
+      case "nothing":
+        return true
+      case "reads":
+        return !this.preparedBlocksReads
+      case "locks":
+        return false
+    }
   }
 
   /** To be called by a new holder before its first message; what it returns is the error in its settings. */
@@ -94,11 +126,25 @@ export class VirtualSession {
     try {
       // The answer is a view of PGlite's own buffer, which the next call writes over.
       const { frames } = Wire.split(Buffer.from(await this.pglite.execProtocolRaw(messages, { syncToFs: false })))
-      for (const frame of frames) if (frame.type === "A") this.broadcast(frame.bytes)
+      for (const frame of frames) {
+        if (frame.type === "A") this.broadcast(frame.bytes)
+        if (frame.type === "C") await this.count(Wire.textAt(Wire.bodyOf(frame), 0).text)
+      }
       return frames.filter((frame) => frame.type !== "A")
     } catch (cause) {
       this.end(`${this.name} has ended: ${cause instanceof Error ? cause.message : String(cause)}`)
       throw cause
+    }
+  }
+
+  private async count(tag: string): Promise<void> {
+    if (tag === "PREPARE TRANSACTION") {
+      this.prepared++
+      const locks = await this.pglite.execProtocolRaw(Wire.simpleQuery(strictLocks), { syncToFs: false })
+      this.preparedBlocksReads = Wire.split(Buffer.from(locks)).frames.some(({ type }) => type === "D")
+    } else if (tag === "COMMIT PREPARED" || tag === "ROLLBACK PREPARED") {
+      this.prepared = Math.max(0, this.prepared - 1)
+      if (this.prepared === 0) this.preparedBlocksReads = false
     }
   }
 
@@ -120,6 +166,9 @@ export class VirtualSession {
 
 /** The transaction status of a ReadyForQuery: I idle, T in a transaction, E in a failed one. */
 export const statusOf = (frame: Wire.Frame): string => String.fromCharCode(frame.bytes[5] ?? 0)
+
+/** Prepared transactions have no process. */
+const strictLocks = `SELECT 1 FROM pg_catalog.pg_locks WHERE pid IS NULL AND mode = 'AccessExclusiveLock' LIMIT 1`
 
 /** `role` hides from pg_settings. */
 const captureSettings = `SELECT name, setting FROM pg_catalog.pg_settings WHERE source = 'session'

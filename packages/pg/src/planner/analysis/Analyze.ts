@@ -13,6 +13,7 @@ import type * as Ast from "../Ast.js"
 import { draft } from "../Refusal.js"
 import { refuse, type SchemaView, type Stop, Stopped } from "../SchemaView.js"
 import * as Builder from "./Builder.js"
+import * as Cte from "./Cte.js"
 import * as Expression from "./Expression.js"
 import * as MergeStatement from "./MergeStatement.js"
 import type { Analyzed } from "./Model.js"
@@ -77,6 +78,7 @@ const studied = (
   const outerAggregates: OuterAggregates = { known, found: new Map() }
   const walk = makeWalk(builder, outerAggregates)
   Select.query(walk, tree, undefined, undefined, undefined)
+  Cte.checkUnread(walk)
   if (hasOwners(outerAggregates.found)) builder.addOuterAggregate()
   const { levels, ranges, wholeRows, widths } = walk
   return {
@@ -138,6 +140,7 @@ const makeWalk = (
     levels: new Map(),
     ranges: new Map(),
     widths: new Map(),
+    ctes: new Map(),
     wholeRows: { used: false },
     expression: (node, scope, place) => Expression.expression(walk, node, scope, place),
     condition: (node, scope, place) => Expression.condition(walk, node, scope, place),

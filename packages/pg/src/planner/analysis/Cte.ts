@@ -13,7 +13,16 @@ import { refuse } from "../SchemaView.js"
 import type { Place } from "./Builder.js"
 import { closure } from "./Closure.js"
 import * as OutputName from "./OutputName.js"
-import type { Cte, Ctes, NamedColumn, Scope, SelfReference, Source, WrittenOutputs } from "./Scope.js"
+import {
+  type Cte,
+  type Ctes,
+  findCte,
+  type NamedColumn,
+  type Scope,
+  type SelfReference,
+  type Source,
+  type WrittenOutputs
+} from "./Scope.js"
 import { type Derive, type FromContext, isWrite, type Shape, type Walk } from "./Walk.js"
 
 /**
@@ -52,9 +61,42 @@ export const declare = (
       written: undefined,
       self: undefined
     }
+    if (!isWrite(cte.ctequery) && !walk.ctes.has(cte.ctequery)) {
+      walk.ctes.set(cte.ctequery, { seen, isRead: false })
+    }
     all.set(name, isWrite(cte.ctequery) ? { ...entry, written: written(walk, entry, place) } : entry)
   }
   return whole
+}
+
+/**
+ * A CTE that nothing reads is not run, but its names must be there: a table of one shard takes the statement to it.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const checkUnread = ({ builder, ctes }: Walk): void => {
+  for (const [query, { isRead, seen }] of ctes) {
+    if (isRead) continue
+    const inside = new Set(Array.from(bodies(query, "CommonTableExpr"), ({ ctename }) => ctename))
+    for (const node of bodies(query, "RangeVar")) {
+      const name = node.relname ?? ""
+      const isCte = node.schemaname === undefined && (inside.has(name) || findCte(seen, name) !== undefined)
+      const named = isCte ? undefined : builder.view.source(node.schemaname, name, Ast.location(node))
+      if (named?._tag !== "Single") continue
+      builder.addSingle({ shard: named.shard, table: named.name, location: Ast.location(node) })
+    }
+  }
+}
+
+/** The nodes of a tag, at any depth. */
+function* bodies<T extends Ast.Tag>(value: unknown, tag: T): Generator<Ast.Body<T>> {
+  if (typeof value !== "object" || value === null) return
+  for (const [key, child] of Object.entries(value)) {
+    // A key of this name holds a node of it.
+    if (key === tag) yield child as Ast.Body<T>
+    yield* bodies(child, tag)
+  }
 }
 
 /** A write happens whatever the query around it does: it sees nothing of it, and tells it nothing. */
@@ -108,6 +150,8 @@ export const reference = (
   const relation = walk.builder.newRelation(place.block, place.guards)
   const shown: Alias = { ...alias, aliasname: alias?.aliasname ?? cte.name }
   if (cte.written !== undefined) return writtenSource(walk, cte.written, relation, shown, place)
+  const known = walk.ctes.get(cte.query)
+  if (known !== undefined) known.isRead = true
   if (cte.self !== undefined) return selfSource(walk, cte.self, relation, shown)
   const shape = cte.recursive ? recursive(context, cte, relation, place) : plain(context, cte, relation, place)
   return derive(walk, withNames(shape, cte), relation, shown, place)

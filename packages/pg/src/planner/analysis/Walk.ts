@@ -160,6 +160,8 @@ export interface Walk {
   readonly ranges: Map<RangeVar, Range>
   /** How many columns the query of an INSERT gives, by its table; none where that is not known. */
   readonly widths: Map<RangeVar, number>
+  /** The CTEs that are no writes, by their queries. */
+  readonly ctes: Map<Node, { readonly seen: Ctes; isRead: boolean }>
   /** Whether a row is used as a value. */
   readonly wholeRows: { used: boolean }
   readonly expression: (node: Node | undefined, scope: Scope, place: Place) => void

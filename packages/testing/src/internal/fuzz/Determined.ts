@@ -4,6 +4,7 @@
  * Enters: a tree. Leaves: rules, and where ORDER BY or LIMIT leave something open, a second statement. Its rows are all
  * that LIMIT cuts from, each with the number of its group of ties and how many rows OFFSET passes over.
  */
+import * as Kinds from "./Kind.js"
 import * as Tree from "./Tree.js"
 import type { Printed } from "./Print.js"
 import { print } from "./Print.js"
@@ -61,6 +62,29 @@ const chooses = (node: Tree.Node): boolean => {
       return false
     case "Join":
       return node.natural || node.using.length > 0
+  }
+}
+
+/**
+ * A statement like it whose LIMIT leaves nothing open: sorted by its columns as well, or without the LIMIT where those have no
+ * order.
+ */
+export const determined = (query: Tree.Query): Tree.Query => {
+  const { body, limit, orderBy, thenByOutputs } = query
+  const isWhole = limit === undefined || thenByOutputs
+  // Rows that tie with the last one are all there, unless OFFSET begins among them.
+  if (isWhole || (limit.form === "ties" && limit.offset === undefined && orderBy.length > 0)) return query
+  return areOrdered(body) ? { ...query, thenByOutputs: true } : { ...query, limit: undefined }
+}
+
+const areOrdered = (body: Tree.Query["body"]): boolean => {
+  switch (body._tag) {
+    case "Select":
+      return body.targets.every((target) => target._tag === "Target" && Kinds.isOrdered(target.expression.kind))
+    case "SetOperation":
+      return areOrdered(body.left.body) && areOrdered(body.right.body)
+    case "Values":
+      return body.rows.every((row) => row.every(({ kind }) => Kinds.isOrdered(kind)))
   }
 }
 

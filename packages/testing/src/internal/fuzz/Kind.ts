@@ -123,7 +123,8 @@ const table: { readonly [K in Kind]: Definition } = {
 
 export const all = Object.keys(table) as ReadonlyArray<Kind>
 
-export const sql = (kind: Kind): string => table[kind].sql
+/** `mood`: how the enum is called. */
+export const sql = (kind: Kind, mood = table.mood.sql): string => (kind === "mood" ? mood : table[kind].sql)
 
 export const values = (kind: Kind): ReadonlyArray<string> => table[kind].values
 
@@ -175,9 +176,9 @@ export const quote = (text: string): string => {
 }
 
 /** A value as an expression that is of its kind whatever stands around it. */
-export const literal = (kind: Kind, value: string | null): string => {
-  if (value === null) return `null::${sql(kind)}`
+export const literal = (kind: Kind, value: string | null, mood?: string): string => {
+  if (value === null) return `null::${sql(kind, mood)}`
   if (kind === "int4") return value.startsWith("-") ? `(${value})` : value
   if (kind === "bool") return value
-  return `${quote(value)}::${sql(kind)}`
+  return `${quote(value)}::${sql(kind, mood)}`
 }

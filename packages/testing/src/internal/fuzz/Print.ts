@@ -11,8 +11,11 @@ export interface Printed {
   readonly params: ReadonlyArray<Tree.ParamValue>
 }
 
-export const print = (query: Tree.Query): Printed => {
-  const params: Params = { values: [], numbers: new Map(), windows: new Map() }
+export const print = (query: Tree.Query): Printed => printWith(query, undefined)
+
+/** `mood`: how the enum is called, if not as the generator calls its own. */
+export const printWith = (query: Tree.Query, mood: string | undefined): Printed => {
+  const params: Params = { values: [], numbers: new Map(), windows: new Map(), mood }
   return { sql: printQuery(query, params), params: params.values }
 }
 
@@ -24,8 +27,18 @@ export const name = (identifier: string): string =>
     ? identifier
     : `"${identifier.replaceAll('"', '""')}"`
 
-/** The words of SQL that tables and columns of schemas are named by. */
-const reserved: ReadonlySet<string> = new Set(["order", "user", "group", "limit"])
+/** The words of SQL that no table or column can be named by without quotes. */
+const reserved: ReadonlySet<string> = new Set(
+  (
+    "all analyse analyze and any array as asc asymmetric authorization binary both case cast check collate collation column " +
+    "concurrently constraint create cross current_catalog current_date current_role current_schema current_time " +
+    "current_timestamp current_user default deferrable desc distinct do else end except false fetch for foreign freeze from " +
+    "full grant group having ilike in initially inner intersect into is isnull join lateral leading left like limit localtime " +
+    "localtimestamp natural not notnull null offset on only or order outer overlaps placing primary references returning right " +
+    "select session_user similar some symmetric system_user table tablesample then to trailing true union unique user using " +
+    "variadic verbose when where window with"
+  ).split(" ")
+)
 
 /** What was given out while printing. */
 interface Params {
@@ -34,6 +47,7 @@ interface Params {
   readonly numbers: Map<Tree.Expression, number>
   /** The names of windows of the SELECT that is being printed. */
   readonly windows: Map<Tree.Window, string>
+  readonly mood: string | undefined
 }
 
 const printQuery = (query: Tree.Query, params: Params): string => {
@@ -195,7 +209,7 @@ const printBy = (by: Tree.Sort["by"], params: Params): string => {
 /** In GROUP BY and ORDER BY a bare constant would be a position. */
 const printKey = (expression: Tree.Expression, params: Params): string =>
   expression._tag === "Literal" && expression.value !== null
-    ? `${Kind.quote(expression.value)}::${Kind.sql(expression.kind)}`
+    ? `${Kind.quote(expression.value)}::${Kind.sql(expression.kind, params.mood)}`
     : printExpression(expression, params)
 
 const printLimit = (limit: Tree.Limit, params: Params): string => {
@@ -232,11 +246,11 @@ const printExpression = (expression: Tree.Expression, params: Params): string =>
     case "Literal":
       return expression.bare === true && expression.value !== null
         ? Kind.quote(expression.value)
-        : Kind.literal(expression.kind, expression.value)
+        : Kind.literal(expression.kind, expression.value, params.mood)
     case "Param": {
       const number = params.numbers.get(expression) ?? params.values.push(expression.value)
       params.numbers.set(expression, number)
-      return expression.cast ? `$${number}::${Kind.sql(expression.kind)}` : `$${number}`
+      return expression.cast ? `$${number}::${Kind.sql(expression.kind, params.mood)}` : `$${number}`
     }
     case "Form":
       return expression.texts.reduce((printed, text, index) => {

@@ -77,6 +77,8 @@ export interface Schema {
   readonly views: ReadonlyArray<View>
   /** The values of each kind that rows have, and most constants. */
   readonly values: Values
+  /** The enum that expressions call `mood`, where it is not the generator's own. */
+  readonly mood?: { readonly type: string; readonly labels: ReadonlyArray<string> }
   /** How unevenly slots are spread: 0 is evenly, 1 gives the last shard almost nothing. */
   readonly skew: number
 }

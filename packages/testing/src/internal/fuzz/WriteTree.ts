@@ -48,6 +48,8 @@ export interface Grid {
   /** The columns are those of the table, and not listed until one of them goes. */
   readonly isUnlisted: boolean
   readonly form: "values" | "select"
+  /** With OVERRIDING SYSTEM VALUE. */
+  readonly overriding?: boolean
   readonly rows: ReadonlyArray<ReadonlyArray<Part>>
 }
 
@@ -55,7 +57,8 @@ export const optional = (part: Part): Optional => ({ _tag: "Optional", part })
 
 export const list = (items: ReadonlyArray<Part>, between: string): List => ({ _tag: "List", items, between })
 
-export const print = (part: Part): Printed => {
+/** `mood`: as of `Print`. */
+export const print = (part: Part, mood?: string): Printed => {
   const numbers = new Map<number, number>()
   const params: Array<string> = []
   const text = (each: Part): string => {
@@ -63,10 +66,10 @@ export const print = (part: Part): Printed => {
     if (isParts(each)) return each.map(text).join("")
     switch (each._tag) {
       case "Value": {
-        if (each.param === undefined) return constant(each)
+        if (each.param === undefined) return constant(each, mood)
         const number = numbers.get(each.param) ?? params.push(each.value)
         numbers.set(each.param, number)
-        return `$${number}::${Kind.sql(each.kind)}`
+        return `$${number}::${Kind.sql(each.kind, mood)}`
       }
       case "Optional":
       case "Instead":
@@ -74,7 +77,8 @@ export const print = (part: Part): Printed => {
       case "List":
         return each.items.map(text).join(each.between)
       case "Grid": {
-        const columns = each.isUnlisted ? "" : `(${each.columns.map(quoted).join(", ")}) `
+        const overriding = each.overriding === true ? "overriding system value " : ""
+        const columns = each.isUnlisted ? "" : `(${each.columns.map(quoted).join(", ")}) ${overriding}`
         const rows = each.rows.map((row) => row.map(text).join(", "))
         return each.form === "select"
           ? `${columns}select ${rows.join("")}`
@@ -87,7 +91,8 @@ export const print = (part: Part): Printed => {
 
 const isParts = (part: Part): part is ReadonlyArray<Part> => Array.isArray(part)
 
-const constant = ({ bare, kind, value }: Value): string => (bare ? Kind.quote(value) : Kind.literal(kind, value))
+const constant = ({ bare, kind, value }: Value, mood: string | undefined): string =>
+  bare ? Kind.quote(value) : Kind.literal(kind, value, mood)
 
 /** Everything that is smaller by one cut, bigger cuts first. */
 export function* cuts(part: Part): Generator<Part> {

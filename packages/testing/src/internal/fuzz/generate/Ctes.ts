@@ -60,27 +60,30 @@ const recursive = (state: State, name: string): MadeCte => {
     isEmpty: false
   }
   const n = (relation: string | undefined) => Tree.column("int4", relation, "n")
-  const tables = schema.tables.filter(({ columns }) => columns.some((one) => one.name === "v_int4"))
+  const walked = schema.tables.flatMap(({ columns, name: of }) => {
+    const column = columns.find((one) => one.name === "v_int4") ?? columns.find((one) => one.kind === "int4")
+    return column === undefined ? [] : [{ name: of, column: column.name }]
+  })
   const own = alias(state)
-  const table = random.pick(tables)
+  const table = walked.length === 0 ? { name, column: "n" } : random.pick(walked)
   const [base, other] = [alias(state), alias(state)]
   const from = (name: string, as: string): Tree.From => ({ _tag: "Relation", name, alias: as, clauses: [] })
-  const isWalk = random.chance(0.5)
+  const isWalk = random.chance(0.5) && walked.length > 0
   const start = Tree.query(
     isWalk
       ? Tree.select({
-          targets: [{ _tag: "Target", expression: Tree.column("int4", base, "v_int4"), name: undefined }],
+          targets: [{ _tag: "Target", expression: Tree.column("int4", base, table.column), name: undefined }],
           from: [from(table.name, base)]
         })
       : Tree.select({ targets: [{ _tag: "Target", expression: Tree.literal("int4", "1"), name: undefined }] })
   )
-  const next = Tree.form("int4", ["((", " + 1) % 7)"], [isWalk ? Tree.column("int4", other, "v_int4") : n(own)])
+  const next = Tree.form("int4", ["((", " + 1) % 7)"], [isWalk ? Tree.column("int4", other, table.column) : n(own)])
   const step = Tree.query(
     Tree.select({
       targets: [{ _tag: "Target", expression: next, name: undefined }],
       from: isWalk ? [from(name, own), from(table.name, other)] : [from(name, own)],
       where: isWalk
-        ? [Tree.form("bool", ["(", " = ", ")"], [Tree.column("int4", other, "v_int4"), n(own)])]
+        ? [Tree.form("bool", ["(", " = ", ")"], [Tree.column("int4", other, table.column), n(own)])]
         : [Tree.form("bool", ["(", " < 5)"], [n(own)])]
     })
   )

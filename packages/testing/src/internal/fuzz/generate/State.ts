@@ -136,10 +136,13 @@ export const constant = (state: State, kind: Kind): string => {
   const { random, schema } = state
   const known = state.favourites.get(kind)
   if (known !== undefined && random.chance(0.5)) return known
-  const value = random.pick(random.chance(0.85) ? schema.values[kind] : Kinds.values(kind))
+  const value = random.pick(random.chance(0.85) ? schema.values[kind] : allOf(schema, kind))
   if (known === undefined) state.favourites.set(kind, value)
   return value
 }
+
+const allOf = ({ mood }: Schema, kind: Kind): ReadonlyArray<string> =>
+  kind === "mood" && mood !== undefined ? mood.labels : Kinds.values(kind)
 
 /** A constant as an expression: a literal, or a parameter, now and then one that stands elsewhere already. */
 export const constantOf = (state: State, context: Context, kind: Kind): Tree.Expression => {
