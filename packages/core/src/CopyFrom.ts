@@ -274,6 +274,7 @@ const planned = (
       }
       case "AnyShard":
       case "Fed":
+      case "Sequence":
       case "Schema":
       case "List":
       case undefined:

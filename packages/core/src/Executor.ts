@@ -14,9 +14,8 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { IdsService } from "./Ids.js"
-import * as RawResults from "./internal/rawResults.js"
 import type { Operation } from "./LightStatement.js"
-import type { BoundPlan } from "./plan/Bind.js"
+import type { BoundPlan, BoundStep } from "./plan/Bind.js"
 import type { Fragment, Merge, TextRow } from "./plan/Merge.js"
 import type { Level } from "./LocalTransaction.js"
 import * as Partial from "./Partial.js"
@@ -30,6 +29,7 @@ import * as ScatterMerge from "./ScatterMerge.js"
 import * as ScatterMove from "./ScatterMove.js"
 import type * as SchemaChanges from "./SchemaChanges.js"
 import * as ScatterWrite from "./ScatterWrite.js"
+import * as Sequence from "./Sequence.js"
 import * as ShardCall from "./ShardCall.js"
 import { type ShardConnection, type ShardDriver, type TextResult, unbounded } from "./ShardConnection.js"
 import { CrossShardTransaction, type ShardError } from "./ShardError.js"
@@ -116,10 +116,12 @@ type Form = ShardCall.Form
 
 type Written = Extract<BoundPlan, { readonly _tag: "Written" }>
 
-type Read = Exclude<BoundPlan, { readonly _tag: "Written" | "Changed" | "Listed" }>
+type Sequenced = Extract<BoundPlan, { readonly _tag: "Sequenced" }>
+
+type Read = Exclude<BoundPlan, { readonly _tag: "Written" | "Sequenced" | "Changed" | "Listed" }>
 
 const isRead = (bound: BoundPlan): bound is Read =>
-  bound._tag !== "Written" && bound._tag !== "Changed" && bound._tag !== "Listed"
+  bound._tag !== "Written" && bound._tag !== "Sequenced" && bound._tag !== "Changed" && bound._tag !== "Listed"
 
 /** What is known of a statement beside its text. */
 type Known = Terms & Pick<ShardCall.Call, "access">
@@ -133,6 +135,8 @@ class ShardExecutor implements Executor {
     switch (bound._tag) {
       case "Written":
         return this.runWrite(bound, terms, operation, sql, params)
+      case "Sequenced":
+        return this.runSequence(bound, terms, operation, params)
       case "Changed":
         return this.options.changes.run({ ...bound, sql }, terms, operation)
       case "Listed":
@@ -182,7 +186,7 @@ class ShardExecutor implements Executor {
   private runWrite(
     bound: Written,
     terms: Terms,
-    operation: Operation,
+    form: Form,
     sql: string,
     params: ReadonlyArray<unknown>
   ): Effect.Effect<any, ShardError> {
@@ -194,34 +198,72 @@ class ShardExecutor implements Executor {
       case "Each":
       case "Copies":
       case "Rows":
-        return this.inTransaction(terms, (level) => ScatterWrite.run(level, policy, request, operation))
+        return this.inTransaction(terms, (level) => ScatterWrite.run(level, policy, request, form))
       case "Merged":
         return this.inTransaction(terms, (level) =>
           ScatterWrite.joined(
             level,
             bound.shards,
-            this.mergeWritten(action.merge, bound.shards, { policy, transaction: level }, operation, sql, params)
+            this.mergeWritten(action.merge, bound.shards, { policy, transaction: level }, form, sql, params)
           )
         )
       case "Move":
         return this.inTransaction(terms, (level) =>
-          ScatterMove.run(level, policy, { ...request, action, limits, ownersOf }, operation)
+          ScatterMove.run(level, policy, { ...request, action, limits, ownersOf }, form)
         )
       case "Feed":
         return this.readFirst(bound, terms, action.read, params, (texts, now) =>
           Effect.flatMap(Feed.placed({ ...request, action, ids, limits, ownersOf }, texts), (placed) =>
-            this.inTransaction(terms, (level) =>
-              ScatterWrite.run(level, policy, { ...request, ...placed, now }, operation)
-            )
+            this.inTransaction(terms, (level) => ScatterWrite.run(level, policy, { ...request, ...placed, now }, form))
           )
         )
       case "Match":
         return this.readFirst(bound, terms, action.read, params, (texts, now) =>
           this.inTransaction(terms, (level) =>
-            ScatterMatch.run(level, policy, { ...request, action, texts, now, limits, ownersOf }, operation)
+            ScatterMatch.run(level, policy, { ...request, action, texts, now, limits, ownersOf }, form)
           )
         )
     }
+  }
+
+  /**
+   * Steps in one transaction: each is a statement of its own, that takes the rows of those before it as arrays. Once one has
+   * begun, a failure of any takes back all of them.
+   */
+  private runSequence(
+    { now: asked, shards, steps, tables }: Sequenced,
+    terms: Terms,
+    operation: Operation,
+    params: ReadonlyArray<unknown>
+  ): Effect.Effect<any, ShardError> {
+    const { limits } = this.options
+    const run = (level: Level): Effect.Effect<unknown, ShardError> => {
+      const inside = { ...terms, transaction: level }
+      const step = ({ bound, gives, statement, timed }: BoundStep, given: Sequence.Given) =>
+        this.runStep(
+          bound,
+          { ...inside, isTimeless: !timed },
+          Sequence.formOf(gives, operation, limits),
+          statement.sql,
+          Sequence.paramsOf(statement, given)
+        )
+      const moment = this.momentOf({ shards, now: asked }, inside)
+      const answer = Effect.flatMap(moment, (now) => Sequence.run({ steps, params, now, tables, limits }, step))
+      return Effect.onError(answer, () => level.doom)
+    }
+    return this.inTransaction(terms, run)
+  }
+
+  private runStep(
+    bound: BoundPlan,
+    terms: Terms,
+    form: Form,
+    sql: string,
+    params: ReadonlyArray<unknown>
+  ): Effect.Effect<any, ShardError> {
+    if (isRead(bound)) return this.runRead(bound, terms, form, sql, params)
+    if (bound._tag === "Written") return this.runWrite(bound, terms, form, sql, params)
+    throw new Error(`a step of a statement is ${bound._tag}`)
   }
 
   /** The rows that a write takes, and the moment that all of it has. */
@@ -234,7 +276,7 @@ class ShardExecutor implements Executor {
   ): Effect.Effect<A, ShardError> {
     const { source } = bound
     if (source === undefined || !isRead(source)) throw new Error("rows are read by a read")
-    return Effect.flatMap(this.momentOf(bound, terms), (now) => {
+    return Effect.flatMap(this.momentOf({ shards: bound.shards, now: bound.write.now }, terms), (now) => {
       const given: Effect.Effect<TextResult, ShardError> = this.runRead(
         source,
         { ...terms, isTimeless: true },
@@ -256,8 +298,10 @@ class ShardExecutor implements Executor {
   }
 
   /** Of a statement that reads before its transaction begins, unless that has begun. */
-  private momentOf({ shards, write }: Written, terms: Terms): Effect.Effect<string | null, ShardError> {
-    const { now } = write
+  private momentOf(
+    { now, shards }: { readonly now: string | undefined; readonly shards: ReadonlyArray<ShardId> },
+    terms: Terms
+  ): Effect.Effect<string | null, ShardError> {
     if (now === undefined) return Effect.succeed(null)
     const { policy, transaction } = terms
     const shard = transaction?.shard() ?? firstOf(shards)
@@ -302,6 +346,7 @@ class ShardExecutor implements Executor {
         throw new Error("the statements of a list are run one by one")
       case "Changed":
       case "Written":
+      case "Sequenced":
         return Stream.unwrap(
           Effect.map(this.run(bound, terms, "execute", sql, params), (rows: ReadonlyArray<Row>) =>
             Stream.fromIterable(rows)
@@ -330,6 +375,7 @@ class ShardExecutor implements Executor {
           ScatterMerge.runPartial(this.merging(terms), this.requestOf(bound, undefined, sql, params), "execute")
         )
       case "Written":
+      case "Sequenced":
       case "Changed":
       case "Listed":
         throw new Error("a write is no partial read")
@@ -341,7 +387,7 @@ class ShardExecutor implements Executor {
     merge: Merge,
     shards: ReadonlyArray<ShardId>,
     terms: Terms & { readonly transaction: Level },
-    operation: Operation,
+    form: Form,
     sql: string,
     params: ReadonlyArray<unknown>
   ): Effect.Effect<any, ShardError> {
@@ -351,7 +397,7 @@ class ShardExecutor implements Executor {
       if (!mayReadBeside(transaction, { ...terms, merge })) return Effect.fail(crossShard(transaction, shards))
       const once = { ...terms, policy: { ...terms.policy, retry: undefined } }
       const request = this.requestOf({ _tag: "Merged", merge, shards }, transaction, sql, params)
-      return ScatterMerge.run({ ...this.merging(once), access: "write" }, request, operation)
+      return ScatterMerge.run({ ...this.merging(once), access: "write" }, request, form)
     })
   }
 
@@ -593,7 +639,7 @@ class ShardExecutor implements Executor {
     const parts = Effect.forEach(shards, (shard) => this.runOne(shard, partOf(terms, shard), form, sql, params), {
       concurrency: terms.policy.concurrency
     })
-    return Effect.map(parts, (answers) => concatenated(form, answers))
+    return Effect.map(parts, (answers) => Feed.concatenated(form, answers))
   }
 
   /** Shards that cannot be reached are listed; any other failure interrupts the siblings as ever. */
@@ -683,8 +729,3 @@ const dooms = (transaction: Level, { _tag }: ShardError): Effect.Effect<void> =>
 
 const crossShard = (transaction: Level, needed: ReadonlyArray<ShardId>): CrossShardTransaction =>
   new CrossShardTransaction({ began: transaction.shard(), needed })
-
-const concatenated = (form: Form, parts: ReadonlyArray<any>): unknown => {
-  if (typeof form !== "string") return Feed.together(parts)
-  return RawResults.joined(form, parts)
-}

@@ -51,6 +51,7 @@ const reasonOf = (bound: BoundPlan): string | undefined => {
     case "Concatenated":
       return undefined
     case "Written":
+    case "Sequenced":
     case "Changed":
     case "Listed":
       return "it writes"

@@ -629,6 +629,7 @@ const isWrite = (bound: Bind.BoundPlan): boolean => {
     case "Merged":
       return false
     case "Written":
+    case "Sequenced":
     case "Changed":
     case "Listed":
       return true
@@ -647,10 +648,10 @@ const notPinned = (only: Bind.OnlyKey | undefined): ShardNotPinned =>
 const termsOf = ({ plan }: Routing, place: Place): Executor.Terms =>
   place.transaction === undefined ? place : { ...place, isTimeless: plan?.footprint.timed === false }
 
-type Scattered = Extract<Bind.BoundPlan, { readonly _tag: "Concatenated" | "Merged" | "Written" }>
+type Scattered = Extract<Bind.BoundPlan, { readonly _tag: "Concatenated" | "Merged" | "Written" | "Sequenced" }>
 
 const isScattered = (bound: Bind.BoundPlan): bound is Scattered =>
-  bound._tag === "Concatenated" || bound._tag === "Merged" || bound._tag === "Written"
+  bound._tag === "Concatenated" || bound._tag === "Merged" || bound._tag === "Written" || bound._tag === "Sequenced"
 
 /** What a policy must allow for it. */
 const rulesOn = (bound: Scattered): ReadonlyArray<ScatterRefused["rule"]> => {
@@ -673,6 +674,9 @@ const rulesOn = (bound: Scattered): ReadonlyArray<ScatterRefused["rule"]> => {
       ...(isCombined ? (["combine"] as const) : []),
       ...(write.wide ? (["wideWrites"] as const) : [])
     ]
+  }
+  if (bound._tag === "Sequenced") {
+    return [...new Set(bound.steps.flatMap(({ bound: step }) => (isScattered(step) ? rulesOn(step) : [])))]
   }
   if (bound._tag !== "Merged" || bound.merge.finish._tag !== "Combine") return ["scatter"]
   return bound.merge.finish.gathered.length === 0 ? ["scatter", "combine"] : ["scatter", "combine", "gather"]

@@ -9,8 +9,6 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import * as RawResults from "./internal/rawResults.js"
-import type { Operation } from "./LightStatement.js"
 import type { Level } from "./LocalTransaction.js"
 import type { Fragment, TextRow } from "./plan/Merge.js"
 import { type Action, Part } from "./plan/Write.js"
@@ -36,14 +34,14 @@ export const run = (
   level: Level,
   policy: Policy,
   request: Request,
-  operation: Operation
-): Effect.Effect<unknown, ShardError> => Effect.onError(merged(level, policy, request, operation), () => level.doom)
+  form: ShardCall.Form
+): Effect.Effect<unknown, ShardError> => Effect.onError(merged(level, policy, request, form), () => level.doom)
 
 const merged = (
   level: Level,
   policy: Policy,
   request: Request,
-  operation: Operation
+  form: ShardCall.Form
 ): Effect.Effect<unknown, ShardError> =>
   Effect.gen(function* () {
     const { action, limits, now, ownersOf, params, shards, texts } = request
@@ -86,11 +84,11 @@ const merged = (
     const concerned = shares.filter((share, place) => place === 0 || action.all || share.rows.length > 0)
     const answers = yield* Effect.forEach(
       concerned,
-      ({ rows: own, shard }): Effect.Effect<RawResults.Answer, ShardError> =>
-        on(shard, action.put, own, (connection, sql, values) => ShardCall.runAs(connection, operation, sql, values)),
+      ({ rows: own, shard }): Effect.Effect<unknown, ShardError> =>
+        on(shard, action.put, own, (connection, sql, values) => ShardCall.runIn(connection, form, sql, values)),
       { concurrency }
     )
-    return RawResults.joined(operation, answers)
+    return Feed.concatenated(form, answers)
   })
 
 /** The shard of each row that is inserted. */

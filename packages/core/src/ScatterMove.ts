@@ -9,8 +9,6 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
-import * as RawResults from "./internal/rawResults.js"
-import type { Operation } from "./LightStatement.js"
 import type { Level } from "./LocalTransaction.js"
 import type { Fragment, TextRow } from "./plan/Merge.js"
 import type { Action } from "./plan/Write.js"
@@ -34,8 +32,8 @@ export const run = (
   level: Level,
   policy: Policy,
   request: Request,
-  operation: Operation
-): Effect.Effect<unknown, ShardError> => Effect.onError(moved(level, policy, request, operation), () => level.doom)
+  form: ShardCall.Form
+): Effect.Effect<unknown, ShardError> => Effect.onError(moved(level, policy, request, form), () => level.doom)
 
 /** Rows of one shard. */
 interface Share {
@@ -47,7 +45,7 @@ const moved = (
   level: Level,
   policy: Policy,
   request: Request,
-  operation: Operation
+  form: ShardCall.Form
 ): Effect.Effect<unknown, ShardError> =>
   Effect.gen(function* () {
     const { action, ownersOf, params, shards } = request
@@ -55,8 +53,8 @@ const moved = (
     const now = yield* ScatterWrite.moment(level, policy, request)
     const { concurrency } = policy
     const on = ScatterWrite.running(level, policy, { now, params })
-    const answered = ({ rows, shard }: Share, fragment: Fragment): Effect.Effect<RawResults.Answer, ShardError> =>
-      on(shard, fragment, rows, (connection, sql, own) => ShardCall.runAs(connection, operation, sql, own))
+    const answered = ({ rows, shard }: Share, fragment: Fragment): Effect.Effect<unknown, ShardError> =>
+      on(shard, fragment, rows, (connection, sql, own) => ShardCall.runIn(connection, form, sql, own))
     const results = yield* Effect.forEach(
       shards,
       (shard) => on(shard, action.read, [], (connection, sql, own) => connection.executeText(sql, own, request.limits)),
@@ -85,7 +83,7 @@ const moved = (
       (share) => on(share.shard, action.remove, share.rows, (connection, sql, own) => connection.executeRaw(sql, own)),
       { concurrency, discard: true }
     )
-    return together(operation, [...changed, ...put])
+    return together(form, [...changed, ...put])
   })
 
 /** Joined with several rows, a row is changed by one of them: PostgreSQL leaves open by which. */
@@ -100,7 +98,7 @@ const once = (rows: ReadonlyArray<TextRow>, place: number): ReadonlyArray<TextRo
 }
 
 /** Rows that have moved were inserted. */
-const together = (operation: Operation, answers: ReadonlyArray<RawResults.Answer>): unknown => {
-  const all = RawResults.joined(operation, answers)
-  return "rows" in all ? Object.assign(all, { command: "UPDATE" }) : all
+const together = (form: ShardCall.Form, answers: ReadonlyArray<unknown>): unknown => {
+  const all = Feed.concatenated(form, answers)
+  return form === "executeRaw" ? Object.assign(all as object, { command: "UPDATE" }) : all
 }

@@ -10,13 +10,13 @@
  */
 import * as Effect from "effect/Effect"
 import * as RawResults from "./internal/rawResults.js"
-import type { Operation } from "./LightStatement.js"
 import type { Level } from "./LocalTransaction.js"
 import type { Fragment, TextRow } from "./plan/Merge.js"
 import * as Write from "./plan/Write.js"
 import type { Policy } from "./Policy.js"
 import * as ShardCall from "./ShardCall.js"
-import { type RawResult, type ShardConnection, unbounded } from "./ShardConnection.js"
+import * as Feed from "./scatter/Feed.js"
+import { type RawResult, type ShardConnection, type TextResult, unbounded } from "./ShardConnection.js"
 import { CopiesDiffer, type ShardError } from "./ShardError.js"
 import type { ShardId } from "./topology/ShardId.js"
 
@@ -46,12 +46,12 @@ export const run = (
   level: Level,
   policy: Policy,
   request: Request,
-  operation: Operation
+  form: ShardCall.Form
 ): Effect.Effect<any, ShardError> =>
   joined(
     level,
     request.shards,
-    Effect.flatMap(moment(level, policy, request), (now) => performed(level, policy, request, operation, now))
+    Effect.flatMap(moment(level, policy, request), (now) => performed(level, policy, request, form, now))
   )
 
 /**
@@ -91,20 +91,20 @@ const performed = (
   level: Level,
   policy: Policy,
   request: Request,
-  operation: Operation,
+  form: ShardCall.Form,
   now: string | null
 ): Effect.Effect<any, ShardError> => {
   const { shards, write } = request
-  const on = (shard: ShardId, place: number, as: Operation): Effect.Effect<any, ShardError> => {
+  const on = (shard: ShardId, place: number, as: ShardCall.Form): Effect.Effect<any, ShardError> => {
     const { params, sql } = statementOf(request, place, now)
     return ShardCall.limited(
       { shard, policy, access: "write" },
-      ShardCall.runAs(level.connectionFor(shard), as, sql, params)
+      ShardCall.runIn(level.connectionFor(shard), as, sql, params)
     )
   }
   const { concurrency } = policy
   if (isCopied(write.action)) {
-    const as = write.returning ? operation : "executeRaw"
+    const as = write.returning ? form : "executeRaw"
     const [first, ...others] = shards
     return Effect.flatMap(on(firstOf(shards), 0, as), (answer) =>
       Effect.map(
@@ -123,20 +123,23 @@ const performed = (
             ),
           { concurrency }
         ),
-        () => (write.returning || operation === "executeRaw" ? answer : [])
+        () => (write.returning || form === "executeRaw" ? answer : [])
       )
     )
   }
   return Effect.map(
-    Effect.forEach(shards, (shard, place) => on(shard, place, operation), { concurrency }),
-    (answers) => together(request, operation, answers)
+    Effect.forEach(shards, (shard, place) => on(shard, place, form), { concurrency }),
+    (answers) => together(request, form, answers)
   )
 }
 
 const isCopied = (action: Write.Action): boolean =>
   action._tag === "Copies" || (action._tag === "Feed" && action.to._tag === "Copies")
 
-const countOf = (answer: RawResults.Answer): number => ("rows" in answer ? (answer.rowCount ?? 0) : answer.length)
+const countOf = (answer: RawResults.Answer | TextResult): number => {
+  if ("bytes" in answer) return answer.rows.length
+  return "rows" in answer ? (answer.rowCount ?? 0) : answer.length
+}
 
 /**
  * What the shard of this place runs. `now`: the moment of the statement, where it is needed.
@@ -279,12 +282,19 @@ export const running =
 /** One answer of several. */
 const together = (
   { rows: places, write: { action, returning } }: Request,
-  operation: Operation,
+  form: ShardCall.Form,
   answers: ReadonlyArray<any>
 ): unknown => {
-  const raw: ReadonlyArray<RawResult> | undefined = operation === "executeRaw" ? answers : undefined
+  const isOrdered = returning && hasOrder(action)
+  if (typeof form !== "string") {
+    const texts: ReadonlyArray<TextResult> = answers
+    const all = Feed.together(texts)
+    const parts = texts.map(({ rows }) => rows)
+    return isOrdered ? { ...all, rows: inOrder(parts, places) } : all
+  }
+  const raw: ReadonlyArray<RawResult> | undefined = form === "executeRaw" ? answers : undefined
   const parts: ReadonlyArray<ReadonlyArray<unknown>> = raw === undefined ? answers : raw.map(({ rows }) => rows)
-  const rows = returning && hasOrder(action) ? inOrder(parts, places) : parts.flatMap((part) => part)
+  const rows = isOrdered ? inOrder(parts, places) : parts.flatMap((part) => part)
   return raw === undefined ? rows : RawResults.together(raw, rows)
 }
 

@@ -227,6 +227,7 @@ const isMerged = (strategy: Strategy | undefined): boolean => {
     case "SingleShard":
     case "Pinned":
     case "Write":
+    case "Sequence":
     case "Schema":
     case undefined:
       return false

@@ -20,7 +20,7 @@ import type { Topology } from "../topology/Topology.js"
 import type { Change } from "./Change.js"
 import type { Constraint } from "./Constraint.js"
 import type { Merge } from "./Merge.js"
-import type { Access, Plan, ShardedReference } from "./Plan.js"
+import type { Access, Plan, Sequence, ShardedReference, Step } from "./Plan.js"
 import * as Prune from "./Prune.js"
 import type { Write } from "./Write.js"
 
@@ -33,6 +33,7 @@ import type { Write } from "./Write.js"
  * - `Listed`: several statements, each bound when its turn comes.
  * - `Written`: all are written or none; `rows`: which rows of an INSERT each gets, by their place in it. `source`: where
  *   its rows are read first.
+ * - `Sequenced`: its steps one after another, each where it is bound to; `shards`: all of these.
  *
  * @since 0.1.0
  * @category models
@@ -52,6 +53,20 @@ export type BoundPlan =
       readonly source: BoundPlan | undefined
       readonly tables: ReadonlyArray<string>
     }
+  | {
+      readonly _tag: "Sequenced"
+      readonly shards: ReadonlyArray<ShardId>
+      readonly steps: ReadonlyArray<BoundStep>
+      readonly now: string | undefined
+      readonly tables: ReadonlyArray<string>
+    }
+
+/** @since 0.1.0 @category models */
+export interface BoundStep extends Pick<Step, "statement" | "gives"> {
+  readonly bound: BoundPlan
+  /** It asks for the time, which a shard would tell. */
+  readonly timed: boolean
+}
 
 /**
  * Keys whose shard only a directory or a custom resolver knows.
@@ -114,6 +129,10 @@ export const bind = (
       return only === undefined
         ? bindFed(topology.shards, plan, plan.source, params, topology, answers)
         : Either.left(notPinned(plan.tables.join(", "), only, beyond(plan.write)))
+    case "Sequence":
+      return only === undefined
+        ? bindSequence(plan, plan.sequence, params, topology, answers)
+        : Either.left(notPinned(plan.tables.join(", "), only, beyondSteps))
     case "Schema":
       return only === undefined
         ? Either.right({
@@ -156,6 +175,54 @@ const bindFed = (
     bound._tag === "Ask" ? bound : writtenOn(shards, plan, bound)
   )
 }
+
+/** Rows of earlier steps are no keys: each step is bound before any of them runs. */
+const bindSequence = (
+  { tables }: { readonly tables: ReadonlyArray<string> },
+  { now, steps }: Sequence,
+  params: ReadonlyArray<unknown>,
+  topology: Topology,
+  answers: Answers
+): Either.Either<BoundPlan | Ask, BindError> => {
+  const bound: Array<BoundStep> = []
+  const asks: Array<Ask["asks"][number]> = []
+  for (const { gives, plan, statement } of steps) {
+    const own = statement.params.map((from) => (from._tag === "Given" ? params[from.index - 1] : undefined))
+    const found = bind(plan, own, topology, answers)
+    if (Either.isLeft(found)) return Either.left(found.left)
+    if (found.right._tag === "Ask") asks.push(...found.right.asks)
+    else bound.push({ statement, gives, bound: found.right, timed: plan.footprint.timed })
+  }
+  if (asks.length > 0) return Either.right({ _tag: "Ask", asks })
+  const used = new Set(bound.flatMap((step) => boundTo(step.bound)))
+  const shards = topology.shards.filter((shard) => used.has(shard))
+  return Either.right({
+    _tag: "Sequenced",
+    shards: shards.length === 0 ? topology.shards : shards,
+    steps: bound,
+    now,
+    tables
+  })
+}
+
+/** None where any will do. */
+const boundTo = (bound: BoundPlan): ReadonlyArray<ShardId> => {
+  switch (bound._tag) {
+    case "AnyShard":
+    case "Listed":
+      return []
+    case "OneShard":
+      return [bound.shard]
+    case "Concatenated":
+    case "Merged":
+    case "Changed":
+    case "Written":
+    case "Sequenced":
+      return bound.shards
+  }
+}
+
+const beyondSteps = "rows are handed from one part of the statement to another, over shards"
 
 const beyond = ({ action }: Write): string =>
   action._tag === "Feed" && action.to._tag === "Owners"
@@ -207,6 +274,10 @@ const bindRouted = (
       return only === undefined
         ? bindFed(several, { write: scatter.write, tables: plan.tables }, scatter.source, params, topology, answers)
         : Either.left(notPinned(plan.tables.join(", "), only, "rows would be put into other shards"))
+    case "Sequence":
+      return only === undefined
+        ? bindSequence(plan, scatter.sequence, params, topology, answers)
+        : Either.left(notPinned(plan.tables.join(", "), only, beyondSteps))
     case "OneKey":
       throw new Error("a statement of one key came to several shards")
     case "Refuse":

@@ -5,7 +5,7 @@
  * @since 0.1.0
  */
 import type { ShardId } from "../topology/ShardId.js"
-import type { BoundPlan, Reach } from "./Bind.js"
+import type { BoundPlan, BoundStep, Reach } from "./Bind.js"
 import type { Constraint, Operand } from "./Constraint.js"
 import type { Drawn } from "./Generated.js"
 import type { Aggregate, Amount, Finish, Fragment, Merge, Packed, Page, Reduction, SortKey } from "./Merge.js"
@@ -22,6 +22,7 @@ import { type Action, joined, type Write } from "./Write.js"
  * - `ScatterCombine`: a part of it on each shard, the rest by one PostgreSQL over their rows.
  * - `Gather`: rows of tables that are not joined on the shard key, brought together and joined by one PostgreSQL.
  * - `Write`: a statement on each of several shards, in one transaction: all of it, or nothing.
+ * - `Sequence`: the parts of a statement with writes in its WITH, one after another, in one transaction.
  * - `Schema`: a schema change, on its shards in one transaction, or where PostgreSQL runs it outside of transactions only,
  *   on each by itself. Also a list of statements with such changes.
  * - `Pinned`: a shard was given by `onShard`, or there is only one.
@@ -37,6 +38,7 @@ export type Strategy =
   | "ScatterCombine"
   | "Gather"
   | "Write"
+  | "Sequence"
   | "Schema"
   | "Pinned"
 
@@ -155,6 +157,7 @@ const notesOf = (
     case "Concatenated":
     case "Merged":
     case "Written":
+    case "Sequenced":
       return [Reasons.notSingleShard(reaches, plan.singles), ...plan.notes]
   }
 }
@@ -168,6 +171,8 @@ const runsOf = (sql: string, bound: BoundPlan, coordinator: ShardId | undefined)
       return { first: undefined, each: sql, then: ["rows one after another"] }
     case "Written":
       return runsOfWrite(sql, coordinator, bound)
+    case "Sequenced":
+      return runsOfSequence(bound)
     case "Changed":
       return {
         first: undefined,
@@ -188,6 +193,14 @@ const runsOf = (sql: string, bound: BoundPlan, coordinator: ShardId | undefined)
       }
   }
 }
+
+const runsOfSequence = ({ now, steps }: Extract<BoundPlan, { readonly _tag: "Sequenced" }>): Runs => {
+  const [first, ...others] = steps.map(formatStep)
+  return { first: now, each: first ?? "", then: [...others, "all commit, or none"] }
+}
+
+const formatStep = ({ bound, gives, statement }: BoundStep): string =>
+  `${strategyOf(bound)}${gives === "answer" ? ", the answer" : ""}: ${formatFragment(statement)}`
 
 /**
  * What each shard runs, one line a step. Without a statement of the planner's making it is the program's own.
@@ -317,6 +330,8 @@ export const strategyOf = (bound: BoundPlan): Strategy => {
       return strategyOfMerge(bound.merge.finish)
     case "Written":
       return "Write"
+    case "Sequenced":
+      return "Sequence"
     case "Changed":
     case "Listed":
       return "Schema"
@@ -344,6 +359,7 @@ export const shardsOf = (bound: BoundPlan, shards: ReadonlyArray<ShardId>): Read
     case "Concatenated":
     case "Merged":
     case "Written":
+    case "Sequenced":
     case "Changed":
       return bound.shards
   }
@@ -455,8 +471,13 @@ const formatPage = (page: Page | undefined): ReadonlyArray<string> => {
   ]
 }
 
-/** The text, its own parameters named by what they carry. */
-const formatFragment = ({ params, sql }: Fragment): string =>
+/**
+ * The text, its own parameters named by what they carry.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const formatFragment = ({ params, sql }: Fragment): string =>
   sql.replace(/\$(\d+)\b/g, (text, number: string) => {
     const source = params[Number(number) - 1]
     switch (source?._tag) {

@@ -10,7 +10,7 @@ import type { ShardId } from "../topology/ShardId.js"
 import type { UnsupportedQuery } from "../ShardError.js"
 import type { Change } from "./Change.js"
 import type { Constraint } from "./Constraint.js"
-import type { Merge } from "./Merge.js"
+import type { Fragment, Merge } from "./Merge.js"
 import type { Write } from "./Write.js"
 
 /**
@@ -64,12 +64,41 @@ export interface Footprint {
 }
 
 /**
+ * A part of a statement that is run as a statement of its own. Its parameters are the program's, the moment of the whole
+ * (`Now`), or all values of a column of the rows that an earlier step gave (`Column`, whose `scan` is that step).
+ *
+ * `gives`: what becomes of its rows: they are the answer, or kept for steps behind it, or nobody asks for them.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Step {
+  readonly statement: Fragment
+  readonly plan: Plan
+  readonly gives: "answer" | "rows" | "nothing"
+}
+
+/**
+ * A statement with writes in its WITH, in an order in which no step sees what another one has done. One of them gives the
+ * answer, which need not be the last.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Sequence {
+  readonly steps: ReadonlyArray<Step>
+  /** Asks a shard for the moment of the statement, where something needs it. */
+  readonly now: string | undefined
+}
+
+/**
  * What may run when more than one shard is touched.
  *
  * - `Concatenate`: the same text on each shard; the answer is the rows of all, in no order.
  * - `Merge`: a statement made for the shards on each of them, and their rows made one answer.
  * - `Write`: the shards are written, all or none.
  * - `Feed`: rows are read first, by a plan of their own, and then put where they belong, all or none.
+ * - `Sequence`: its parts are run one after another, all or none.
  * - `OneKey`: all references are limited to one and the same key, so there is never more than one shard.
  * - `Refuse`: the statement is exact on one shard only; on more it is refused, for this reason.
  *
@@ -82,6 +111,7 @@ export type Scatter =
   | { readonly _tag: "Merge"; readonly merge: Merge }
   | { readonly _tag: "Write"; readonly write: Write }
   | { readonly _tag: "Feed"; readonly write: Write; readonly source: Plan }
+  | { readonly _tag: "Sequence"; readonly sequence: Sequence }
   | { readonly _tag: "Refuse"; readonly refusal: UnsupportedQuery }
 
 /**
@@ -91,6 +121,7 @@ export type Scatter =
  * - `Fixed`: only single (and reference) tables: the shard they live on.
  * - `Everywhere`: a write of all shards, whatever the parameters.
  * - `Fed`: the same with rows that are read first, by the plan `source`.
+ * - `Sequence`: parts that are run one after another, whatever the parameters.
  * - `Schema`: a schema change, on every shard or on the one that has what it changes.
  * - `List`: statements with schema changes among them, in order, in one transaction; each is planned when its turn comes.
  *
@@ -118,6 +149,13 @@ export type Plan =
       readonly access: "write"
       readonly write: Write
       readonly source: Plan
+      readonly tables: ReadonlyArray<string>
+      readonly footprint: Footprint
+    }
+  | {
+      readonly _tag: "Sequence"
+      readonly access: "write"
+      readonly sequence: Sequence
       readonly tables: ReadonlyArray<string>
       readonly footprint: Footprint
     }

@@ -10,9 +10,11 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Drawing from "../internal/drawing.js"
+import * as RawResults from "../internal/rawResults.js"
 import type { IdsService } from "../Ids.js"
 import type { TextRow } from "../plan/Merge.js"
 import type { Action, Owners, RowKeyPart } from "../plan/Write.js"
+import type { Form } from "../ShardCall.js"
 import type { TextBound, TextResult } from "../ShardConnection.js"
 import { GatherLimitExceeded, KeyInvalid, type ShardError } from "../ShardError.js"
 import type { KeyType } from "../topology/KeyType.js"
@@ -164,3 +166,14 @@ export const together = (results: ReadonlyArray<TextResult>): TextResult => ({
   truncated: results.find(({ truncated }) => truncated !== undefined)?.truncated,
   bytes: results.reduce((sum, { bytes }) => sum + bytes, 0)
 })
+
+/**
+ * The answers of several shards as one, in the form that was asked for, their rows one after another.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const concatenated = (form: Form, answers: ReadonlyArray<unknown>): unknown =>
+  typeof form === "string"
+    ? RawResults.joined(form, answers as ReadonlyArray<RawResults.Answer>)
+    : together(answers as ReadonlyArray<TextResult>)

@@ -10,7 +10,7 @@ import type { Node, SelectStmt } from "libpg-query"
 import * as Either from "effect/Either"
 import * as Constraint from "@shardlayer/core/plan/Constraint"
 import type { Fragment } from "@shardlayer/core/plan/Merge"
-import type { Access, Plan, ShardedReference } from "@shardlayer/core/plan/Plan"
+import type { Access, Plan, Sequence, ShardedReference } from "@shardlayer/core/plan/Plan"
 import { UnsupportedQuery } from "@shardlayer/core/ShardError"
 import type { ShardId } from "@shardlayer/core/topology/ShardId"
 import * as Ast from "./Ast.js"
@@ -38,6 +38,7 @@ import { compose } from "./strategies/Compose.js"
 import { type Merged, withNow } from "./strategies/Merged.js"
 import { merging } from "./strategies/Merging.js"
 import { mergeUnion } from "./strategies/MergeUnion.js"
+import * as WritingSteps from "./strategies/WritingSteps.js"
 import * as WritingWith from "./strategies/WritingWith.js"
 import * as Views from "./rules/Views.js"
 import * as Types from "./Types.js"
@@ -135,9 +136,17 @@ const planOf = (subject: Subject): Plan => {
   const { analyzed } = subject.study
   checkLocks(analyzed)
   const access: Access = isWriting(analyzed) ? "write" : "read"
-  const singles = singleShards(analyzed)
   const tables = analyzed.tables
   const footprint = Footprint.ofAnalyzed(subject.view, subject.study.tree, analyzed)
+  const sequenced = (): Plan => ({
+    _tag: "Sequence",
+    access: "write",
+    sequence: sequenceOf(subject),
+    tables,
+    footprint
+  })
+  if (WritingWith.applies(analyzed) && shardsOfSingles(analyzed).length > 1) return sequenced()
+  const singles = singleShards(analyzed)
   const drawn = drawnOf(subject)
   if (drawn !== undefined) {
     const { read, write } = Either.getOrElse(drawn, (refusal) => refuse(refusal))
@@ -147,6 +156,7 @@ const planOf = (subject: Subject): Plan => {
   if (copied !== undefined) {
     const write = ScatterWrite.ofCopies(subject, copied)
     if (Either.isRight(write)) return { _tag: "Everywhere", access: "write", write: write.right, tables, footprint }
+    if (WritingWith.applies(analyzed)) return sequenced()
     const fed = fedOf(subject, copied)
     if (fed === undefined) return refuse(write.left)
     if (Either.isLeft(fed)) return refuse(fed.left)
@@ -191,13 +201,17 @@ const checkLocks = (analyzed: Analyzed): void => {
 }
 
 const singleShards = (analyzed: Analyzed): ReadonlyArray<ShardId> => {
-  const shards = [...new Set(analyzed.singles.map((use) => use.shard))]
+  const shards = shardsOfSingles(analyzed)
   if (shards.length > 1) {
     const tables = [...new Set(analyzed.singles.map((use) => use.table))].join(", ")
     refuse(draft("SL2008", { tables }, analyzed.singles.find((use) => use.shard !== shards[0])?.location))
   }
   return shards
 }
+
+const shardsOfSingles = (analyzed: Analyzed): ReadonlyArray<ShardId> => [
+  ...new Set(analyzed.singles.map((use) => use.shard))
+]
 
 const leafReference = (analyzed: Analyzed, leaf: Analyzed["leaves"][number]): ShardedReference => {
   const closed = closure(analyzed, { block: leaf.block, relation: leaf.relation })
@@ -311,6 +325,7 @@ const writeOf = (subject: Subject, references: ReadonlyArray<ShardedReference>):
 /** Rows that come from other shards than they go to. */
 const stepsOf = (subject: Subject, target: Target): Scattered["scatter"] | undefined => {
   const { analyzed, tree } = subject.study
+  if (WritingWith.applies(analyzed)) return { _tag: "Sequence", sequence: sequenceOf(subject) }
   const opened = Ast.open(tree)
   if (opened._tag === "UpdateStmt" && analyzed.writes.length > 0) {
     const moved = MovingUpdate.moving(subject, subject.view, target, opened.node)
@@ -321,6 +336,9 @@ const stepsOf = (subject: Subject, target: Target): Scattered["scatter"] | undef
   const { read, write } = Either.getOrElse(fed, (refusal) => refuse(refusal))
   return { _tag: "Feed", write, source: sourceOf(subject, read) }
 }
+
+const sequenceOf = (subject: Subject): Sequence =>
+  WritingSteps.sequence(subject, (statement) => sourceOf(subject, statement))
 
 /** What is read first, and what becomes of its rows; undefined where there is nothing to read. */
 const fedOf = (subject: Subject, target: Target): Either.Either<FedInsert.Fed, Draft> | undefined => {
@@ -334,7 +352,10 @@ const refusedWrite = ({ sql }: Subject, refusal: Draft): Scattered => ({
   notes: [`on several shards: ${refusal.code}, ${refusal.reason}`]
 })
 
-/** The plan of the rows that a statement reads first. What is wrong with them is said of the statement itself. */
+/**
+ * The plan of a statement of the planner's own making: of the rows that are read first, or of a step. What is wrong with it
+ * is said of the statement itself.
+ */
 const sourceOf = (subject: Subject, read: Fragment): Plan => {
   const { parser, sql, view } = subject
   const parsed = parser.parse(read.sql)

@@ -428,6 +428,12 @@ export const entries = {
       "them under the old one",
     example: "update users set id = id + 1"
   },
+  SL6014: {
+    title: "Parts of one statement that would see each other",
+    reason: "the parts of the statement would run one after another on several shards, and {why}",
+    hint: "Send its parts one by one in sql.withTransaction, in the order that is meant",
+    example: "with gone as (delete from orders where status = 'x' returning id) select count(*) from orders, gone"
+  },
   SL7001: {
     title: "Pinned writes to reference tables",
     reason: "{table} is a reference table: a write on one shard would make its copies differ",

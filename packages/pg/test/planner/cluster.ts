@@ -174,6 +174,10 @@ export const run = (world: World, sql: string, params: Params): Effect.Effect<Ou
       const answer = together(write.action._tag === "Copies" ? answers.slice(0, 1) : answers)
       return { _tag: "Ran" as const, answer, shards: shards.length, plan: planned.right }
     }
+    if (bound.right._tag === "Sequenced") {
+      const error = new OperationRefused({ operation: "these tests", reason: "a write of several steps" })
+      return { _tag: "Refused" as const, error }
+    }
     const ids = shardsOf(world, bound.right)
     const answers = yield* Effect.promise(() => Promise.all(ids.map((id) => world.shard(id).run(sql, params))))
     return { _tag: "Ran" as const, answer: together(answers), shards: ids.length, plan: planned.right }
@@ -187,7 +191,7 @@ const answerOf = (result: Either.Either<ReadonlyArray<ReadonlyArray<string | nul
 
 const shardsOf = (
   world: World,
-  bound: Exclude<Bind.BoundPlan, { readonly _tag: "Merged" | "Written" }>
+  bound: Exclude<Bind.BoundPlan, { readonly _tag: "Merged" | "Written" | "Sequenced" }>
 ): ReadonlyArray<string> => {
   switch (bound._tag) {
     case "AnyShard":

@@ -1,7 +1,7 @@
 /** Golden cases: SQL, then `=>` and what the planner makes of it. `ACCEPT=1` rewrites them; read the diff first. */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs"
 import * as Explain from "@shardlayer/core/plan/Explain"
-import type { Plan } from "@shardlayer/core/plan/Plan"
+import type { Plan, Sequence } from "@shardlayer/core/plan/Plan"
 import type { Topology } from "@shardlayer/core/topology/Topology"
 import type { ParamTypes } from "@shardlayer/pg/planner/analysis/Builder"
 import type * as Parser from "@shardlayer/pg/planner/Parser"
@@ -88,6 +88,16 @@ export const explain = (parser: Parser.Parser, sql: string): string => {
   return `${code}${offset === undefined ? "" : ` at "${sql.slice(offset, offset + 12).replaceAll("\n", " ")}"`}: ${reason}`
 }
 
+const printSteps = ({ now, steps }: Sequence): ReadonlyArray<string> => [
+  ...(now === undefined ? [] : [`first:   ${now}`]),
+  ...steps.flatMap(({ gives, plan, statement }, place) => [
+    `step ${place + 1}:  ${Explain.formatFragment(statement)}${gives === "nothing" ? "" : ` (${gives})`}`,
+    ...print(plan)
+      .split("\n")
+      .map((line) => `  ${line}`)
+  ])
+]
+
 const print = (plan: Plan): string => {
   switch (plan._tag) {
     case "AnyShard":
@@ -98,6 +108,8 @@ const print = (plan: Plan): string => {
       return ["write on all shards", ...Explain.formatWrite(plan.write).map((line) => `  ${line}`)].join("\n")
     case "Fed":
       return ["write on all shards", ...Explain.formatWrite(plan.write), ...print(plan.source).split("\n")].join("\n  ")
+    case "Sequence":
+      return ["write on all shards", ...printSteps(plan.sequence)].join("\n  ")
     case "Schema":
       return `${plan.change.words} on ${plan.shard ?? "every shard"}${plan.change.mode === "apart" ? ", each by itself" : ""}`
     case "List":
@@ -118,6 +130,7 @@ const print = (plan: Plan): string => {
         ...(scatter._tag === "Feed"
           ? [...Explain.formatWrite(scatter.write), ...print(scatter.source).split("\n")].map((line) => `  ${line}`)
           : []),
+        ...(scatter._tag === "Sequence" ? printSteps(scatter.sequence).map((line) => `  ${line}`) : []),
         ...(scatter._tag === "Merge" ? Explain.formatMerge(scatter.merge).map((line) => `  ${line}`) : [])
       ].join("\n")
     }

@@ -59,6 +59,9 @@ it("brings every form, and every clause of MERGE, WITH and ON CONFLICT", () => {
     /^with x as .*\) insert into/,
     /^with x as .*\) update /,
     /^with x as .*\) delete from/,
+    /^with x as .*, y as .*, z as /,
+    /^with n as \(select count/,
+    /^with .*\) merge into/,
     /on conflict .*do update set .* = excluded\..* where /,
     /values \(.*default.*\), \(/,
     /^insert into ref_/,
@@ -102,7 +105,7 @@ it.effect("leaves little around what must stay, and columns with as many values"
       )
     const finds = (mark: RegExp) =>
       writes(80)
-        .filter((write) => mark.test(textOf(write.tree)))
+        .filter((write) => write.form !== "with steps" && mark.test(textOf(write.tree)))
         .slice(0, 8)
     for (const [mark, most] of [
       [/^insert into .* values .*default/, 70],

@@ -230,8 +230,13 @@ const collations = (subject: Subject, tree: Node): ((index: number) => Collation
   return select === undefined ? () => commonCollation(context) : collationsOf(context, select)
 }
 
-/** The answer has the form that the program's own statement has. */
-const isAlike = ({ describe, sql }: Subject, put: Fragment): boolean => {
+/**
+ * The answer has the form that the program's own statement has.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isAlike = ({ describe, sql }: Pick<Subject, "describe" | "sql">, put: Fragment): boolean => {
   const expected = describe(sql).columns
   const found = describe(put.sql).columns
   return (

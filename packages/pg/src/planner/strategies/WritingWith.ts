@@ -9,7 +9,7 @@
  *
  * @since 0.1.0
  */
-import type { Node, SelectStmt, WithClause } from "libpg-query"
+import type { Node, SelectStmt } from "libpg-query"
 import * as Either from "effect/Either"
 import type { Finish, Fragment, Merge } from "@shardlayer/core/plan/Merge"
 import type { Write } from "@shardlayer/core/plan/Write"
@@ -22,6 +22,7 @@ import * as Parser from "../Parser.js"
 import { draft, type Draft } from "../Refusal.js"
 import * as Fragments from "../rewrite/Fragments.js"
 import * as Tree from "../rewrite/Tree.js"
+import * as With from "../rewrite/With.js"
 import * as StatementTime from "../rules/StatementTime.js"
 import { Stopped } from "../SchemaView.js"
 import { alignedMerge } from "./AlignedMerge.js"
@@ -59,7 +60,7 @@ export const ofShards = (
   if (again !== undefined) return refused(again)
   const problem = unshared(analyzed)
   if (problem !== undefined) return Either.left(problem)
-  const clause = withClauseOf(tree)
+  const clause = With.clauseOf(tree)
   if (clause?.recursive === true) return refused("a recursive WITH may follow rows to other shards")
   const loose = subqueries({ ...analyzed, leaves: [...analyzed.leaves, ...feedLeaves(analyzed)] })
   if (loose !== undefined) return refused(loose)
@@ -100,20 +101,6 @@ const changedTwice = ({ ranges, tree }: Study): string | undefined => {
     if (isUnclear) return `which of its writes changes a row of ${table} that several of them come to is left open`
   }
   return undefined
-}
-
-const withClauseOf = (tree: Node): WithClause | undefined => {
-  const opened = Ast.open(tree)
-  switch (opened._tag) {
-    case "SelectStmt":
-    case "InsertStmt":
-    case "UpdateStmt":
-    case "DeleteStmt":
-    case "MergeStmt":
-      return opened.node.withClause
-    default:
-      return undefined
-  }
 }
 
 /** The write that a block is part of; undefined: the SELECT around all of them. */
@@ -173,7 +160,7 @@ interface Timed {
 /** Defaults that ask for the time, written out in each of the writes; a name of one that cannot be. */
 const withTimes = (study: Study): Either.Either<Timed, string> => {
   const { tree } = study
-  const parts = withClauseOf(tree)?.ctes ?? []
+  const parts = With.clauseOf(tree)?.ctes ?? []
   const written = parts.map((node): Either.Either<Node, string> => {
     const cte = Ast.as("CommonTableExpr", node)
     if (cte?.ctequery === undefined || !isWrite(cte.ctequery)) return Either.right(node)
@@ -183,51 +170,22 @@ const withTimes = (study: Study): Either.Either<Timed, string> => {
   })
   return Either.flatMap(Either.all(written), (ctes) => {
     const changed = ctes.some((node, index) => node !== parts[index])
-    return Either.map(withTime(study, changed ? withCtes(tree, ctes) : tree), (all) => ({
-      tree: all,
-      changed: all !== tree
-    }))
+    return Either.map(
+      withTime(study, changed ? With.replaced(tree, { ...With.clauseOf(tree), ctes: [...ctes] }) : tree),
+      (all) => ({
+        tree: all,
+        changed: all !== tree
+      })
+    )
   })
 }
 
 const withTime = (study: Study, write: Node): Either.Either<Node, string> => {
   if (!isWrite(write)) return Either.right(write)
-  const range = targetOf(write)
+  const range = With.targetOf(write)
   const found = range === undefined ? undefined : study.ranges.get(range)
   const relation = found?._tag === "Table" ? found.named.relation : undefined
   return ScatterWrite.withTimes(write, relation, study.widths)
-}
-
-const targetOf = (write: Node) => {
-  const opened = Ast.open(write)
-  switch (opened._tag) {
-    case "InsertStmt":
-    case "UpdateStmt":
-    case "DeleteStmt":
-    case "MergeStmt":
-      return opened.node.relation
-    default:
-      return undefined
-  }
-}
-
-const withCtes = (tree: Node, ctes: ReadonlyArray<Node>): Node => {
-  const opened = Ast.open(tree)
-  const clause = { withClause: { ...withClauseOf(tree), ctes: [...ctes] } }
-  switch (opened._tag) {
-    case "SelectStmt":
-      return { SelectStmt: { ...opened.node, ...clause } }
-    case "InsertStmt":
-      return { InsertStmt: { ...opened.node, ...clause } }
-    case "UpdateStmt":
-      return { UpdateStmt: { ...opened.node, ...clause } }
-    case "DeleteStmt":
-      return { DeleteStmt: { ...opened.node, ...clause } }
-    case "MergeStmt":
-      return { MergeStmt: { ...opened.node, ...clause } }
-    default:
-      return tree
-  }
 }
 
 /** The whole of it on each shard; rows one after another. */

@@ -1,5 +1,5 @@
 /**
- * Random statements that write, of one table or two, which the check compares afterwards.
+ * Random statements that write, of one table or several, which the check compares afterwards.
  *
  * Enters: a seed, a schema. Leaves: pieces, whose text says all. Holds: what is answered and what is left are determined:
  * no two parts of one statement change the same row.
@@ -13,6 +13,7 @@ import type { Part } from "../WriteTree.js"
 import { list, optional, print } from "../WriteTree.js"
 import * as Merge from "./Merge.js"
 import * as With from "./With.js"
+import * as WithSteps from "./WithSteps.js"
 import { gridOf, hasId, isBeside, keyOf, Parts } from "./WriteParts.js"
 
 export interface Write {
@@ -35,6 +36,7 @@ export const forms = [
   "merge",
   "with select",
   "with write",
+  "with steps",
   "truncate"
 ] as const
 
@@ -64,6 +66,7 @@ export const generate = (seed: number, schema: Schema): Write => {
     [5, "merge"],
     [3, "with select"],
     [3, "with write"],
+    [5, "with steps"],
     [0.4, "truncate"]
   ])
   return write(parts, table, form)
@@ -128,6 +131,10 @@ const write = (parts: Parts, table: Table, form: Form): Write => {
     case "with write": {
       const inner = innerOf(parts, table)
       const { tables, tree } = form === "with select" ? With.select(parts, inner) : With.write(parts, inner)
+      return made(tree, tables)
+    }
+    case "with steps": {
+      const { tables, tree } = WithSteps.generate(parts, innerOf(parts, table))
       return made(tree, tables)
     }
     case "truncate": {
