@@ -15,11 +15,11 @@ import * as Topology from "@shardlayer/core/topology/Topology"
 import * as PgRouter from "@shardlayer/pg/PgRouter"
 import * as PgShard from "@shardlayer/pg/PgShard"
 import * as PgCluster from "@shardlayer/testing/PgCluster"
+import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { pathToFileURL } from "node:url"
-import { runMain } from "./runMain.js"
+import { runIfMain } from "./runMain.js"
 
 /** A reader, and all that belongs to the reader, lives on one shard. */
 const topology = Topology.make({
@@ -97,6 +97,7 @@ export const program = Effect.scoped(
   })
 )
 
-if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  runMain(Effect.flatMap(program, (answers) => Effect.sync(() => console.log(answers))))
-}
+runIfMain(
+  import.meta.url,
+  Effect.flatMap(program, (answers) => Console.log(answers))
+)
