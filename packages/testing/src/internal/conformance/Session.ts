@@ -4,6 +4,7 @@
  * Holds: every value leaves as the text the server wrote, NULL as null; columns of one name keep their places.
  */
 import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import pg from "pg"
 import type { Answer } from "./Answer.js"
@@ -26,15 +27,26 @@ export interface Session {
 /** A connection without type parsers, so that nothing is lost between the server's text and the comparison. */
 export const textTypes = { getTypeParser: () => (text: string) => text }
 
-export const open = (address: Address, database: string): Effect.Effect<Session, never, Scope.Scope> =>
+export const open = (address: Address, database: string): Effect.Effect<Session, never, Scope.Scope> => {
+  const { host, port, username: user } = address
+  return Effect.orDie(connected({ host, port, user, database }))
+}
+
+/** By its URL. Fails with what the driver says. */
+export const openUrl = (url: Redacted.Redacted): Effect.Effect<Session, Error, Scope.Scope> =>
+  connected({ connectionString: Redacted.value(url) })
+
+const connected = (config: pg.ClientConfig): Effect.Effect<Session, Error, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(
-      Effect.promise(async () => {
-        const { host, port, username: user } = address
-        const client = new pg.Client({ host, port, user, database, types: textTypes })
-        client.on("error", () => {})
-        await client.connect()
-        return client
+      Effect.tryPromise({
+        try: async () => {
+          const client = new pg.Client({ ...config, types: textTypes })
+          client.on("error", () => {})
+          await client.connect()
+          return client
+        },
+        catch: (cause) => (cause instanceof Error ? cause : new Error(String(cause)))
       }),
       (client) => Effect.ignore(Effect.tryPromise(() => client.end()))
     ),
