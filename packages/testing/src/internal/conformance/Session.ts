@@ -3,6 +3,7 @@
  *
  * Holds: every value leaves as the text the server wrote, NULL as null; columns of one name keep their places.
  */
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
@@ -32,11 +33,17 @@ export const open = (address: Address, database: string): Effect.Effect<Session,
   return Effect.orDie(connected({ host, port, user, database }))
 }
 
-/** By its URL. Fails with what the driver says. */
-export const openUrl = (url: Redacted.Redacted): Effect.Effect<Session, Error, Scope.Scope> =>
+export class SessionFailed extends Data.TaggedError("SessionFailed")<{ readonly cause: unknown }> {
+  override get message(): string {
+    return this.cause instanceof Error ? this.cause.message : String(this.cause)
+  }
+}
+
+/** By its URL. */
+export const openUrl = (url: Redacted.Redacted): Effect.Effect<Session, SessionFailed, Scope.Scope> =>
   connected({ connectionString: Redacted.value(url) })
 
-const connected = (config: pg.ClientConfig): Effect.Effect<Session, Error, Scope.Scope> =>
+const connected = (config: pg.ClientConfig): Effect.Effect<Session, SessionFailed, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(
       Effect.tryPromise({
@@ -46,7 +53,7 @@ const connected = (config: pg.ClientConfig): Effect.Effect<Session, Error, Scope
           await client.connect()
           return client
         },
-        catch: (cause) => (cause instanceof Error ? cause : new Error(String(cause)))
+        catch: (cause) => new SessionFailed({ cause })
       }),
       (client) => Effect.ignore(Effect.tryPromise(() => client.end()))
     ),
