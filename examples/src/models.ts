@@ -12,8 +12,6 @@ import * as Id from "@shardlayer/core/topology/Id"
 import * as Keyspace from "@shardlayer/core/topology/Keyspace"
 import * as Table from "@shardlayer/core/topology/Table"
 import * as Topology from "@shardlayer/core/topology/Topology"
-import * as PgRouter from "@shardlayer/pg/PgRouter"
-import * as PgShard from "@shardlayer/pg/PgShard"
 import * as PgCluster from "@shardlayer/testing/PgCluster"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
@@ -85,17 +83,7 @@ const library = Effect.gen(function* () {
 })
 
 /** What the library answers, on servers of its own. */
-export const program = Effect.scoped(
-  Effect.gen(function* () {
-    const cluster = yield* PgCluster.make({ shards: 3 })
-    const database = PgRouter.layer({
-      topology,
-      install: true,
-      shards: Object.fromEntries(cluster.shards.map(({ id, url }) => [id, PgShard.layer({ url, maxConnections: 4 })]))
-    })
-    return yield* Effect.provide(library, database)
-  })
-)
+export const program = Effect.provide(library, PgCluster.layer({ topology }))
 
 runIfMain(
   import.meta.url,

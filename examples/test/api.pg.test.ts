@@ -3,7 +3,6 @@
  * beside it, and what says no tenant is refused.
  */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import * as HttpApiClient from "@effect/platform/HttpApiClient"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as SqlClient from "@effect/sql/SqlClient"
@@ -13,8 +12,10 @@ import * as PgCluster from "@shardlayer/testing/PgCluster"
 import * as QueryLog from "@shardlayer/testing/QueryLog"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { Api } from "../src/api/definition.js"
+import { clientOf } from "../src/api/client.js"
+import { visits } from "../src/api/main.js"
 import * as Server from "../src/api/server.js"
+import { told } from "./told.js"
 
 const { policy, schema, topology } = Server
 
@@ -32,13 +33,6 @@ const asked = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     yield* effect
     const entries = yield* log.entries
     return entries.flatMap(({ shards, sql }) => (sql.includes("notes") ? [shards] : []))
-  })
-
-const clientOf = (tenant?: string) =>
-  HttpApiClient.make(Api, {
-    transformClient: HttpClient.mapRequest((request) =>
-      tenant === undefined ? request : HttpClientRequest.setHeader(request, "x-tenant", tenant)
-    )
   })
 
 /** What a tenant finds, page by page. */
@@ -141,6 +135,16 @@ layer(Served, { excludeTestServices: true, timeout: "60 seconds" })("npm run exa
     })
   )
 
+  it.effect("is visited as its page says", () =>
+    Effect.gen(function* () {
+      const [, lines] = yield* told(visits)
+      expect(lines).toMatch(/acme: \d+ .*\n {2}globex: \d+ /)
+      expect(lines).toMatch(/shard_1: acme \d+\n {2}shard_3: globex \d+\n/)
+      const errors = [...lines.matchAll(/^ {2}(\w+) (?:say|there|inside|the policy)/gm)].map(([, tag]) => tag)
+      expect(errors).toEqual(["TenantMissing", "TenantUnknown", "KeyNotPinned", "ScatterRefused"])
+    })
+  )
+
   it.effect("refuses a statement that forgets the tenant, in a request and outside of one", () =>
     Effect.gen(function* () {
       const router = yield* ShardRouter.ShardRouter
@@ -175,6 +179,7 @@ layer(Served, { excludeTestServices: true, timeout: "60 seconds" })("npm run exa
       const document = yield* Effect.flatMap(http.get("/openapi.json"), ({ json }) => json)
       expect(document).toMatchObject({
         openapi: expect.stringMatching(/^3\./),
+        info: { title: "Notebook" },
         paths: {
           "/notes": {
             get: {

@@ -9,6 +9,7 @@ import * as HttpApiGroup from "@effect/platform/HttpApiGroup"
 import * as HttpApiMiddleware from "@effect/platform/HttpApiMiddleware"
 import * as HttpApiSchema from "@effect/platform/HttpApiSchema"
 import * as HttpApiSecurity from "@effect/platform/HttpApiSecurity"
+import * as OpenApi from "@effect/platform/OpenApi"
 import * as Context from "effect/Context"
 import * as Schema from "effect/Schema"
 
@@ -78,4 +79,4 @@ const usage = HttpApiGroup.make("usage").add(
   )
 )
 
-export const Api = HttpApi.make("notebook").add(notes).add(usage)
+export const Api = HttpApi.make("notebook").add(notes).add(usage).annotate(OpenApi.Title, "Notebook")

@@ -4,7 +4,6 @@
  * Starts three PostgreSQL servers as shards and the API on port 3000, visits it as two tenants, as nobody, and as somebody
  * unknown, and then serves whoever comes until Ctrl-C.
  */
-import * as HttpApiClient from "@effect/platform/HttpApiClient"
 import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
@@ -17,22 +16,10 @@ import * as Layer from "effect/Layer"
 import { createServer } from "node:http"
 import { runIfMain } from "../runMain.js"
 import * as Tell from "../tell.js"
-import { Api } from "./definition.js"
+import { clientOf } from "./client.js"
 import * as Server from "./server.js"
 
-const port = 3000
-const baseUrl = `http://localhost:${port}`
-
-/** A client that says who it is, or does not. */
-const clientOf = (tenant?: string) =>
-  HttpApiClient.make(Api, {
-    baseUrl,
-    transformClient: HttpClient.mapRequest((request) =>
-      tenant === undefined ? request : HttpClientRequest.setHeader(request, "x-tenant", tenant)
-    )
-  })
-
-const visits = Effect.gen(function* () {
+export const visits = Effect.gen(function* () {
   yield* Tell.heading("Two tenants write, and read what is theirs")
   for (const tenant of ["acme", "globex"]) {
     const { notes } = yield* clientOf(tenant)
@@ -56,10 +43,16 @@ const visits = Effect.gen(function* () {
   const forgetful = router.query(sql`SELECT text FROM notes ORDER BY id`)
   yield* Tell.refused(ShardRouter.forKey(Server.topology.tables.notes, "acme")(forgetful))
   yield* Tell.refused(forgetful)
+})
 
+const port = 3000
+const baseUrl = `http://localhost:${port}`
+
+const serving = Effect.gen(function* () {
   yield* Tell.heading("Serving until Ctrl-C")
   yield* Tell.line(`curl ${baseUrl}/openapi.json`)
   yield* Tell.line(`curl -H 'x-tenant: acme' ${baseUrl}/notes`)
+  return yield* Effect.never
 })
 
 const Database = PgCluster.layer({
@@ -68,10 +61,15 @@ const Database = PgCluster.layer({
   router: { policy: Server.policy }
 })
 
+const Client = Layer.effect(
+  HttpClient.HttpClient,
+  Effect.map(HttpClient.HttpClient, HttpClient.mapRequest(HttpClientRequest.prependUrl(baseUrl)))
+).pipe(Layer.provide(FetchHttpClient.layer))
+
 const Main = Server.layer.pipe(
   Layer.provide(NodeHttpServer.layer(createServer, { port })),
   Layer.provideMerge(Database),
-  Layer.provideMerge(FetchHttpClient.layer)
+  Layer.provideMerge(Client)
 )
 
-runIfMain(import.meta.url, Effect.provide(Effect.zipRight(visits, Effect.never), Main))
+runIfMain(import.meta.url, Effect.provide(Effect.zipRight(visits, serving), Main))
