@@ -1,7 +1,8 @@
 /**
  * Are two answers the same, as far as SQL says anything about their order: row by row, or as multisets of rows?
  */
-import type { Row } from "./scenes.js"
+
+export type Row = Readonly<Record<string, unknown>>
 
 /** The first difference in words, or undefined when there is none. */
 export const difference = (

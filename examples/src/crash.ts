@@ -1,40 +1,29 @@
 /**
  * A transfer between two shards whose router dies in the middle: after the decision, before the other shard has heard of it.
  *
- * The router that dies is a process of its own (`dyingRouter`), ended by SIGKILL. Shows what each shard holds then, what a
+ * The router that dies is a process of its own (`killed`), ended by SIGKILL. Shows what each shard holds then, what a
  * sum over both says, and how it ends. Leaves the same transfer on the server that holds everything.
  */
 import * as SqlClient from "@effect/sql/SqlClient"
 import * as ShardRouter from "@shardlayer/core/ShardRouter"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type { Row } from "./compare.js"
+import type { killed } from "./killed.js"
 import { AnswersDiffer, type Stage } from "./perform.js"
 import * as Render from "./render.js"
 import { topology } from "./schema.js"
 
 export const title = "A transfer whose router dies in the middle"
 
-export interface Transfer {
-  readonly from: number
-  readonly to: number
-  readonly people: number
-}
-
-/** What a program sends, on whatever client. */
-export const transfer = (sql: SqlClient.SqlClient, { from, people, to }: Transfer) =>
-  sql.withTransaction(
-    Effect.zipRight(
-      sql`UPDATE places SET population = population - ${people} WHERE city_id = ${from}`,
-      sql`UPDATE places SET population = population + ${people} WHERE city_id = ${to}`
-    )
-  )
+/** What a program sends, on whatever client, in one transaction. */
+const transfer = (sql: SqlClient.SqlClient, from: Place, to: Place, people: number) => [
+  sql<Row>`UPDATE places SET population = population - ${people} WHERE city_id = ${from.id}`,
+  sql<Row>`UPDATE places SET population = population + ${people} WHERE city_id = ${to.id}`
+]
 
 /** `die`: performs the transfer on a router that does not survive it. */
-export const crash = <E, R>(
-  { screen, single }: Stage,
-  places: ReadonlyArray<number>,
-  die: (transfer: Transfer) => Effect.Effect<void, E, R>
-) =>
+export const crash = ({ screen, single }: Stage, places: ReadonlyArray<number>, die: ReturnType<typeof killed>) =>
   Effect.gen(function* () {
     const { line, paint } = screen
     const router = yield* ShardRouter.ShardRouter
@@ -55,7 +44,7 @@ export const crash = <E, R>(
     line(`     ${Render.count(people)} people move from ${from.name} (${from.shard}) to ${to.name} (${to.shard})`)
     const before = yield* sum
     yield* told
-    yield* die({ from: from.id, to: to.id, people })
+    yield* die("decided", transfer(sql, from, to, people))
     line(`     ${paint.yellow("SIGKILL")} between the decision and the second COMMIT; the shards now:`)
     yield* told
     const inDoubt = yield* router.inDoubt
@@ -85,7 +74,7 @@ export const crash = <E, R>(
               ? "a transaction is left in doubt"
               : undefined
     if (reason !== undefined) return yield* new AnswersDiffer({ scene: title, reason })
-    yield* transfer(single, { from: from.id, to: to.id, people })
+    yield* single.withTransaction(Effect.all(transfer(single, from, to, people)))
     line(`     ${paint.green("✓")} never a wrong sum by default, the transfer is whole, nothing is in doubt`)
   })
 

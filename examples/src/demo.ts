@@ -12,20 +12,16 @@ import * as PgRouter from "@shardlayer/pg/PgRouter"
 import * as PgShard from "@shardlayer/pg/PgShard"
 import * as PgCluster from "@shardlayer/testing/PgCluster"
 import * as Context from "effect/Context"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Redacted from "effect/Redacted"
-import { spawn } from "node:child_process"
-import { fileURLToPath } from "node:url"
-import { difference } from "./compare.js"
-import { crash, title, type Transfer } from "./crash.js"
+import { difference, type Row } from "./compare.js"
+import { crash, title } from "./crash.js"
 import * as TestData from "./data.js"
+import { killed } from "./killed.js"
 import * as Load from "./load.js"
 import { AnswersDiffer, perform } from "./perform.js"
 import * as Render from "./render.js"
 import { runMain } from "./runMain.js"
-import type { Row } from "./scenes.js"
 import { scenes, transferred } from "./scenes.js"
 import { topology } from "./schema.js"
 
@@ -100,34 +96,6 @@ const compareEverything = (single: SqlClient.SqlClient) =>
     return 1
   })
 
-class RouterSurvived extends Data.TaggedError("RouterSurvived")<{
-  readonly code: number | null
-  readonly said: string
-}> {
-  override get message(): string {
-    return `the router that was to die ended with ${this.code}: ${this.said}`
-  }
-}
-
-/** A process of its own that performs it and is killed by SIGKILL, which no finalizer survives. */
-const dyingRouter = (shards: ReadonlyArray<PgCluster.Node>) => (transfer: Transfer) =>
-  Effect.async<void, RouterSurvived>((resume) => {
-    const urls = Object.fromEntries(shards.map(({ id, url }) => [id, Redacted.value(url)]))
-    const program = fileURLToPath(new URL("./dyingRouter.js", import.meta.url))
-    const child = spawn(process.execPath, [program, JSON.stringify(transfer)], {
-      env: { ...process.env, DEMO_SHARDS: JSON.stringify(urls) },
-      stdio: ["ignore", "ignore", "pipe"]
-    })
-    let said = ""
-    child.stderr.setEncoding("utf8").on("data", (text: string) => {
-      said += text
-    })
-    child.once("close", (code, signal) =>
-      resume(signal === "SIGKILL" ? Effect.void : Effect.fail(new RouterSurvived({ code, said })))
-    )
-    return Effect.sync(() => void child.kill("SIGKILL"))
-  })
-
 const demo = Effect.gen(function* () {
   const startedAt = performance.now()
   const { oracle, shards } = yield* servers
@@ -142,7 +110,7 @@ const demo = Effect.gen(function* () {
       answers += yield* perform({ screen, single }, scene)
     }
     screen.line(`\n ${String(scenes.length + 1).padStart(2)}  ${bold(title)}`)
-    yield* crash({ screen, single }, transferred, dyingRouter(shards))
+    yield* crash({ screen, single }, transferred, killed(topology, shards))
     screen.line(`\n     ${bold("And everything, row by row")}`)
     return answers + (yield* compareEverything(single))
   }).pipe(Effect.provide(routerOf(shards)))

@@ -12,14 +12,12 @@ import * as Id from "@shardlayer/core/topology/Id"
 import * as Keyspace from "@shardlayer/core/topology/Keyspace"
 import * as Table from "@shardlayer/core/topology/Table"
 import * as Topology from "@shardlayer/core/topology/Topology"
-import * as PgRouter from "@shardlayer/pg/PgRouter"
-import * as PgShard from "@shardlayer/pg/PgShard"
 import * as PgCluster from "@shardlayer/testing/PgCluster"
+import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { pathToFileURL } from "node:url"
-import { runMain } from "./runMain.js"
+import { runIfMain } from "./runMain.js"
 
 /** A reader, and all that belongs to the reader, lives on one shard. */
 const topology = Topology.make({
@@ -85,18 +83,9 @@ const library = Effect.gen(function* () {
 })
 
 /** What the library answers, on servers of its own. */
-export const program = Effect.scoped(
-  Effect.gen(function* () {
-    const cluster = yield* PgCluster.make({ shards: 3 })
-    const database = PgRouter.layer({
-      topology,
-      install: true,
-      shards: Object.fromEntries(cluster.shards.map(({ id, url }) => [id, PgShard.layer({ url, maxConnections: 4 })]))
-    })
-    return yield* Effect.provide(library, database)
-  })
-)
+export const program = Effect.provide(library, PgCluster.layer({ topology }))
 
-if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  runMain(Effect.flatMap(program, (answers) => Effect.sync(() => console.log(answers))))
-}
+runIfMain(
+  import.meta.url,
+  Effect.flatMap(program, (answers) => Console.log(answers))
+)

@@ -6,14 +6,15 @@ import * as SqlClient from "@effect/sql/SqlClient"
 import { SqlError } from "@effect/sql/SqlError"
 import type { Statement } from "@effect/sql/Statement"
 import { isShardError, type ShardError } from "@shardlayer/core/ShardError"
-import * as ShardRouter from "@shardlayer/core/ShardRouter"
+import type * as ShardRouter from "@shardlayer/core/ShardRouter"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { difference } from "./compare.js"
+import { difference, type Row } from "./compare.js"
 import * as Render from "./render.js"
 import * as Scenes from "./scenes.js"
-import type { Row, Scene } from "./scenes.js"
+import type { Scene } from "./scenes.js"
+import * as Tell from "./tell.js"
 
 /** The demo's own failure: the router answered otherwise than one server, or answered what it must refuse. */
 export class AnswersDiffer extends Data.TaggedError("AnswersDiffer")<{
@@ -96,13 +97,9 @@ const refused = (stage: Stage, scene: Extract<Scene, { _tag: "Refused" }>): Perf
 const typed = (error: SqlError | ShardError): SqlError | ShardError =>
   error instanceof SqlError && isShardError(error.cause) ? error.cause : error
 
-const show = (stage: Stage, statement: Statement<Row>) =>
-  Effect.gen(function* () {
-    const router = yield* ShardRouter.ShardRouter
-    const [text, params] = statement.compile()
-    const { line, paint } = stage.screen
-    for (const shown of Render.statement(paint, text, params)) line(shown)
-    for (const shown of Render.plan(paint, yield* router.explain(statement))) line(shown)
+const show = ({ screen }: Stage, statement: Statement<Row>) =>
+  Effect.map(Tell.planned(screen.paint, statement), (lines) => {
+    for (const line of lines) screen.line(line)
   })
 
 const compared = (

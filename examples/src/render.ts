@@ -1,10 +1,10 @@
 /**
- * What the demo looks like: text in, lines out. Colours, boxes and a moving progress bar on a terminal, plain lines
+ * What the demo and the examples look like: text in, lines out. Colours, boxes and a moving progress bar on a terminal, plain lines
  * anywhere else, or when NO_COLOR is set.
  */
 import type { Explanation } from "@shardlayer/core/plan/Explain"
 import type { UnsupportedQuery } from "@shardlayer/core/ShardError"
-import type { Row } from "./scenes.js"
+import type { Row } from "./compare.js"
 
 export interface Screen {
   readonly line: (text?: string) => void
@@ -29,22 +29,25 @@ const colour =
   (text) =>
     on ? `\u001b[${start}m${text}\u001b[${end}m` : text
 
-const paintOf = (on: boolean): Paint => ({
-  bold: colour(on, 1, 22),
-  dim: colour(on, 2, 22),
-  green: colour(on, 32, 39),
-  red: colour(on, 31, 39),
-  cyan: colour(on, 36, 39),
-  yellow: colour(on, 33, 39)
-})
+/** Colours where `out` is a terminal. */
+export const paint = (out: NodeJS.WriteStream): Paint => {
+  const on = out.isTTY === true && (process.env["NO_COLOR"] ?? "") === ""
+  return {
+    bold: colour(on, 1, 22),
+    dim: colour(on, 2, 22),
+    green: colour(on, 32, 39),
+    red: colour(on, 31, 39),
+    cyan: colour(on, 36, 39),
+    yellow: colour(on, 33, 39)
+  }
+}
 
 export const screen = (out: NodeJS.WriteStream): Screen => {
-  const terminal = out.isTTY === true
-  const paint = paintOf(terminal && (process.env["NO_COLOR"] ?? "") === "")
+  const colours = paint(out)
   return {
-    paint,
+    paint: colours,
     line: (text = "") => void out.write(`${text}\n`),
-    progress: terminal ? movingBar(out, paint) : plainProgress(out)
+    progress: out.isTTY === true ? movingBar(out, colours) : plainProgress(out)
   }
 }
 
@@ -122,7 +125,7 @@ const rowsShown = 5
 /** The first rows as a table. */
 export const table = (paint: Paint, rows: ReadonlyArray<Row>): ReadonlyArray<string> => {
   const names = Object.keys(rows[0] ?? {})
-  const cells = rows.slice(0, rowsShown).map((row) => names.map((name) => String(row[name])))
+  const cells = rows.slice(0, rowsShown).map((row) => names.map((name) => cell(row[name])))
   const widths = names.map((name, at) => Math.max(name.length, ...cells.map((row) => row[at]?.length ?? 0)))
   const line = (parts: ReadonlyArray<string>) => parts.map((part, at) => part.padEnd(widths[at] ?? 0)).join("  ")
   const more = rows.length - cells.length
@@ -132,6 +135,10 @@ export const table = (paint: Paint, rows: ReadonlyArray<Row>): ReadonlyArray<str
     ...(more > 0 ? [paint.dim(`     … and ${count(more)} more`)] : [])
   ]
 }
+
+/** A date without a time is what it is. */
+const cell = (value: unknown): string =>
+  value instanceof Date ? value.toISOString().replace(/T00:00:00\.000Z$/, "") : String(value)
 
 /** A refusal: the place in the statement, the reason, the way forward. */
 export const refusal = (paint: Paint, { code, hint, offset, reason, sql }: UnsupportedQuery): ReadonlyArray<string> => [

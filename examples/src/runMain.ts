@@ -6,6 +6,7 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import { pathToFileURL } from "node:url"
 
 const exitCodes = { SIGINT: 130, SIGTERM: 143 } as const
 
@@ -27,9 +28,14 @@ export const runMain = <E>(program: Effect.Effect<void, E>): void => {
       process.exit(exitCodes[stoppedBy])
     }
     if (Exit.isSuccess(exit)) process.exit(0)
-    process.stderr.write(`\nThe demo failed. ${messageOf(exit.cause)}\n`)
+    process.stderr.write(`\nIt failed. ${messageOf(exit.cause)}\n`)
     process.exit(1)
   })
+}
+
+/** The same where `url` is the module that was started: a test that imports it runs nothing. */
+export const runIfMain = <E>(url: string, program: Effect.Effect<void, E>): void => {
+  if (process.argv[1] !== undefined && url === pathToFileURL(process.argv[1]).href) runMain(program)
 }
 
 /** One sentence for what may happen; the whole story for what may not. */

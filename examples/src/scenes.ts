@@ -10,9 +10,8 @@ import type { Statement } from "@effect/sql/Statement"
 import type { ShardError } from "@shardlayer/core/ShardError"
 import * as ShardRouter from "@shardlayer/core/ShardRouter"
 import * as Effect from "effect/Effect"
+import type { Row } from "./compare.js"
 import { topology } from "./schema.js"
-
-export type Row = Readonly<Record<string, unknown>>
 
 /** How a program is run on the router: pinned to a key, in a transaction. */
 type Around = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | ShardError, R | ShardRouter.ShardRouter>

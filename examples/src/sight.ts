@@ -28,8 +28,7 @@ import * as PgCluster from "@shardlayer/testing/PgCluster"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
-import { pathToFileURL } from "node:url"
-import { runMain } from "./runMain.js"
+import { runIfMain } from "./runMain.js"
 
 const topology = Topology.make({
   shards: ["shard_1", "shard_2", "shard_3"],
@@ -148,8 +147,10 @@ export const slowest = (): SpanExporter & { readonly lines: () => ReadonlyArray<
   }
 }
 
-if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
+const main = Effect.suspend(() => {
   const exporter = slowest()
   const told = Effect.sync(() => console.log(["", "slowest", ...exporter.lines()].join("\n")))
-  runMain(Effect.ensuring(Effect.provide(shop, layer({ port: 9464, exporter })), told))
-}
+  return Effect.ensuring(Effect.provide(shop, layer({ port: 9464, exporter })), told)
+})
+
+runIfMain(import.meta.url, main)

@@ -74,11 +74,43 @@ export const current: Effect.Effect<ShardContext> = FiberRef.get(ref)
  */
 export const pinned = <A, E, R>(effect: Effect.Effect<A, E, R>, pin: Pin): Effect.Effect<A, E | ShardLocked, R> =>
   Effect.flatMap(current, (context): Effect.Effect<A, E | ShardLocked, R> => {
-    if (context.locked && context.pin !== undefined && !samePin(context.pin, pin)) {
-      return Effect.fail(new ShardLocked({ locked: describe(context.pin), wanted: describe(pin) }))
-    }
+    const locked = lockedOut(context, pin)
+    if (locked !== undefined) return Effect.fail(locked)
     return withOwnRequests(Effect.locally(batchedInside(effect), ref, { ...context, pin }))
   })
+
+const lockedOut = ({ locked, pin: around }: ShardContext, pin: Pin): ShardLocked | undefined =>
+  locked && around !== undefined && !samePin(around, pin)
+    ? new ShardLocked({ locked: describe(around), wanted: describe(pin) })
+    : undefined
+
+/**
+ * The same for the rest of this fiber, and what it forks, until the scope is closed: for a middleware, whose effect ends
+ * before what it is about begins. `locked`: no other pin from here on.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const pinnedScoped = (
+  pin: Pin,
+  options: { readonly locked: boolean }
+): Effect.Effect<void, ShardLocked, Scope.Scope> =>
+  Effect.withFiberRuntime((fiber) => {
+    const before = of(fiber)
+    const locked = lockedOut(before, pin)
+    if (locked !== undefined) return Effect.fail(locked)
+    // Its requests would be run by the fiber that batches, without the pin; nothing can be done about that from in here.
+    if (isBatched(fiber)) return Effect.dieMessage("a scoped pin inside of a batch: pin an effect there")
+    const inside: ShardContext = { ...before, pin, locked: before.locked || options.locked }
+    const requests = fiber.getFiberRef(FiberRef.currentRequestCache)
+    const enter = Effect.flatMap(Request.makeCache(requestCache), (cache) => put(inside, cache))
+    // Another fiber may close the scope. What that one is pinned to, it stays pinned to.
+    const leave = Effect.flatMap(current, (now) => (now === inside ? put(before, requests) : Effect.void))
+    return Effect.acquireRelease(enter, () => leave)
+  })
+
+const put = (context: ShardContext, requests: Request.Cache): Effect.Effect<void> =>
+  Effect.zipRight(FiberRef.set(ref, context), FiberRef.set(FiberRef.currentRequestCache, requests))
 
 /**
  * Runs `effect` without a pin, under the policy around it: for all shards. Under a lock a pin stays, and this is

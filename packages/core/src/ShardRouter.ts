@@ -19,6 +19,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Request from "effect/Request"
 import type * as RequestResolver from "effect/RequestResolver"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as CachedRead from "./CachedRead.js"
 import * as CopyFrom from "./CopyFrom.js"
@@ -212,6 +213,11 @@ export interface ShardRouterService {
     table: Table.Sharded<Id, Types>,
     key: NoInfer<KeyInputs<Types>>
   ) => Effect.Effect<A, E | ShardLocked | KeyInvalid, R>
+  readonly forKeyScoped: <Id extends string, Types extends ReadonlyArray<KeyType>>(
+    table: Table.Sharded<Id, Types>,
+    key: NoInfer<KeyInputs<Types>>,
+    options?: { readonly locked?: boolean | undefined }
+  ) => Effect.Effect<void, ShardLocked | KeyInvalid, Scope.Scope>
   readonly onAllShards: <A, E, R>(
     effect: Effect.Effect<A, E, R>,
     options?: { readonly concurrency?: number | undefined }
@@ -491,7 +497,7 @@ const explaining = (
   return explain
 }
 
-type Pins = Pick<ShardRouterService, "currentShard" | "onShard" | "forKey" | "onAllShards">
+type Pins = Pick<ShardRouterService, "currentShard" | "onShard" | "forKey" | "forKeyScoped" | "onAllShards">
 
 const pinsOf = (pipeline: QueryPipeline.QueryPipeline, manager: ShardManagerService): Pins => ({
   currentShard: Effect.flatMap(ShardContext.current, ({ pin }) => {
@@ -512,10 +518,9 @@ const pinsOf = (pipeline: QueryPipeline.QueryPipeline, manager: ShardManagerServ
         ? Effect.fail(new UnknownShard({ shard, known: registered }))
         : ShardContext.pinned(effect, { _tag: "Shard", shard: known })
     }),
-  forKey: (effect, table, key) =>
-    Effect.flatMap(decodeKey(table, key), (tuple) =>
-      ShardContext.pinned(effect, { _tag: "Key", keyspace: table.keyspace, table: table.id, key: tuple })
-    ),
+  forKey: (effect, table, key) => Effect.flatMap(keyPin(table, key), (pin) => ShardContext.pinned(effect, pin)),
+  forKeyScoped: (table, key, options) =>
+    Effect.flatMap(keyPin(table, key), (pin) => ShardContext.pinnedScoped(pin, { locked: options?.locked ?? false })),
   onAllShards: (effect, given) =>
     Effect.withFiberRuntime((fiber) => {
       const concurrency = given?.concurrency ?? pipeline.policyOf(fiber).concurrency
@@ -576,6 +581,42 @@ export const forKey =
   ) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | ShardLocked | KeyInvalid, R | ShardRouter> =>
     Effect.flatMap(ShardRouter, (router) => router.forKey(effect, table, key))
+
+/**
+ * Pins the rest of this fiber to one key, and what it forks from here on, until the scope is closed: for a middleware,
+ * which ends before what it guards begins. `locked`: as under `lockShard`, no other pin in there. Only the fiber that closes
+ * the scope is unpinned by it. Dies inside of a batch (`Effect.forEach` with `batching`): say `forKey` there.
+ *
+ * @example
+ * ```ts
+ * import { Keyspace, ShardRouter, Table, Topology } from "@shardlayer/core"
+ * import { SqlClient } from "@effect/sql"
+ * import { Effect } from "effect"
+ *
+ * const { tables } = Topology.make({
+ *   shards: ["shard_1", "shard_2"],
+ *   keyspaces: { tenant: Keyspace.hash({ key: ["text"] }) },
+ *   tables: { notes: Table.sharded({ key: "tenant", keyspace: "tenant" }) }
+ * })
+ *
+ * const guard = (tenant: string) => ShardRouter.forKeyScoped(tables.notes, tenant, { locked: true })
+ *
+ * export const request = Effect.gen(function* () {
+ *   const sql = yield* SqlClient.SqlClient
+ *   yield* guard("acme")
+ *   return yield* sql`SELECT text FROM notes WHERE tenant = ${"acme"}` // another tenant's would be KeyNotPinned
+ * }).pipe(Effect.scoped)
+ * ```
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const forKeyScoped = <Id extends string, Types extends ReadonlyArray<KeyType>>(
+  table: Table.Sharded<Id, Types>,
+  key: NoInfer<KeyInputs<Types>>,
+  options?: { readonly locked?: boolean | undefined }
+): Effect.Effect<void, ShardLocked | KeyInvalid, ShardRouter | Scope.Scope> =>
+  Effect.flatMap(ShardRouter, (router) => router.forKeyScoped(table, key, options))
 
 /**
  * Runs `effect` once on each shard, several at a time, and gives the results by shard. The first failure interrupts the
@@ -685,6 +726,17 @@ export const install: Effect.Effect<void, ShardError, ShardRouter> = Effect.flat
   ShardRouter,
   (router) => router.install
 )
+
+const keyPin = <Id extends string, Types extends ReadonlyArray<KeyType>>(
+  table: Table.Sharded<Id, Types>,
+  key: NoInfer<KeyInputs<Types>>
+): Either.Either<ShardContext.Pin, KeyInvalid> =>
+  Either.map(decodeKey(table, key), (tuple) => ({
+    _tag: "Key",
+    keyspace: table.keyspace,
+    table: table.id,
+    key: tuple
+  }))
 
 const decodeKey = <Id extends string, Types extends ReadonlyArray<KeyType>>(
   table: Table.Sharded<Id, Types>,

@@ -8,6 +8,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Request from "effect/Request"
 import * as RequestResolver from "effect/RequestResolver"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { describe, expect } from "vitest"
 import { shard1, shard2, shard3 } from "./support.js"
@@ -187,6 +188,86 @@ describe("ShardContext", () => {
         ask
       ]).pipe(Effect.withRequestCaching(true))
       expect(seen).toEqual(["1 on none", "2 on shard_1", ["3 on shard_2", "3 on shard_2"], "1 on none"])
+    })
+  )
+
+  it.effect("a scoped pin holds until its scope is closed, in this fiber and what it forks", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const [outer, inner] = [to(shard1), key("7")]
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          yield* ShardContext.pinnedScoped(outer, { locked: false })
+          expect(yield* pin).toEqual(outer)
+          expect(yield* ShardContext.pinned(pin, to(shard3))).toEqual(to(shard3))
+          expect(
+            yield* Effect.scoped(Effect.zipRight(ShardContext.pinnedScoped(inner, { locked: false }), pin))
+          ).toEqual(inner)
+          expect(yield* pin).toEqual(outer)
+          expect(yield* Fiber.join(yield* Effect.fork(pin))).toEqual(outer)
+        })
+      )
+      expect(yield* ShardContext.current).toEqual(unpinned)
+      // After failure, too.
+      yield* ShardContext.pinnedScoped(outer, { locked: true }).pipe(
+        Effect.zipRight(Effect.fail("no")),
+        Effect.scoped,
+        Effect.ignore
+      )
+      expect(yield* ShardContext.current).toEqual(unpinned)
+      // Whoever closes the scope, and is pinned otherwise, stays so.
+      const go = yield* Deferred.make<void>()
+      const child = yield* Effect.fork(
+        Effect.zipRight(
+          Scope.extend(ShardContext.pinnedScoped(outer, { locked: false }), scope),
+          Effect.zipRight(Deferred.await(go), pin)
+        )
+      )
+      yield* Effect.yieldNow()
+      const closed = Effect.zipRight(Scope.close(scope, Exit.void), pin)
+      expect(yield* ShardContext.pinned(closed, to(shard2))).toEqual(to(shard2))
+      yield* Deferred.succeed(go, undefined)
+      expect(yield* Fiber.join(child)).toEqual(outer)
+      expect(yield* ShardContext.current).toEqual(unpinned)
+    })
+  )
+
+  it.scoped("a scoped pin may be locked, heeds locks, and cannot be put inside of a batch", () =>
+    Effect.gen(function* () {
+      const scoped = (pin: Pin, locked = false) => ShardContext.pinnedScoped(pin, { locked })
+      const inBatch = Effect.exit(Effect.scoped(scoped(to(shard1))))
+      const exits = yield* Effect.forEach([1, 2], () => inBatch, { batching: true, concurrency: "unbounded" })
+      expect(exits.map((exit) => exit.toString())).toEqual([
+        expect.stringContaining("inside of a batch"),
+        expect.stringContaining("inside of a batch")
+      ])
+      yield* scoped(to(shard1), true)
+      expect(yield* Effect.flip(ShardContext.pinned(pin, to(shard2)))).toBeInstanceOf(ShardLocked)
+      expect(yield* Effect.flip(Effect.scoped(scoped(to(shard2))))).toBeInstanceOf(ShardLocked)
+      expect(yield* Effect.flip(ShardContext.everywhere(pin))).toBeInstanceOf(ShardLocked)
+      expect(yield* pin).toEqual(to(shard1))
+      yield* Effect.scoped(scoped(to(shard1)))
+      expect(yield* pin).toEqual(to(shard1))
+    })
+  )
+
+  it.effect("a scoped pin has a request cache of its own", () =>
+    Effect.gen(function* () {
+      class Here extends Request.TaggedClass("Here")<Pin | undefined, never, { readonly id: number }> {}
+      let asked = 0
+      const where = RequestResolver.fromEffect((_: Here) =>
+        Effect.zipRight(
+          Effect.sync(() => asked++),
+          pin
+        )
+      )
+      const ask = Effect.request(new Here({ id: 1 }), where)
+      const scoped = Effect.scoped(
+        Effect.zipRight(ShardContext.pinnedScoped(to(shard1), { locked: false }), Effect.all([ask, ask]))
+      )
+      const seen = yield* Effect.all([ask, scoped, ask]).pipe(Effect.withRequestCaching(true))
+      expect(seen).toEqual([undefined, [to(shard1), to(shard1)], undefined])
+      expect(asked).toBe(2)
     })
   )
 

@@ -490,6 +490,26 @@ describe("ShardRouter: pins", () => {
     })
   )
 
+  it.scoped("forKeyScoped does the same until its scope is closed", () =>
+    Effect.gen(function* () {
+      const { router, sql, touched } = yield* make()
+      const { users } = topology.tables
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          yield* router.forKeyScoped(users, on2, { locked: true })
+          yield* Effect.all([byId(sql, on2), sql`countries`])
+          expect(yield* Effect.flip(router.query(byId(sql, on1)))).toBeInstanceOf(ShardError.KeyNotPinned)
+          expect(yield* Effect.flip(router.forKey(byId(sql, on1), users, on1))).toBeInstanceOf(ShardError.ShardLocked)
+        })
+      )
+      expect(touched()).toEqual(["shard_2"])
+      yield* byId(sql, on1)
+      expect(touched()).toEqual(["shard_1", "shard_2"])
+      const invalid = yield* Effect.flip(Effect.scoped(router.forKeyScoped(users, "seven")))
+      expect(invalid).toBeInstanceOf(ShardError.KeyInvalid)
+    })
+  )
+
   it.scoped("currentShard is the pin's", () =>
     Effect.gen(function* () {
       const { router } = yield* make()

@@ -21,6 +21,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type { Answer, Verdict } from "./internal/conformance/Answer.js"
 import { judge } from "./internal/conformance/Answer.js"
@@ -115,49 +116,116 @@ export const make = (setup: Setup): Effect.Effect<Sides, PgServerError | OracleS
   Effect.gen(function* () {
     const { shards } = setup.topology
     const cluster = yield* PgCluster.make({ shards: shards.length, oracle: true, mode: "databases" })
-    const placed = cluster.shards.map((node, place) => [shards[place] ?? node.id, node] as const)
-    const one = cluster.nodes.find(({ id }) => id === "oracle")
-    if (one === undefined) throw new Error("a cluster with an oracle has none")
+    const one = yield* Effect.orDie(cluster.node("oracle"))
+    const world = yield* worldOf({
+      topology: setup.topology,
+      one: one.url,
+      shards: Object.fromEntries(cluster.shards.map(({ id, url }, place) => [shards[place] ?? id, url])),
+      config: { install: true, ...setup.config }
+    })
+    for (const sql of [...setup.schema, ...(setup.seed ?? [])]) yield* prepared(world, sql)
+    return sidesOf(world)
+  })
+
+/**
+ * Databases that are there already.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Existing {
+  readonly topology: Topology
+  /** The URL of the database that holds all rows. */
+  readonly one: Redacted.Redacted
+  /** Those of the shards, by id. */
+  readonly shards: { readonly [shard: string]: Redacted.Redacted }
+  /** Of the router, beside topology and shards. */
+  readonly config?: Omit<Partial<PgRouter.Config>, "topology" | "shards"> | undefined
+}
+
+/**
+ * Both sides over databases that are there already and hold the same rows: to look at a move from the one to the others.
+ * Nothing is made or filled. Reads that are answered alike leave no trace; where they differ, and for each statement that
+ * writes, the one database is asked again with its rows in another order, in a transaction that locks its tables, needs a
+ * superuser and is rolled back: so while nobody else uses it, or on a copy. `OracleSetupFailed`: a database cannot be
+ * reached.
+ *
+ * @example
+ * ```ts
+ * import { SqlClient } from "@effect/sql"
+ * import { Keyspace, Table, Topology } from "@shardlayer/core"
+ * import { Oracle } from "@shardlayer/testing"
+ * import { Effect, Redacted } from "effect"
+ *
+ * const topology = Topology.make({
+ *   shards: ["shard_1", "shard_2"],
+ *   keyspaces: { user: Keyspace.hash({ key: ["int8"] }) },
+ *   tables: { users: Table.sharded({ key: "id", keyspace: "user" }) }
+ * })
+ *
+ * export const check = Effect.gen(function* () {
+ *   const sides = yield* Oracle.over({
+ *     topology,
+ *     one: Redacted.make("postgres://old/app"),
+ *     shards: { shard_1: Redacted.make("postgres://db1/app"), shard_2: Redacted.make("postgres://db2/app") }
+ *   })
+ *   // The rows of all tables are compared after a program, too.
+ *   return yield* sides.program(Effect.flatMap(SqlClient.SqlClient, (sql) => sql`SELECT count(*) FROM users`))
+ * }).pipe(Effect.scoped)
+ * ```
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const over = (existing: Existing): Effect.Effect<Sides, OracleSetupFailed, Scope.Scope> =>
+  Effect.map(worldOf(existing), sidesOf)
+
+const worldOf = ({ config, one, shards, topology }: Existing): Effect.Effect<World, OracleSetupFailed, Scope.Scope> =>
+  Effect.gen(function* () {
+    const session = (side: OracleSetupFailed["side"], url: Redacted.Redacted) =>
+      Effect.mapError(
+        Session.openUrl(url),
+        ({ message }) => new OracleSetupFailed({ side, sql: "connecting", reason: message })
+      )
     const routerOf = (types: typeof Session.textTypes | undefined) =>
       Effect.orDie(
         Layer.build(
           PgRouter.layer({
-            install: true,
-            ...setup.config,
-            topology: setup.topology,
-            shards: Object.fromEntries(placed.map(([id, { url }]) => [id, PgShard.layer({ url, types })]))
+            ...config,
+            topology,
+            shards: Object.fromEntries(Object.entries(shards).map(([id, url]) => [id, PgShard.layer({ url, types })]))
           })
         )
       )
-    const world: World = {
-      topology: setup.topology,
+    return {
+      topology,
       parser: yield* Parser.make,
-      one: yield* Session.open(one, one.database),
+      one: yield* session("one", one),
       shards: new Map(
-        yield* Effect.forEach(placed, ([id, node]) =>
-          Effect.map(Session.open(node, node.database), (session) => [id, session] as const)
+        yield* Effect.forEach(Object.entries(shards), ([id, url]) =>
+          Effect.map(session("shards", url), (opened) => [id, opened] as const)
         )
       ),
-      router: Context.get(yield* routerOf(Session.textTypes), ShardRouter)
-    }
-    for (const sql of [...setup.schema, ...(setup.seed ?? [])]) yield* prepared(world, sql)
-    // Programs see values as they are.
-    const clients = Effect.all({
-      one: Effect.orDie(Effect.map(Layer.build(PgClient.layer({ url: one.url })), Context.get(Client.SqlClient))),
-      shards: Effect.map(routerOf(undefined), Context.get(Client.SqlClient))
-    })
-    return {
-      statements: (statements) => compareAll(world, statements),
-      program: (program) => Effect.scoped(Effect.flatMap(clients, (both) => compareProgram(world, both, program))),
-      router: world.router,
-      sql: world.router.client,
-      provide: (effect) =>
-        Effect.provide(
-          effect,
-          Context.make(ShardRouter, world.router).pipe(Context.add(Client.SqlClient, world.router.client))
-        )
+      router: Context.get(yield* routerOf(Session.textTypes), ShardRouter),
+      // Programs see values as they are.
+      clients: Effect.all({
+        one: Effect.orDie(Effect.map(Layer.build(PgClient.layer({ url: one })), Context.get(Client.SqlClient))),
+        shards: Effect.map(routerOf(undefined), Context.get(Client.SqlClient))
+      })
     }
   })
+
+const sidesOf = (world: World): Sides => ({
+  statements: (statements) => compareAll(world, statements),
+  program: (program) => Effect.scoped(Effect.flatMap(world.clients, (both) => compareProgram(world, both, program))),
+  router: world.router,
+  sql: world.router.client,
+  provide: (effect) =>
+    Effect.provide(
+      effect,
+      Context.make(ShardRouter, world.router).pipe(Context.add(Client.SqlClient, world.router.client))
+    )
+})
 
 /**
  * @example
@@ -209,6 +277,12 @@ interface World {
   readonly one: Session.Session
   readonly shards: ReadonlyMap<string, Session.Session>
   readonly router: ShardRouterService
+  /** The clients that programs run on. */
+  readonly clients: Effect.Effect<
+    { readonly one: Client.SqlClient; readonly shards: Client.SqlClient },
+    never,
+    Scope.Scope
+  >
 }
 
 const prepared = (world: World, sql: string): Effect.Effect<void, OracleSetupFailed> =>
@@ -306,7 +380,7 @@ const drifted = ({ one, shards, topology }: World) =>
 
 const compareProgram = <A, E>(
   world: World,
-  clients: { readonly one: Client.SqlClient; readonly shards: Client.SqlClient },
+  clients: Effect.Effect.Success<World["clients"]>,
   program: Effect.Effect<A, E, Client.SqlClient>
 ): Effect.Effect<Report, OracleDiffers> =>
   Effect.gen(function* () {

@@ -1,7 +1,9 @@
 import * as SqlClient from "@effect/sql/SqlClient"
 import { expect, it } from "@effect/vitest"
 import * as Oracle from "@shardlayer/testing/Oracle"
+import * as PgCluster from "@shardlayer/testing/PgCluster"
 import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
 import { schema, seed, topology } from "./world.js"
 
 const setup = { topology, schema, seed }
@@ -77,4 +79,41 @@ it.live("rows that one side alone has, readably", () =>
       })
     })
   )
+)
+
+it.scopedLive(
+  "over databases that are there: what they hold, what they answer, and which of them cannot be reached",
+  () =>
+    Effect.gen(function* () {
+      const cluster = yield* PgCluster.make({ shards: topology.shards.length, oracle: true, mode: "databases" })
+      const { url: one } = yield* cluster.node("oracle")
+      const shards = Object.fromEntries(cluster.shards.map(({ id, url }) => [id, url]))
+      yield* Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        for (const statement of [...schema, ...seed]) yield* sql.unsafe(statement)
+      }).pipe(Effect.provide(PgCluster.routed({ topology })), Effect.provideService(PgCluster.PgCluster, cluster))
+      for (const statement of [...schema, ...seed]) yield* cluster.query("oracle", statement)
+
+      const users = Effect.flatMap(SqlClient.SqlClient, (sql) => sql`select id, name from users order by id`)
+      const sides = yield* Oracle.over({ topology, one, shards })
+      expect(yield* sides.program(users)).toEqual({ compared: 1, refused: [], undetermined: [] })
+      expect(yield* sides.statements(["select count(*) from orders"])).toMatchObject({ compared: 1 })
+
+      // A row that was not moved, of a table that nothing asks for.
+      yield* cluster.query("oracle", "insert into orders values (1, 77, 5)")
+      const failure = yield* Effect.flip(sides.program(users))
+      expect(failure.message).toMatch(/table orders holds .* they are not the same rows/)
+
+      const nowhere = Redacted.make("postgres://nobody@127.0.0.1:1/none")
+      expect(yield* Effect.flip(Oracle.over({ topology, one: nowhere, shards }))).toMatchObject({
+        _tag: "OracleSetupFailed",
+        side: "one"
+      })
+      expect(yield* Effect.flip(Oracle.over({ topology, one, shards: { ...shards, shard_1: nowhere } }))).toMatchObject(
+        {
+          _tag: "OracleSetupFailed",
+          side: "shards"
+        }
+      )
+    })
 )

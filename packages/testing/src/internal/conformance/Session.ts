@@ -3,7 +3,9 @@
  *
  * Holds: every value leaves as the text the server wrote, NULL as null; columns of one name keep their places.
  */
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import pg from "pg"
 import type { Answer } from "./Answer.js"
@@ -26,15 +28,32 @@ export interface Session {
 /** A connection without type parsers, so that nothing is lost between the server's text and the comparison. */
 export const textTypes = { getTypeParser: () => (text: string) => text }
 
-export const open = (address: Address, database: string): Effect.Effect<Session, never, Scope.Scope> =>
+export const open = (address: Address, database: string): Effect.Effect<Session, never, Scope.Scope> => {
+  const { host, port, username: user } = address
+  return Effect.orDie(connected({ host, port, user, database }))
+}
+
+export class SessionFailed extends Data.TaggedError("SessionFailed")<{ readonly cause: unknown }> {
+  override get message(): string {
+    return this.cause instanceof Error ? this.cause.message : String(this.cause)
+  }
+}
+
+/** By its URL. */
+export const openUrl = (url: Redacted.Redacted): Effect.Effect<Session, SessionFailed, Scope.Scope> =>
+  connected({ connectionString: Redacted.value(url) })
+
+const connected = (config: pg.ClientConfig): Effect.Effect<Session, SessionFailed, Scope.Scope> =>
   Effect.map(
     Effect.acquireRelease(
-      Effect.promise(async () => {
-        const { host, port, username: user } = address
-        const client = new pg.Client({ host, port, user, database, types: textTypes })
-        client.on("error", () => {})
-        await client.connect()
-        return client
+      Effect.tryPromise({
+        try: async () => {
+          const client = new pg.Client({ ...config, types: textTypes })
+          client.on("error", () => {})
+          await client.connect()
+          return client
+        },
+        catch: (cause) => new SessionFailed({ cause })
       }),
       (client) => Effect.ignore(Effect.tryPromise(() => client.end()))
     ),
