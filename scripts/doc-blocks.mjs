@@ -16,7 +16,17 @@ import { fileURLToPath } from "node:url"
 
 export const root = fileURLToPath(new URL("..", import.meta.url))
 
-const skipped = new Set(["node_modules", "dist", ".git", ".tmp", "coverage", "test-results", "fixtures", "api", "cache"])
+const skipped = new Set([
+  "node_modules",
+  "dist",
+  ".git",
+  ".tmp",
+  "coverage",
+  "test-results",
+  "fixtures",
+  "api",
+  "cache"
+])
 
 const filesBelow = (folder, wanted) =>
   readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {

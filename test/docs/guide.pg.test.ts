@@ -292,10 +292,7 @@ const configured = Effect.gen(function* () {
 guide.runs<{ Database: Database }>("configuration-and-the-look-at-start ts", ({ Database }) =>
   Effect.gen(function* () {
     yield* configured
-    const added = Effect.zipRight(
-      ask("insert into users values (1, 'Ada')"),
-      ask("select name from users order by id")
-    )
+    const added = Effect.zipRight(ask("insert into users values (1, 'Ada')"), ask("select name from users order by id"))
     expect(yield* added.pipe(over(Database))).toEqual([{ name: "Ada" }])
   })
 )
