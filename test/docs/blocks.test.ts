@@ -55,7 +55,7 @@ const scripts = (JSON.parse(read("package.json")) as { scripts: Record<string, s
 
 it("every command of npm is one of this repository", () => {
   const run = commands.flatMap(({ code }) => [...code.matchAll(/npm (?:run )?([\w:-]+)/g)].map(([, name]) => name!))
-  const ofNpm = new Set(["ci", "install", "i", "init", "pack"])
+  const ofNpm = new Set(["ci", "install", "i", "init", "pack", "pkg"])
   expect(run.filter((name) => !ofNpm.has(name) && !(name in scripts))).toEqual([])
 })
 
@@ -79,11 +79,16 @@ it("what is to be installed is what the packages ask for, in their versions", ()
       const [, name, range] = /^(@?[^@]+)(?:@(.*))?$/.exec(word)!
       if (manifests.some((one) => one.name === name)) continue
       const asked = (range ?? "").replaceAll('"', "")
-      const peer = pg!.peerDependencies[name!] ?? testing!.peerDependencies[name!] ?? testRunner[name!]
-      expect(`${path}: ${name} ${asked}.0`).toBe(`${path}: ${name} ${peer}`)
+      const peer = (pg!.peerDependencies[name!] ?? testing!.peerDependencies[name!])?.replace(/\.0$/, "")
+      expect(`${path}: ${name} ${asked}`).toBe(`${path}: ${name} ${peer ?? ofDevelopment[name!]}`)
     }
   }
 })
 
-/** Not a peer of ours, and named by its range all the same. */
-const testRunner: Record<string, string> = { "@effect/vitest": "^0.30.0" }
+/** No peers of ours. */
+const ofDevelopment: Record<string, string> = {
+  "@effect/vitest": "^0.30",
+  "@types/node": "^20",
+  tsx: "^4.20",
+  typescript: "^5.9"
+}
