@@ -81,7 +81,11 @@ app.converter.on(Converter.EVENT_RESOLVE_BEGIN, ({ project }) => {
     if (name === undefined) throw new Error(`what module is ${module.name} (${file})?`)
     module.name = name
     const text = promiseOf(join(root, file.startsWith("packages/") ? file : `packages/${file}`))
-    if (text !== "") module.comment = new Comment([{ kind: "text", text }])
+    const [folder, short] = name.split("/")
+    const imported =
+      short === "vitest" ? 'import "@shardlayer/testing/vitest"' : `import { ${short} } from "@shardlayer/${folder}"`
+    const comment = `\`\`\`ts\n${imported}\n\`\`\`\n\n${text}`
+    module.comment = new Comment([{ kind: "text", text: comment }])
   }
 })
 

@@ -13,13 +13,19 @@ const decoded = (text) => decodeURIComponent(text.replaceAll("&amp;", "&").repla
 export const problemsOf = (site, base = "/") => {
   const pages = new Map(pagesBelow(site).map((file) => [file, readFileSync(file, "utf8")]))
   const places = new Map(
-    [...pages].map(([file, html]) => [file, new Set([...html.matchAll(/\bid="([^"]+)"/g)].map(([, id]) => decoded(id)))])
+    [...pages].map(([file, html]) => [
+      file,
+      new Set([...html.matchAll(/\bid="([^"]+)"/g)].map(([, id]) => decoded(id)))
+    ])
   )
   const problemOf = (page, href) => {
     const [path, anchor = ""] = decoded(href).split("#")
     if (path !== "" && path.startsWith("/") && !path.startsWith(base)) return "is outside of the site"
-    const found = path === "" ? page : path.startsWith("/") ? join(site, path.slice(base.length)) : join(dirname(page), path)
-    const file = [found, join(found, "index.html"), `${found}.html`].find((one) => existsSync(one) && /\.\w+$/.test(one))
+    const found =
+      path === "" ? page : path.startsWith("/") ? join(site, path.slice(base.length)) : join(dirname(page), path)
+    const file = [found, join(found, "index.html"), `${found}.html`].find(
+      (one) => existsSync(one) && /\.\w+$/.test(one)
+    )
     if (file === undefined) return "leads nowhere"
     if (anchor === "" || !places.has(file)) return undefined
     return places.get(file).has(anchor) ? undefined : "names no place of that page"

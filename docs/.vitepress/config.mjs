@@ -10,6 +10,7 @@ import { slugOf } from "../../scripts/doc-blocks.mjs"
 import { linksOutwards } from "./links.mjs"
 import { mermaid } from "./mermaid.mjs"
 
+const base = process.env["DOCS_BASE"] ?? "/"
 const docs = fileURLToPath(new URL("..", import.meta.url))
 const text = (page) => readFileSync(join(docs, page), "utf8")
 
@@ -19,7 +20,11 @@ const entry = (label, page) =>
 
 /** The sections of a page, each an entry. */
 const sections = (page) =>
-  [...text(`${page}.md`).replaceAll(/^```[\s\S]*?^```/gm, "").matchAll(/^## (.+)$/gm)].map(([, heading]) => ({
+  [
+    ...text(`${page}.md`)
+      .replaceAll(/^```[\s\S]*?^```/gm, "")
+      .matchAll(/^## (.+)$/gm)
+  ].map(([, heading]) => ({
     text: heading.replaceAll("`", ""),
     link: `/${page}#${slugOf(heading)}`
   }))
@@ -33,15 +38,38 @@ const decisions = () =>
       return { text: title, link: `/decisions/${file.replace(/\.md$/, "")}` }
     })
 
-/** The modules of a package: what programs name first, then the rest. */
+/** What programs name; the rest is what these are made of. */
+const face = {
+  core: "ShardRouter Topology Keyspace Table Id ShardedModel Policy ShardError ShardManager ShardResolver Recovery StartReport TopologyConfig TableChanges ShardEvents ShardEvent ShardMetrics".split(
+    " "
+  ),
+  pg: "PgRouter PgShard PgShardConfig PgRouterConfig ShardMigrator PgDrift PgDirectory PgTopologyStore PgInstall SlotExpression PgErrors".split(
+    " "
+  ),
+  testing:
+    "PgCluster PgServer VirtualShards Expect vitest QueryLog Oracle SqlArbitrary Faults CrashPoints Isolation PgProxy".split(
+      " "
+    )
+}
+
+/** The pages of a package's modules, once the reference has been written. */
 const modules = (name) => {
   const folder = join(docs, "api", name)
   if (!existsSync(folder)) return []
-  const pages = readdirSync(folder, { withFileTypes: true }).map((found) =>
-    found.isDirectory() ? { name: found.name, link: `/api/${name}/${found.name}/` } : { name: found.name.replace(/\.md$/, ""), link: `/api/${name}/${found.name.replace(/\.md$/, "")}` }
-  )
-  return pages.sort((a, b) => (a.name < b.name ? -1 : 1)).map((page) => ({ text: page.name, link: page.link }))
+  const found = readdirSync(folder, { withFileTypes: true }).map((file) => ({
+    text: file.name.replace(/\.md$/, ""),
+    link: `/api/${name}/${file.isDirectory() ? `${file.name}/` : file.name.replace(/\.md$/, "")}`
+  }))
+  const first = face[name].flatMap((module) => found.filter(({ text }) => text === module))
+  const rest = found.filter((page) => !first.includes(page)).sort((a, b) => (a.text < b.text ? -1 : 1))
+  return [
+    { text: `@shardlayer/${name}`, collapsed: false, items: first },
+    ...(rest.length === 0 ? [] : [{ text: `Ports and parts of ${name}`, collapsed: true, items: rest }])
+  ]
 }
+
+/** Pages whose tables need the room. */
+const wide = ["comparison.md", "consistency.md", "ecosystem.md", "glossary.md", "performance.md"]
 
 const sidebar = [
   {
@@ -81,25 +109,30 @@ export default defineConfig({
   title: "ShardLayer",
   description: "Horizontal sharding for PostgreSQL, as an Effect library",
   lang: "en",
-  base: process.env["DOCS_BASE"] ?? "/",
+  base,
   cleanUrls: false,
   lastUpdated: false,
+  transformPageData: (page) => {
+    if (wide.includes(page.relativePath)) page.frontmatter.aside = false
+  },
   rewrites: { "decisions/README.md": "decisions/index.md" },
-  head: [["meta", { name: "theme-color", content: "#0f766e" }]],
+  head: [["link", { rel: "icon", type: "image/svg+xml", href: `${base}icon.svg` }]],
   markdown: {
     anchor: { slugify: slugOf },
     theme: { light: "github-light", dark: "github-dark" },
+    languageAlias: { promql: "python" },
     config: (md) => {
       linksOutwards(md)
       mermaid(md)
     }
   },
-  // The reference and what is shown of the sources would bury the pages.
   themeConfig: {
+    logo: "/icon.svg",
     outline: { level: [2, 3], label: "On this page" },
     search: {
       provider: "local",
       options: {
+        // Sources would bury the pages.
         _render: (source, env, md) => (/^source\//.test(env.relativePath) ? "" : md.render(source, env))
       }
     },
@@ -122,9 +155,9 @@ export default defineConfig({
     sidebar: {
       "/api/": [
         { text: "API reference", link: "/api/" },
-        { text: "@shardlayer/core", collapsed: false, items: modules("core") },
-        { text: "@shardlayer/pg", collapsed: false, items: modules("pg") },
-        { text: "@shardlayer/testing", collapsed: false, items: modules("testing") },
+        ...modules("core"),
+        ...modules("pg"),
+        ...modules("testing"),
         { text: "Back to the guide", link: "/guide" }
       ],
       "/source/": [],
