@@ -4,8 +4,8 @@ import { alias } from "./vitest.shared.js"
 const exclude = ["**/node_modules/**", "**/dist/**"]
 
 /**
- * `unit` needs nothing; `pg` starts real servers; `pack` installs the packed packages. Two forks: more only make the
- * servers of small machines wait for each other.
+ * `unit` needs nothing; `pg` starts real servers; `pack` installs the packed packages, and builds the site. Two forks: more
+ * only make the servers of small machines wait for each other.
  */
 export default defineConfig({
   test: {
@@ -36,7 +36,7 @@ export default defineConfig({
           retry: process.env["CI"] === undefined ? 0 : 1
         }
       },
-      { test: { name: "pack", include: ["test/packaging/**/*.pack.test.ts"], exclude } }
+      { test: { name: "pack", include: ["test/**/*.pack.test.ts"], exclude } }
     ]
   }
 })

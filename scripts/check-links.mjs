@@ -7,7 +7,7 @@ import { dirname, join, relative, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
-const skipped = new Set(["node_modules", "dist", ".git", ".tmp", "coverage", "test-results"])
+const skipped = new Set(["node_modules", "dist", ".git", ".tmp", "coverage", "test-results", "api", ".vitepress"])
 
 const pagesOf = (folder) =>
   readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {

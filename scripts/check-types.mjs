@@ -2,47 +2,23 @@
  * `npm run check:types`: type errors and the Effect plugin's diagnostics, over sources, tests and the examples of the docs.
  * One language service gives both: apart they took thrice as long.
  *
- * An example is a `ts` block of a page or of a doc comment that imports something; blocks without imports are fragments.
- * Each becomes a module in `.tmp/doc-examples`, where unused names are allowed, and its errors are told at their source.
+ * An example is a `ts` block of a page or of a doc comment, with what stands in a comment ahead of it (doc-blocks.mjs). Each
+ * becomes a module in `.tmp/doc-examples`, where unused names are allowed, and its errors are told at their source.
  */
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join, relative } from "node:path"
-import { fileURLToPath } from "node:url"
 import effectService from "@effect/language-service"
 import ts from "typescript"
+import { blocksOfPage, blocksOfSource, lineOf, moduleOf, pages, root, sources } from "./doc-blocks.mjs"
 
-const root = fileURLToPath(new URL("..", import.meta.url))
 const target = join(root, ".tmp/doc-examples")
-const skipped = new Set(["node_modules", "dist", ".git", ".tmp", "coverage", "test-results", "fixtures"])
-
-const filesBelow = (folder, wanted) =>
-  readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
-    if (skipped.has(entry.name)) return []
-    const path = join(folder, entry.name)
-    if (entry.isDirectory()) return filesBelow(path, wanted)
-    return wanted(path) ? [path] : []
-  })
-
-/** The examples of one file, each with the line its code starts at. Comment stars are no code. */
-const examplesOf = (path) => {
-  const isPage = path.endsWith(".md")
-  const text = readFileSync(path, "utf8")
-  const fence = isPage ? /^```ts\b[^\n]*\n([\s\S]*?)^```/gm : /^ *\* ```ts\b[^\n]*\n([\s\S]*?)^ *\* ```/gm
-  return [...text.matchAll(fence)]
-    .map((match) => ({
-      path,
-      line: text.slice(0, match.index).split("\n").length + 1,
-      code: isPage ? match[1] : match[1].replace(/^ *\* ?/gm, "")
-    }))
-    .filter(({ code }) => /^import /m.test(code))
-}
-
-const isSource = (path) => /packages\/[^/]+\/src\/.*\.ts$/.test(relative(root, path).replaceAll("\\", "/"))
-const examples = filesBelow(root, (path) => path.endsWith(".md") || isSource(path)).flatMap(examplesOf)
+const examples = [...pages().flatMap(blocksOfPage), ...sources().flatMap(blocksOfSource)].filter(
+  ({ language, resolvedAs }) => language === "ts" && resolvedAs === undefined
+)
 
 rmSync(target, { recursive: true, force: true })
 mkdirSync(target, { recursive: true })
-examples.forEach(({ code }, index) => writeFileSync(join(target, `example${index}.ts`), code))
+examples.forEach((block, index) => writeFileSync(join(target, `example${index}.ts`), moduleOf(block)))
 const { include } = JSON.parse(readFileSync(join(root, "tsconfig.json"), "utf8"))
 const config = { extends: "../../tsconfig.json", include: [...include.map((glob) => `../../${glob}`), "*.ts"] }
 writeFileSync(join(target, "tsconfig.json"), JSON.stringify(config))
@@ -92,8 +68,8 @@ const told = found.flatMap(({ file, start, code, category, messageText }) => {
   const example = /doc-examples\/example(\d+)\.ts$/.exec(file.fileName.replaceAll("\\", "/"))
   if (example === null) return [`${relative(root, file.fileName)}(${line + 1},${character + 1}): ${message}`]
   if (category === warning || unused.has(code)) return []
-  const { line: from, path } = examples[Number(example[1])]
-  return [`${relative(root, path)} (example)(${from + line},${character + 1}): ${message}`]
+  const block = examples[Number(example[1])]
+  return [`${block.path} (example)(${lineOf(block, line + 1)},${character + 1}): ${message}`]
 })
 rmSync(target, { recursive: true, force: true })
 if (told.length > 0) {

@@ -10,7 +10,9 @@ import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
+import ts from "typescript"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { blocksOfPage } from "../../scripts/doc-blocks.mjs"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 
@@ -208,6 +210,14 @@ describe.each(["NodeNext", "Bundler"])("under module resolution %s", (resolution
     expect(await node([`out/${resolution}/program.js`], app)).toBe("user 4, 6 users\n")
   }, 180_000)
 })
+
+it("the first program of docs/start.md prints there what the page says", async () => {
+  const code = (name: string) => blocksOfPage("docs/start.md").find((block) => block.name === name)!.code
+  const compilerOptions = { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext }
+  const { outputText } = ts.transpileModule(code("a-first-program ts"), { compilerOptions })
+  writeFileSync(join(app, "first.js"), outputText)
+  expect(await node(["first.js"], app)).toBe(code("a-first-program text"))
+}, 120_000)
 
 it("the empty project held nothing else", () => {
   expect(readdirSync(join(app, "node_modules/@shardlayer")).sort()).toEqual(packages)

@@ -56,7 +56,7 @@ export interface ShardMatchers {
 
 declare module "vitest" {
   // The parameter is that of the interface it is merged with.
-  interface Assertion<T> extends ShardMatchers {}
+  interface Matchers<T> extends ShardMatchers {}
 }
 
 const answer = (check: Checks.Check) => ({ pass: check.isSo, message: () => Checks.message(check) })

@@ -16,7 +16,7 @@ export interface Definition {
   readonly shards: ReadonlyArray<string>
   /** A power of two, fixed when the cluster is created. Default 16,384. */
   readonly slots?: number | undefined
-  /** Default: the slots split evenly over the shards in the order given. */
+  /** Ranges of slots, `to` not included. Default: the slots split evenly over the shards in the order given. */
   readonly slotMap?: ReadonlyArray<{ readonly from: number; readonly to: number; readonly shard: string }> | undefined
   /** Default 1. */
   readonly epoch?: number | undefined
