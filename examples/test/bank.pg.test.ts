@@ -28,19 +28,21 @@ describe("npm run example:bank", () => {
         expect(err).toBe("")
         expect(code).toBe(0)
         // Undecided: account 2 never got the 50. Decided: it has lost the 70 at once, account 1 gets them in the end.
+        // Undecided: account 2 never got the 50. Decided: it has lost the 70 at once, account 1 gets them in the end.
         const [undecided = "", decided = ""] = out.split("A router dies").slice(1)
+        // A machine that stalls for a second has recovered before it can be looked at.
+        const leftBehind = /(prepared on shard_1, for shard_3 to decide|over by now)\n/
+        expect(undecided).toMatch(leftBehind)
+        expect(decided).toMatch(leftBehind)
         expect(balances(undecided)).toEqual({ 1: [900, 900, 900], 2: [1100, 1100, 1100] })
-        expect(undecided).toMatch(
-          /prepared on shard_1, for shard_3 to decide\n[^]* {2}after \d+ ms, by another router: rolledBack/
-        )
-        expect(balances(decided)).toEqual({ 1: [900, 900, 970], 2: [1100, 1030, 1030] })
-        expect(decided).toMatch(
-          /prepared on shard_1, for shard_3 to decide\n[^]* {2}after \d+ ms, by another router: committed/
-        )
+        expect(undecided).toMatch(/ {2}after \d+ ms, by another router: rolledBack\n/)
+        expect(balances(decided)).toEqual({ 1: [900, expect.any(Number), 970], 2: [1100, 1030, 1030] })
+        expect([900, 970]).toContain(balances(decided)["1"]?.[1])
+        expect(decided).toMatch(/ {2}after \d+ ms, by another router: committed\n/)
         expect(Number(/✓ (\d+) audits .* 40000 in each/.exec(out)?.[1])).toBeGreaterThan(20)
         expect(Number(/✓ after (\d+) transfers each account has/.exec(out)?.[1])).toBeGreaterThan(20)
         expect(yield* left(folder, out)).toEqual([])
       }),
-    120_000
+    180_000
   )
 })

@@ -18,6 +18,6 @@ describe("npm run example:first", () => {
         expect(out).toMatch(/plan {3}ScatterMerge on shard_1, shard_2 \(2 of 2\)\n(.*\n){2} *users\n *5\n/)
         expect(yield* left(folder, out)).toEqual([])
       }),
-    120_000
+    180_000
   )
 })
