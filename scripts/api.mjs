@@ -84,7 +84,8 @@ app.converter.on(Converter.EVENT_RESOLVE_BEGIN, ({ project }) => {
     const [folder, short] = name.split("/")
     const imported =
       short === "vitest" ? 'import "@shardlayer/testing/vitest"' : `import { ${short} } from "@shardlayer/${folder}"`
-    const comment = `\`\`\`ts\n${imported}\n\`\`\`\n\n${text}`
+    const [first, ...rest] = text.split("\n\n")
+    const comment = [first, `\`\`\`ts\n${imported}\n\`\`\``, ...rest].join("\n\n")
     module.comment = new Comment([{ kind: "text", text: comment }])
   }
 })

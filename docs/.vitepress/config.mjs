@@ -7,6 +7,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitepress"
 import { slugOf } from "../../scripts/doc-blocks.mjs"
+import { decisionsListed } from "./decisions.mjs"
 import { linksOutwards } from "./links.mjs"
 import { mermaid } from "./mermaid.mjs"
 
@@ -35,21 +36,24 @@ const decisions = () =>
     .sort()
     .map((file) => {
       const [, title] = /^# (.+)$/m.exec(text(`decisions/${file}`))
-      return { text: title, link: `/decisions/${file.replace(/\.md$/, "")}` }
+      return { text: title.replaceAll("`", ""), link: `/decisions/${file.replace(/\.md$/, "")}` }
     })
 
 /** What programs name; the rest is what these are made of. */
 const face = {
-  core: "ShardRouter Topology Keyspace Table Id ShardedModel Policy ShardError ShardManager ShardResolver Recovery StartReport TopologyConfig TableChanges ShardEvents ShardEvent ShardMetrics".split(
-    " "
-  ),
-  pg: "PgRouter PgShard PgShardConfig PgRouterConfig ShardMigrator PgDrift PgDirectory PgTopologyStore PgInstall SlotExpression PgErrors".split(
-    " "
-  ),
-  testing:
-    "PgCluster PgServer VirtualShards Expect vitest QueryLog Oracle SqlArbitrary Faults CrashPoints Isolation PgProxy".split(
-      " "
-    )
+  core: [
+    ...["ShardRouter", "Topology", "Keyspace", "Table", "Id", "ShardedModel", "Policy", "ShardError", "ShardManager"],
+    ...["ShardResolver", "Recovery", "StartReport", "TopologyConfig", "TableChanges", "ShardEvents", "ShardEvent"],
+    "ShardMetrics"
+  ],
+  pg: [
+    ...["PgRouter", "PgShard", "PgShardConfig", "PgRouterConfig", "ShardMigrator", "PgDrift", "PgDirectory"],
+    ...["PgTopologyStore", "PgInstall", "SlotExpression", "PgErrors"]
+  ],
+  testing: [
+    ...["PgCluster", "PgServer", "VirtualShards", "Expect", "vitest", "QueryLog", "Oracle", "SqlArbitrary"],
+    ...["Faults", "CrashPoints", "Isolation", "PgProxy"]
+  ]
 }
 
 /** The pages of a package's modules, once the reference has been written. */
@@ -124,6 +128,7 @@ export default defineConfig({
     config: (md) => {
       linksOutwards(md)
       mermaid(md)
+      decisionsListed(md, decisions())
     }
   },
   themeConfig: {
@@ -133,7 +138,7 @@ export default defineConfig({
       provider: "local",
       options: {
         // Sources would bury the pages.
-        _render: (source, env, md) => (/^source\//.test(env.relativePath) ? "" : md.render(source, env))
+        _render: (source, env, md) => (env.relativePath.startsWith("source/") ? "" : md.render(source, env))
       }
     },
     nav: [

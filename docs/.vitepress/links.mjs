@@ -69,8 +69,7 @@ const shown = (target) => {
   return `# ${target}\n\n${names.map((name) => `- \`${name}\``).join("\n")}\n`
 }
 
-const linked = (file, text) =>
-  [...text.matchAll(linkPattern)].flatMap(([, href]) => targetOf(file, href) ?? [])
+const linked = (file, text) => [...text.matchAll(linkPattern)].flatMap(([, href]) => targetOf(file, href) ?? [])
 
 /** All that pages lead to, those that are shown for that included. */
 export const targets = () => {

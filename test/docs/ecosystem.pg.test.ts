@@ -1,6 +1,6 @@
 /** The code of docs/ecosystem.md runs as it stands there. */
 import type { ClusterError, Sharding } from "@effect/cluster"
-import { PersistedQueue } from "@effect/experimental"
+import * as PersistedQueue from "@effect/experimental/PersistedQueue"
 import * as SqlClient from "@effect/sql/SqlClient"
 import { expect } from "@effect/vitest"
 import * as Id from "@shardlayer/core/topology/Id"

@@ -91,7 +91,9 @@ describe("docs/testing.md", () => {
 
 const ofTesting = page("packages/testing/README.md")
 await ofTesting.defines("shardlayertesting ts")
-describe("packages/testing/README.md", () => ofTesting.ends())
+describe("packages/testing/README.md", () => {
+  ofTesting.ends()
+})
 
 describe("packages/core/README.md", () => {
   const core = page("packages/core/README.md")
