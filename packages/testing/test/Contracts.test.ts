@@ -81,8 +81,7 @@ describe("a directory fails its contract that", () => {
     })),
     "says that it removed what was not there": directory((own) => ({
       remove: (name, key) => Effect.as(own.remove(name, key), true)
-    })
-})
+    }))
   })
 })
 
