@@ -1,5 +1,7 @@
 // The plain `pg` driver against virtual shards, as against a server: values, errors, transactions that take turns, cursors,
 // sessions that keep their settings and names apart. No server is started here, but PGlite takes seconds and much memory.
+import { CurrentShardDriver } from "@shardlayer/core/ShardConnection"
+import * as PgShard from "@shardlayer/pg/PgShard"
 import * as VirtualShards from "@shardlayer/testing/VirtualShards"
 import * as Reactivity from "@effect/experimental/Reactivity"
 import * as PgClient from "@effect/sql-pg/PgClient"
@@ -209,6 +211,26 @@ describe("transactions", () => {
       await pool.query("rollback prepared 'x'")
       expect((await waiting.query("select * from owned")).rows).toEqual([{ id: 1, n: 12 }])
     })
+  })
+
+  it("do not keep statements from being described, which harms no transaction that is open", async () => {
+    await pool.query("create table described (id int primary key, label text)")
+    const { database, stream, username } = shards.nodes.find(({ id }) => id === "shard_1")!
+    const program = Effect.gen(function* () {
+      const driver = yield* CurrentShardDriver
+      const session = yield* driver.reserve
+      yield* session.control("begin")
+      yield* session.execute("insert into described values ($1, 'a')", [1])
+      const description = yield* driver.describe("select id, label from described where id = $1")
+      expect([description.params, description.columns.map(({ type }) => type)]).toEqual([[23], [23, 25]])
+      const missing = yield* Effect.flip(driver.describe("select * from missing"))
+      expect(missing).toMatchObject({ code: "42P01" })
+      expect(yield* session.execute("select label from described where id = $1", [1])).toEqual([{ label: "a" }])
+      yield* session.commit
+      expect(yield* driver.execute("select count(*)::int as n from described", [])).toEqual([{ n: 1 }])
+    })
+    const layer = PgShard.layer({ database, stream, username, maxConnections: 3 })
+    await Effect.runPromise(Effect.scoped(Effect.provide(program, layer)))
   })
 
   it("a waiting statement can be cancelled", async () => {

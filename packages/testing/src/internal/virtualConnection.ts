@@ -142,6 +142,7 @@ export class VirtualConnection implements Holder {
     this.running = true
     try {
       while (this.phase !== "ended" && this.batches.length > 0) {
+        if (!this.holding && (await this.goAside())) continue
         if (!this.holding && !(await this.hold())) continue
         const batch = this.batches.shift()
         if (batch !== undefined) await this.run(batch)
@@ -152,6 +153,33 @@ export class VirtualConnection implements Holder {
       this.running = false
       if (this.phase === "ended") await this.abandon()
     }
+  }
+
+  /** Where the next messages only have a statement described, or set what this connection alone has, and another holds the session. */
+  private async goAside(): Promise<boolean> {
+    const [batch] = this.batches
+    const [only] = batch?.frames.length === 1 ? batch.frames : []
+    const set = only?.type === "Q" && settingOnly.test(sqlOf(only)) ? namesSet(sqlOf(only)) : undefined
+    if (batch === undefined || (set === undefined && !isDescribing(batch))) return false
+    // Under a name of its own: the holder may be about to use the statement that has none.
+    const name = `aside_${this.id}`
+    const named = batch.frames.map((frame) => this.renamed(frame, name).bytes)
+    const closing = [Wire.message("C", Buffer.from("S"), name), Wire.sync]
+    const frames = await this.session.aside(this.settings, Buffer.concat([...named, ...closing]))
+    if (frames === undefined) return false
+    this.batches.shift()
+    const answer = frames.slice(
+      0,
+      frames.findIndex(({ type }) => type === "Z")
+    )
+    const values = answer.flatMap((frame) => (frame.type === "D" ? [Wire.bodyOf(frame).toString("utf8", 6)] : []))
+    if (set?.length === values.length) {
+      this.settings = new Map([...this.settings, ...set.map((one, place) => [one, values[place] ?? ""] as const)])
+    }
+    if (this.phase !== "ended") {
+      this.send(Buffer.concat([...answer.map(({ bytes }) => bytes), Wire.readyForQuery("I")]))
+    }
+    return true
   }
 
   /** False: the wait ended without the session, because this connection or its statement is not wanted any more. */
@@ -306,14 +334,15 @@ export class VirtualConnection implements Holder {
    * The session keeps one set of prepared statements for all connections, who choose names without knowing of each other: each
    * name is replaced by one of this connection's own. The unnamed statement stays, drivers parse it anew each time.
    */
-  private renamed(frame: Wire.Frame): Wire.Frame {
+  private renamed(frame: Wire.Frame, unnamed = ""): Wire.Frame {
     const body = Wire.bodyOf(frame)
     const at =
       frame.type === "P" ? 0 : frame.type === "B" ? Wire.textAt(body, 0).end : isStatement(frame, body) ? 1 : -1
     if (at === -1) return frame
     const { end, text } = Wire.textAt(body, at)
-    if (text === "") return frame
-    const bytes = Wire.message(frame.type, body.subarray(0, at), this.aliasOf(text), body.subarray(end))
+    const name = text === "" ? unnamed : unnamed === "" ? this.aliasOf(text) : text
+    if (name === "") return frame
+    const bytes = Wire.message(frame.type, body.subarray(0, at), name, body.subarray(end))
     return { type: frame.type, bytes }
   }
 
@@ -344,6 +373,15 @@ const asksOf = (text: string): Asks => {
     ? "reads"
     : "locks"
 }
+
+const isDescribing = ({ frames }: Batch): boolean =>
+  frames.at(-1)?.type === "S" && frames.every(({ type }) => "PDCS".includes(type))
+
+/** As drivers do when a connection opens. */
+const settingOnly = /^(select set_config\('[\w.]+', E?'(?:[^'\\]|'')*', false\)(;\s*|$))+$/i
+
+const namesSet = (text: string): ReadonlyArray<string> =>
+  [...text.matchAll(/set_config\('([\w.]+)'/gi)].map(([, name]) => name ?? "")
 
 const isRunning = ({ type }: Wire.Frame): boolean => type === "Q" || type === "E"
 

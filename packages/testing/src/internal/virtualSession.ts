@@ -35,6 +35,7 @@ export class VirtualSession {
   readonly abandoned: Array<string> = []
   private readonly waiting: Array<Waiting> = []
   private held = false
+  private status = "I"
   private prepared = 0
   /** One of those that are prepared has locks that readers wait for, too. */
   private preparedBlocksReads = false
@@ -85,6 +86,25 @@ export class VirtualSession {
     }
   }
 
+  /**
+   * Runs what changes nothing between two statements of the holder's, who may be whoever waits for it. Undefined where that cannot be:
+   * nobody holds the session in a transaction that goes on, or names mean something else there.
+   */
+  async aside(settings: ReadonlyMap<string, string>, messages: Buffer): Promise<ReadonlyArray<Wire.Frame> | undefined> {
+    const isAlike = sameSettings(namesOnly(this.current), namesOnly(settings))
+    if (!this.held || this.status !== "T" || !isAlike) return undefined
+    // What fails has failed the transaction as far as the savepoint.
+    const frames = await this.exec(
+      Buffer.concat([
+        Wire.simpleQuery("SAVEPOINT shardlayer_aside"),
+        messages,
+        Wire.simpleQuery("ROLLBACK TO shardlayer_aside; RELEASE shardlayer_aside")
+      ])
+    )
+    const [first, ...rest] = frames.flatMap((frame, place) => (frame.type === "Z" ? [place] : []))
+    return frames.slice((first ?? -1) + 1, (rest.at(-2) ?? -1) + 1)
+  }
+
   /** To be called by a new holder before its first message; what it returns is the error in its settings. */
   async adopt(settings: ReadonlyMap<string, string>): Promise<string | undefined> {
     const closing = this.abandoned.splice(0).map((statement) => Wire.message("C", Buffer.from("S"), statement))
@@ -128,6 +148,7 @@ export class VirtualSession {
       const { frames } = Wire.split(Buffer.from(await this.pglite.execProtocolRaw(messages, { syncToFs: false })))
       for (const frame of frames) {
         if (frame.type === "A") this.broadcast(frame.bytes)
+        if (frame.type === "Z") this.status = statusOf(frame)
         if (frame.type === "C") await this.count(Wire.textAt(Wire.bodyOf(frame), 0).text)
       }
       return frames.filter((frame) => frame.type !== "A")
@@ -185,6 +206,10 @@ const columnsOf = (row: Buffer): ReadonlyArray<string> => {
   }
   return columns
 }
+
+/** How long somebody waits, and what he is called, has no part in what statements mean. */
+const namesOnly = (settings: ReadonlyMap<string, string>): ReadonlyMap<string, string> =>
+  new Map([...settings].filter(([name]) => !/timeout$|^application_name$/i.test(name)))
 
 const sameSettings = (left: ReadonlyMap<string, string>, right: ReadonlyMap<string, string>): boolean =>
   left === right || (left.size === right.size && [...left].every(([name, value]) => right.get(name) === value))
