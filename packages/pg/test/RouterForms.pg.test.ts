@@ -44,6 +44,14 @@ const statements = [
   "select (case when kind > 1 then p end).x, count(*) from notes group by 1 order by 1",
   "select a.id from notes a join notes b on a.id = (b.tags is null)::int4 + b.kind and (array[b.kind])[1] = a.kind order by 1",
   "select json_objectagg(k : n returning jsonb) from (select name as k, count(*) as n from notes where name is not null group by name) t",
+  // Rows as values have no type that travels: their columns do.
+  "select count(distinct (kind, name)), count(*) from notes",
+  "select max(row(kind, id)), min((name, id)) from notes",
+  "select (kind, name) as pair, count(*) from notes group by (kind, name), kind, name order by kind, name",
+  "select distinct (kind, name) from notes where kind = 1 order by (kind, name)",
+  "select n from notes n order by n.id desc limit 2",
+  "select count(distinct n) from notes n",
+  "select kind, array_agg((id, name) order by id) from notes group by kind order by kind",
   "select name, json_arrayagg(id order by id returning jsonb) from notes group by name order by name"
 ]
 

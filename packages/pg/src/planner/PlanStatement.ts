@@ -34,7 +34,7 @@ import * as FedJoin from "./strategies/FedJoin.js"
 import * as MovingUpdate from "./strategies/MovingUpdate.js"
 import * as ScatterWrite from "./strategies/ScatterWrite.js"
 import type { Context } from "./strategies/Context.js"
-import { compose } from "./strategies/Compose.js"
+import { compose, gather } from "./strategies/Compose.js"
 import { type Merged, withNow } from "./strategies/Merged.js"
 import { merging } from "./strategies/Merging.js"
 import { mergeUnion } from "./strategies/MergeUnion.js"
@@ -285,12 +285,14 @@ const scatterOf = (subject: Subject, access: Access, references: ReadonlyArray<S
   if (problem !== undefined) return refused(problem)
   // The usual case: nothing is to be merged, so no shard is asked for types.
   if (isOneKey(references)) return { scatter: { _tag: "OneKey" }, notes: [] }
-  const merged = stoppable(() => {
+  const first = stoppable(() => {
     const context = contextOf(subject)
     return Either.isRight(drivers) && !dependsOnOrder(study.analyzed)
       ? merging(context, select, drivers.right)
       : (mergeUnion(context, select, subject.params) ?? compose(context, select, subject.params))
   })
+  const other = isUnshippable(first) ? stoppable(() => gather(contextOf(subject), select, subject.params)) : first
+  const merged = Either.isLeft(other) && other.left._tag === "Refused" ? first : other
   if (Either.isRight(merged)) {
     return {
       scatter: { _tag: "Merge", merge: withNow(merged.right) },
@@ -409,6 +411,10 @@ const isOneKey = (references: ReadonlyArray<ShardedReference>): boolean => {
 /** What all must hold. */
 const constraintsOf = (constraint: Constraint.Constraint): ReadonlyArray<Constraint.Constraint> =>
   constraint._tag === "And" ? constraint.parts : [constraint]
+
+/** What shards would give has no type or no name of its own: rows as values. Their columns have. */
+const isUnshippable = (merged: Either.Either<Merged, Stop>): boolean =>
+  Either.isLeft(merged) && merged.left._tag === "Refused" && ["SL4017", "SL4018"].includes(merged.left.refusal.code)
 
 const isSetOperation = ({ op }: SelectStmt): boolean => op !== undefined && op !== "SETOP_NONE"
 

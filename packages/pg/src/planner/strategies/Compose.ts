@@ -70,6 +70,18 @@ export const compose = (context: Context, select: SelectStmt, params: ParamTypes
   return composer.finish(upper)
 }
 
+/**
+ * The statement over its tables' own rows, whatever its shards could do for it.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const gather = (context: Context, select: SelectStmt, params: ParamTypes): Merged => {
+  const composer = new Composer(context, params)
+  const upper = composer.apart(select)
+  return composer.finish(upper)
+}
+
 class Composer {
   private readonly scans: Array<Scan> = []
   private readonly own = Fragments.ownParams()
@@ -157,6 +169,12 @@ class Composer {
     // Views in views come to light one by one.
     const expanded = withoutViews(select, study)
     return expanded === undefined ? this.gathered(select, study) : this.level(expanded)
+  }
+
+  apart(select: SelectStmt): Node {
+    const study = this.studied(select)
+    const expanded = withoutViews(select, study)
+    return expanded === undefined ? this.gathered(select, study) : this.apart(expanded)
   }
 
   /**
