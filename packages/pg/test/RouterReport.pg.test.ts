@@ -45,6 +45,7 @@ create table orders (id int8 primary key, user_id int8 not null);
 create table notes (user_id int8, number serial, text text);
 create table hidden (user_id int8 primary key);
 alter table hidden enable row level security;
+create policy lucky on hidden using (random() < 0.5);
 create trigger noted before insert on countries for each row execute function noted()`
 
 interface Options {

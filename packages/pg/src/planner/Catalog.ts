@@ -79,6 +79,39 @@ export interface Trigger {
 }
 
 /**
+ * A policy of row security. `command`: `*` all, `r` SELECT, `a` INSERT, `w` UPDATE, `d` DELETE. Expressions are as the server
+ * prints them, their names as the session's search path finds them.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Policy {
+  readonly name: string
+  readonly permissive: boolean
+  readonly command: string
+  readonly roles: ReadonlyArray<string>
+  readonly using: string | null
+  readonly check: string | null
+  /** User functions that it calls. */
+  readonly functions: ReadonlyArray<string>
+  /** A table in it was locked, and it was not read. */
+  readonly unread: boolean
+}
+
+/**
+ * Whom row security concerns: `active` if the login of this session.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Security {
+  readonly forced: boolean
+  readonly owner: string
+  readonly login: string
+  readonly active: boolean
+}
+
+/**
  * A constraint, default, generated column or index, and the user functions it calls.
  *
  * @since 0.1.0
@@ -122,6 +155,9 @@ export interface Relation {
   readonly name: string
   readonly kind: RelationKind
   readonly rowSecurity: boolean
+  /** Null without row security. */
+  readonly security: Security | null
+  readonly policies: ReadonlyArray<Policy>
   readonly isPartition: boolean
   /** The table that it is a partition of. */
   readonly parent: string | null
@@ -136,6 +172,8 @@ export interface Relation {
   readonly bound: string | null
   /** A partitioned table's strategy and columns. */
   readonly partitionKey: string | null
+  /** Of a partitioned table: a partition has row security. */
+  readonly securedPartition: string | null
   /** A partitioned table's, at all levels. */
   readonly partitions: ReadonlyArray<Partition>
   /** A view's query, its names as the session's search path finds them; null where a table of it was locked. */

@@ -186,6 +186,8 @@ const aspects = ({ catalog, relation }: Found): ReadonlyMap<string, string> => {
     ["the kind", relation.kind],
     ["row security", String(relation.rowSecurity)]
   ])
+  if (relation.security !== null) all.set("the reach of row security", JSON.stringify(relation.security))
+  for (const policy of relation.policies) all.set(`policy ${policy.name}`, JSON.stringify(policy))
   // Those of several partitions may share a name.
   const add = (name: string, value: unknown) => all.set(name, (all.get(name) ?? "") + JSON.stringify(value))
   for (const [index, column] of relation.columns.entries()) {

@@ -109,6 +109,27 @@ const rules = `(
   select coalesce(json_agg(r.rulename order by r.rulename), '[]'::json)
   from pg_rewrite r where r.ev_class = c.oid and r.rulename <> '_RETURN')`
 
+/** Printing an expression locks the tables it names, as with a view's query. */
+const policies = `(
+  select coalesce(json_agg(json_build_object(
+    'name', pol.polname, 'permissive', pol.polpermissive, 'command', pol.polcmd,
+    'roles', (
+      select json_agg(case when r.oid = 0 then 'public' else pg_get_userbyid(r.oid)::text end order by r.place)
+      from unnest(pol.polroles) with ordinality r(oid, place)),
+    'using', case when k.free then pg_get_expr(pol.polqual, pol.polrelid) end,
+    'check', case when k.free then pg_get_expr(pol.polwithcheck, pol.polrelid) end,
+    'unread', not k.free, 'functions', ${callees("pg_policy", "pol.oid")}) order by pol.polname), '[]'::json)
+  from pg_policy pol
+  cross join lateral (select not exists (
+    select from locked l where l.relation = c.oid or l.relation in (
+      select d.refobjid from pg_depend d
+      where d.classid = 'pg_policy'::regclass and d.objid = pol.oid and d.refclassid = 'pg_class'::regclass)) as free) k
+  where pol.polrelid = c.oid)`
+
+const security = `case when c.relrowsecurity then json_build_object(
+  'forced', c.relforcerowsecurity, 'owner', pg_get_userbyid(c.relowner), 'login', current_user,
+  'active', row_security_active(c.oid)) end`
+
 const callers = `(
   select coalesce(json_agg(json_build_object('object', x.object, 'functions', x.functions) order by x.object), '[]'::json)
   from (
@@ -157,6 +178,7 @@ const isWanted = `$1::text[] is null or c.relkind = 'v' or n.nspname || '.' || c
 const relations = `(
   select coalesce(json_agg(case when ${isWanted} then json_build_object(
     'schema', n.nspname, 'name', c.relname, 'kind', c.relkind, 'rowSecurity', c.relrowsecurity, 'detailed', true,
+    'security', ${security}, 'policies', ${policies},
     'isPartition', c.relispartition, 'parent', ${parent},
     'hasParent', exists (select from pg_inherits h where h.inhrelid = c.oid),
     'hasChildren', exists (select from pg_inherits h where h.inhparent = c.oid),

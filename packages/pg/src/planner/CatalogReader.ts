@@ -94,6 +94,9 @@ export const decode = (shard: ShardId, text: string): Catalog.ShardCatalog => {
 
 const complete = (relation: Json["relations"][number]): Catalog.Relation => ({
   rowSecurity: false,
+  security: null,
+  policies: [],
+  securedPartition: null,
   isPartition: false,
   parent: null,
   hasParent: false,

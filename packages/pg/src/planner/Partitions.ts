@@ -57,6 +57,7 @@ const rootOf = (relations: Relations, key: string): string => {
 const withMembers = (table: Catalog.Relation, members: ReadonlyArray<Catalog.Relation>): Catalog.Relation => ({
   ...table,
   rowSecurity: table.rowSecurity || members.some((member) => member.rowSecurity),
+  securedPartition: members.find((member) => member.rowSecurity)?.name ?? null,
   partitions: members.map(partitionOf),
   indexes: [...table.indexes, ...members.flatMap((member) => member.indexes.map(ofOnePartition))],
   checks: [...table.checks, ...members.flatMap((member) => ownChecks(table, member))],

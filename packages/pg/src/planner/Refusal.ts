@@ -191,8 +191,8 @@ export const entries = {
   },
   SL2009: {
     title: "Row security",
-    reason: "table {table} has row security, whose policies the router does not know",
-    hint: pin,
+    reason: "table {table} has row security, and {why}",
+    hint: acknowledge,
     example: "select * from secrets"
   },
   SL2010: {

@@ -20,6 +20,7 @@ import * as Functions from "./Functions.js"
 import * as KeyTypes from "./KeyTypes.js"
 import * as Parser from "./Parser.js"
 import { draft, type Draft } from "./Refusal.js"
+import * as RowSecurity from "./RowSecurity.js"
 import * as ViewCheck from "./ViewCheck.js"
 
 /**
@@ -101,6 +102,10 @@ export interface SchemaView {
   readonly function: (names: ReadonlyArray<string>, args: number, location: number | undefined) => FunctionInfo
   /** Refuses operators that call unknown code. */
   readonly operator: (names: ReadonlyArray<string>, location: number | undefined) => void
+  /** The tables that the policies of a table read. */
+  readonly policyTables: (
+    relation: Catalog.Relation
+  ) => ReadonlyArray<{ readonly schema: string | undefined; readonly name: string }>
   /** Every operator of this name gives NULL for NULL. */
   readonly isStrict: (operator: string) => boolean
   readonly type: (names: ReadonlyArray<string>, location: number | undefined) => TypeInfo
@@ -157,17 +162,20 @@ export interface Sources {
 /** With what all lookups ask. */
 interface Known extends Sources {
   readonly isPure: (qualified: string) => boolean
+  /** What names in policies stand for. */
+  readonly policyNames: RowSecurity.Names
 }
 
 /** @since 0.1.0 @category constructors */
 export const make = (given: Sources): SchemaView => {
   const isPure = pureIn(given)
-  const sources: Known = { ...given, isPure }
-  const { catalogs, searchPath, topology } = sources
+  const { catalogs, searchPath, topology } = given
   const first = catalogs[0]
   if (first === undefined) throw new Error("a schema view needs the catalog of at least one shard")
   const tables = new Map(Object.values(topology.tables).map((table) => [Catalog.key(table.schema, table.name), table]))
   const functions = byName(catalogs.flatMap((catalog) => catalog.functions))
+  const policyNames = policyNamesIn(given, first, tables, isPure)
+  const sources: Known = { ...given, isPure, policyNames }
   const operators = byName(catalogs.flatMap((catalog) => catalog.operators))
   const types = byName(catalogs.flatMap((catalog) => catalog.types))
   const operands = (names: ReadonlyArray<string>) =>
@@ -198,6 +206,7 @@ export const make = (given: Sources): SchemaView => {
       const relations = catalogs.flatMap((catalog) => catalog.relations.get(key) ?? [])
       return { table: tables.get(key), relation: relations.find((relation) => relation.detailed) ?? relations[0] }
     },
+    policyTables: (relation) => RowSecurity.tablesOf(policyNames.parse, relation),
     function: (names, args, location) => functionOf({ first, functions, isPure, searchPath }, names, args, location),
     operator: (names, location) => checkOperator(operators, isPure, names, location),
     isStrict: (operator) => (operators.get(operator) ?? []).every((candidate) => candidate.strict),
@@ -247,6 +256,37 @@ const pseudoTypes = new Set([2276, 2283, 2776, 5077, 5079])
 
 const isSamePath = (one: ReadonlyArray<string>, other: ReadonlyArray<string>): boolean =>
   one.length === other.length && one.every((schema, index) => schema === other[index])
+
+const policyNamesIn = (
+  given: Sources,
+  first: Catalog.ShardCatalog,
+  tables: ReadonlyMap<string, Table.Table>,
+  isPure: Known["isPure"]
+): RowSecurity.Names => ({
+  isPure,
+  parse: memoized((text) => queryIn(`SELECT ${text}`)),
+  place: placeIn(given, first, tables),
+  builtin: (names) =>
+    names.length > 1 && names[0] !== "pg_catalog" ? undefined : first.builtins.get(names.at(-1) ?? "")
+})
+
+/** Of a name in a policy, which the session's search path finds as it printed it. */
+const placeIn =
+  ({ catalogs, topology }: Sources, first: Catalog.ShardCatalog, tables: ReadonlyMap<string, Table.Table>) =>
+  (schema: string | undefined, name: string): RowSecurity.Place => {
+    const path = schema === undefined ? Catalog.searchPath(first) : [schema]
+    const key = path
+      .map((candidate) => Catalog.key(candidate, name))
+      .find((candidate) => catalogs.some(({ relations }) => relations.has(candidate)))
+    const table = tables.get(key ?? "")
+    const shard = table === undefined ? topology.unlisted : table._tag === "Single" ? table.shard : undefined
+    const relation = catalogs
+      .filter((catalog) => shard === undefined || catalog.shard === shard)
+      .flatMap(({ relations }) => relations.get(key ?? "") ?? [])[0]
+    if (relation === undefined || (relation.kind !== "r" && relation.kind !== "p")) return { _tag: "Other" }
+    if (table?._tag === "Reference") return { _tag: "Everywhere", relation }
+    return shard === undefined ? { _tag: "Other" } : { _tag: "Shard", shard, relation }
+  }
 
 /** The query of each view is parsed once a catalog, when a statement first needs it. */
 const queryIn = (definition: string): Node | undefined => Either.getOrUndefined(Parser.parseQuery(definition))
@@ -359,7 +399,7 @@ const listedTable = (sources: Known, table: Table.Table, key: string, location: 
   }
   const relation = mainRelation(sources, table, key)
   if (relation === undefined) return refuse(draft("SL2002", { table: table.id }, location), true)
-  checkReadable(sources, relation, table.id, location)
+  checkReadable(sources, relation, table.id, location, undefined, table._tag === "Sharded" ? table.acknowledge : [])
   return table._tag === "Sharded" ? { _tag: "Sharded", table, relation } : { _tag: "Reference", table, relation }
 }
 
@@ -383,7 +423,7 @@ const relationOn = (
   if (catalog === undefined) throw new Stopped({ _tag: "Unread", table: shown, shard })
   const relation = catalog.relations.get(key)
   if (relation === undefined) return refuse(draft("SL2002", { table: shown }, location), true)
-  checkReadable(sources, relation, shown, location)
+  checkReadable(sources, relation, shown, location, shard, [])
   return relation
 }
 
@@ -391,7 +431,9 @@ const checkReadable = (
   sources: Known,
   relation: Catalog.Relation,
   shown: string,
-  location: number | undefined
+  location: number | undefined,
+  home: ShardId | undefined,
+  acknowledged: ReadonlyArray<string>
 ): void => {
   checkKind(relation, shown, location)
   checkCasts(sources, relation, location)
@@ -400,7 +442,9 @@ const checkReadable = (
     const table = `partition ${Catalog.shown(foreign.key)} of ${shown}`
     refuse(draft("SL2004", { table, kind: "foreign table" }, location))
   }
-  if (relation.rowSecurity) refuse(draft("SL2009", { table: shown }, location))
+  if (!relation.rowSecurity) return
+  const why = RowSecurity.obstacle(sources.policyNames, relation, acknowledged, home)
+  if (why !== undefined) refuse(draft("SL2009", { table: shown, why }, location), RowSecurity.isUnread(relation))
 }
 
 /** A user cast may be applied to a column without a word in the statement, and so may the functions of its order. */

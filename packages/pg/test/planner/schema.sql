@@ -46,6 +46,16 @@ create table tickets (id uuid default gen_random_uuid() primary key, title text)
 create table domained (user_id user_id primary key, feeling mood);
 create table secrets (user_id int8 primary key, secret text);
 alter table secrets enable row level security;
+create policy lucky on secrets using (random() < 0.5);
+create table vaults (user_id int8 primary key, tenant text, secret text);
+alter table vaults enable row level security;
+create policy own on vaults using (tenant = (select current_setting('app.tenant', true)) or tenant = current_user)
+  with check (exists (select from countries c where c.code = tenant));
+create view vaults_seen as select * from vaults;
+create view vaults_invoked with (security_invoker = true) as select * from vaults;
+create table shared (user_id int8 primary key, secret text);
+alter table shared enable row level security;
+create policy members on shared for select using (exists (select from orders o where o.id = shared.user_id));
 
 create table events (user_id int8, at date, kind text, primary key (user_id, at)) partition by range (at);
 create table events_2020 partition of events for values from ('2020-01-01') to ('2021-01-01');

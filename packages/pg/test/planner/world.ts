@@ -46,6 +46,8 @@ const definition = {
     numbered: user("user_id"),
     domained: user("user_id"),
     secrets: user("user_id"),
+    vaults: user("user_id"),
+    shared: user("user_id"),
     events: user("user_id"),
     clicks: user("user_id"),
     click_notes: user("user_id"),

@@ -132,6 +132,7 @@ export const hiddenSql: ReadonlyArray<string> = [
   "create rule quiet as on insert to ruled do also nothing",
   "create table secured (user_id int8 primary key, note text)",
   "alter table secured enable row level security",
+  "create policy lucky on secured using (random() < 0.5)",
   "create table people (id int8 primary key, name text)",
   "create table comments (user_id int8, id int8, author int8 references people (id), primary key (user_id, id))",
   "create table tokens (id uuid primary key default gen_random_uuid(), note text)",

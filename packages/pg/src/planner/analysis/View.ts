@@ -11,7 +11,7 @@ import type { Alias, Node, RangeVar } from "libpg-query"
 import * as Ast from "../Ast.js"
 import type * as Catalog from "../Catalog.js"
 import { draft } from "../Refusal.js"
-import { type NamedView, refuse, Stopped } from "../SchemaView.js"
+import { type NamedView, refuse, type SchemaView, Stopped } from "../SchemaView.js"
 import type { Builder, Place } from "./Builder.js"
 import type { Source } from "./Scope.js"
 import * as Tree from "../rewrite/Tree.js"
@@ -55,12 +55,35 @@ export const reference = (walk: Walk, view: NamedView, node: RangeVar, place: Pl
  */
 const inside = ({ builder, views }: Walk, view: NamedView): Builder => ({
   ...builder,
-  view: view.names,
+  view: secured(view.names, isInvokers(view)),
   addFunction:
     views.length > 0
       ? builder.addFunction
       : (use) => builder.addFunction({ ...use, name: `${use.name} (in view ${view.name})` })
 })
+
+/** Its tables are read with the rights of who asks, not of the view's owner. */
+const isInvokers = ({ relation: { options } }: NamedView): boolean =>
+  options.some((option) => /^security_invoker=(true|on|yes|1)$/i.test(option))
+
+/** The policies of a table in a view are those for the view's owner, who may be another one on each shard. */
+const secured = (names: SchemaView, isInvoker: boolean): SchemaView =>
+  isInvoker
+    ? names
+    : {
+        ...names,
+        source: (schema, name, location) => {
+          const found = names.source(schema, name, location)
+          if (found._tag === "View") return { ...found, names: secured(found.names, false) }
+          if (found.relation?.rowSecurity === true) {
+            const why = "a view without security_invoker reads it with the rights of its owner"
+            return refuse(
+              draft("SL2009", { table: found._tag === "Single" ? found.name : found.table.id, why }, location)
+            )
+          }
+          return found
+        }
+      }
 
 /** What stops inside has the words for it of the outermost view, which is the one that the statement names. */
 const named = (walk: Walk, view: NamedView, location: number | undefined, run: () => Shape): Shape => {

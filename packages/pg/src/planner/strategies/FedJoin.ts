@@ -289,6 +289,7 @@ const matching = (
   const { named } = target
   if (named._tag !== "Sharded" || merge.relation === undefined) throw new Error("a MERGE without its table")
   const { table } = named
+  if (relation.rowSecurity) return refused("its rows are looked for ahead, under other policies of its row security")
   const key = FedInsert.keyOf(table, relation, table.columns)
   if (typeof key === "string") return refused(key)
   const names = [...source.names, rowName]

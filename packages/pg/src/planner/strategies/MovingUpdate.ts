@@ -68,6 +68,8 @@ const obstacleOf = (
   const [reference] = view.referencing(relation.schema, relation.name)
   const [trigger] = relation.triggers
   if (analyzed.targets.length > 1) return "there is a second write in the same statement"
+  if (relation.rowSecurity)
+    return "the policies of its row security say of an UPDATE what they do not say of rows that move"
   if (reference !== undefined) return `foreign key ${reference.key.name} would have to follow them`
   if (trigger !== undefined) return `trigger ${trigger.name} would see other writes`
   if (FedInsert.hasSubquery(update.returningClause)) return "a subquery in RETURNING would be asked on their new shard"

@@ -70,6 +70,7 @@ export const touchedBy = (
     if (name === undefined || all === "unknown") return undefined
     const change = changeOf(write)
     if (!isPlainInsert(change)) reads.add(name)
+    for (const used of policyTables(view, found.relation)) read(view, used.schema, used.name, reads)
     for (const table of all) writes.set(table, table === name ? change : cascaded(view, change, table))
   }
   return { reads, writes }
@@ -108,7 +109,12 @@ const read = (view: SchemaView, schema: string | undefined, name: string, reads:
     const dot = used.indexOf(".")
     read(view, used.slice(0, dot), used.slice(dot + 1), reads)
   }
+  for (const used of policyTables(view, relation)) read(view, used.schema, used.name, reads)
 }
+
+/** Of row security, which reads them with each row. */
+const policyTables = (view: SchemaView, relation: Catalog.Relation | undefined) =>
+  relation?.rowSecurity === true ? view.policyTables(relation) : []
 
 const wrapped = (write: Contents.Write): Node => {
   switch (write._tag) {
