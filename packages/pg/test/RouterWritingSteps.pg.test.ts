@@ -8,7 +8,7 @@ import * as Keyspace from "@shardlayer/core/topology/Keyspace"
 import * as Table from "@shardlayer/core/topology/Table"
 import * as Topology from "@shardlayer/core/topology/Topology"
 import * as Effect from "effect/Effect"
-import { codeOf, compared, failureOf, make as besideOne, same, type World } from "./besideOne.js"
+import { codeOf, compared, failureOf, make as besideOne, same, type Setup, type World } from "./besideOne.js"
 
 const topology = Topology.make({
   shards: ["shard_1", "shard_2", "shard_3"],
@@ -45,7 +45,7 @@ create table totals (name text, n numeric);
 create table log (what text, n int8);
 `
 
-const make = besideOne({
+const setup: Setup = {
   topology,
   schema,
   tables: {
@@ -60,24 +60,26 @@ const make = besideOne({
     totals: "1, 2",
     log: "1, 2"
   }
-})
+}
+
+const make = besideOne(setup)
 
 const rows = (count: number, row: (at: number) => string) =>
   Array.from({ length: count }, (_, at) => row(at)).join(", ")
 
 const fill = (world: World) =>
   Effect.gen(function* () {
-    yield* same(world, "truncate profiles, users, orders, archive, labels, things, kept, countries")
-    yield* same(world, "truncate totals")
-    yield* same(world, "truncate log")
-    yield* same(world, "insert into countries values ('de', 357), ('fr', 551)")
-    yield* same(
-      world,
+    const both = (text: string) => Effect.zipRight(world.cluster.query("oracle", text), world.sql.unsafe(text))
+    yield* both("truncate profiles, users, orders, archive, labels, things, kept, countries")
+    yield* both("truncate totals")
+    yield* both("truncate log")
+    yield* both("insert into countries values ('de', 357), ('fr', 551)")
+    yield* both(
       `insert into users values ${rows(30, (at) => `(${at}, 'n${at % 7}', ${at}, ${at % 3 === 0 ? "'de'" : "null"})`)}`
     )
-    yield* same(world, `insert into orders values ${rows(50, (at) => `(${at % 30}, ${at}, 'i${at % 4}', ${at}.25)`)}`)
-    yield* same(world, "insert into labels values ('n1', 1), ('n2', 2), ('i1', 3)")
-    yield* same(world, "insert into totals values ('a', 1)")
+    yield* both(`insert into orders values ${rows(50, (at) => `(${at % 30}, ${at}, 'i${at % 4}', ${at}.25)`)}`)
+    yield* both("insert into labels values ('n1', 1), ('n2', 2), ('i1', 3)")
+    yield* both("insert into totals values ('a', 1)")
   })
 
 describe("writes in WITH, part by part", () => {
@@ -445,8 +447,39 @@ describe("writes in WITH, part by part", () => {
         })
       ).toBe("ScatterRefused")
       expect(yield* policy(`${gone} select 1`, { scatter: "refuse" })).toBe("ScatterRefused")
-      // More rows than may be held in memory, after the first part has been done.
       yield* compared(world)
+    })
+  )
+
+  it.scopedLive("hold no more rows than they may, and stay with the key that a program is limited to", () =>
+    Effect.gen(function* () {
+      const world = yield* besideOne({ ...setup, config: { mergeRowsMax: 20 } })
+      const { router, sql } = world
+      yield* same(world, `insert into orders values ${rows(50, (at) => `(${at % 30}, ${at}, 'i', 1)`)}`)
+      const archived = (most: number) =>
+        sql`with g as (delete from orders where id < ${most} returning *) insert into archive select * from g`
+      // After the first part has been done, which is taken back.
+      const tooMany = yield* Effect.flip(archived(40))
+      expect(failureOf(tooMany)._tag).toBe("GatherLimitExceeded")
+      yield* compared(world)
+      const doomed = yield* Effect.flip(
+        sql.withTransaction(Effect.zipRight(Effect.either(archived(40)), sql`select 1 as one`))
+      )
+      expect(doomed._tag).toBe("SqlError")
+      yield* compared(world)
+      const limited = (text: string) => router.forKey(sql.unsafe<object>(text), topology.tables.orders, 3)
+      expect(
+        failureOf(
+          yield* Effect.flip(
+            limited(
+              "with g as (delete from orders where user_id = 3 returning id) insert into archive select 3, id from g"
+            )
+          )
+        )._tag
+      ).toBe("KeyNotPinned")
+      expect(
+        yield* limited("with g as (delete from orders where user_id = 3 returning id) select count(*)::int as n from g")
+      ).toEqual([{ n: 2 }])
     })
   )
 })

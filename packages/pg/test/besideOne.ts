@@ -21,6 +21,7 @@ export interface Setup {
   /** The tables that are compared, each with an order that is one and, where not all are, the columns to compare. */
   readonly tables: { readonly [table: string]: string | { readonly columns: string; readonly order: string } }
   readonly types?: Parameters<typeof PgShard.layer>[0]["types"]
+  readonly config?: Partial<PgRouter.Config>
 }
 
 export const make = (setup: Setup) =>
@@ -28,6 +29,7 @@ export const make = (setup: Setup) =>
     const cluster = yield* PgCluster.make({ shards: 3, oracle: true, mode: "databases" })
     for (const { id } of cluster.nodes) yield* cluster.query(id, setup.schema)
     const layer = PgRouter.layer({
+      ...setup.config,
       topology: setup.topology,
       install: true,
       shards: Object.fromEntries(

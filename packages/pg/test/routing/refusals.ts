@@ -99,8 +99,8 @@ const refused: Record<string, ReadonlyArray<readonly [code: string, text: string
     ["SL6001", "update ^users set name = (select max(status) from orders)"],
     ["SL6001", "delete from ^users where name in (select status from orders)"],
     [
-      "SL6001",
-      "with gone as (delete from orders returning user_id) delete from users where id not in (select user_id from gone)"
+      "SL6014",
+      "with gone as (delete from ^orders returning user_id) delete from users where id not in (select user_id from gone) and id in (select user_id from orders)"
     ],
     ["SL6013", `update users set id = ${on2} where id = ${on1}`],
     ["SL6002", "update ^countries set name = gen_random_uuid()::text"],
