@@ -1,11 +1,12 @@
 import { defineConfig } from "vitest/config"
-import { alias } from "./vitest.shared.js"
+import { always } from "./packages/testing/test/virtual/skipped.js"
+import { alias, virtual } from "./vitest.shared.js"
 
 const exclude = ["**/node_modules/**", "**/dist/**"]
 
 /**
- * `unit` needs nothing; `pg` starts real servers; `pack` installs the packed packages, and builds the site. Two forks: more
- * only make the servers of small machines wait for each other.
+ * `unit` needs nothing; `pg` starts real servers; `virtual` runs some of the same on virtual shards; `pack` installs the
+ * packed packages, and builds the site. Two forks: more only make the servers of small machines wait for each other.
  */
 export default defineConfig({
   test: {
@@ -36,6 +37,7 @@ export default defineConfig({
           retry: process.env["CI"] === undefined ? 0 : 1
         }
       },
+      virtual(always),
       { test: { name: "pack", include: ["test/**/*.pack.test.ts"], exclude } }
     ]
   }

@@ -158,28 +158,33 @@ export class VirtualConnection implements Holder {
   /** Where the next messages only have a statement described, or set what this connection alone has, and another holds the session. */
   private async goAside(): Promise<boolean> {
     const [batch] = this.batches
-    const [only] = batch?.frames.length === 1 ? batch.frames : []
-    const set = only?.type === "Q" && settingOnly.test(sqlOf(only)) ? namesSet(sqlOf(only)) : undefined
-    if (batch === undefined || (set === undefined && !isDescribing(batch))) return false
+    if (batch === undefined || !this.goesAside()) return false
     // Under a name of its own: the holder may be about to use the statement that has none.
     const name = `aside_${this.id}`
     const named = batch.frames.map((frame) => this.renamed(frame, name).bytes)
     const closing = [Wire.message("C", Buffer.from("S"), name), Wire.sync]
     const frames = await this.session.aside(this.settings, Buffer.concat([...named, ...closing]))
     if (frames === undefined) return false
-    this.batches.shift()
     const answer = frames.slice(
       0,
       frames.findIndex(({ type }) => type === "Z")
     )
+    const set = namesSet(this.texts().join(""))
+    this.batches.shift()
     const values = answer.flatMap((frame) => (frame.type === "D" ? [Wire.bodyOf(frame).toString("utf8", 6)] : []))
-    if (set?.length === values.length) {
+    if (!isDescribing(batch) && set.length === values.length) {
       this.settings = new Map([...this.settings, ...set.map((one, place) => [one, values[place] ?? ""] as const)])
     }
     if (this.phase !== "ended") {
       this.send(Buffer.concat([...answer.map(({ bytes }) => bytes), Wire.readyForQuery("I")]))
     }
     return true
+  }
+
+  private goesAside(): boolean {
+    const [batch] = this.batches
+    const [only] = batch?.frames.length === 1 ? batch.frames : []
+    return batch !== undefined && (isDescribing(batch) || (only?.type === "Q" && settingOnly.test(sqlOf(only))))
   }
 
   /** False: the wait ended without the session, because this connection or its statement is not wanted any more. */
@@ -200,9 +205,12 @@ export class VirtualConnection implements Holder {
         if (!open) return
         open = false
         clearTimeout(timer)
+        this.session.pauses.delete(paused)
         this.withdraw = undefined
         resolve(granted)
       }
+      // Whoever holds the session may have had no transaction yet when this one looked.
+      const paused = () => this.withdraw?.()
       const lockMillis = this.lockMillis()
       const timer = setTimeout(
         () => {
@@ -222,6 +230,7 @@ export class VirtualConnection implements Holder {
         leave()
         settle(false)
       }
+      if (this.goesAside()) this.session.pauses.add(paused)
     })
   }
 

@@ -33,6 +33,8 @@ export class VirtualSession {
   readonly connections = new Set<Holder>()
   /** Prepared statements whose connection is gone: closed by the next holder's first messages. */
   readonly abandoned: Array<string> = []
+  /** Called when a statement of a transaction has run, and what goes aside may. */
+  readonly pauses = new Set<() => void>()
   private readonly waiting: Array<Waiting> = []
   private held = false
   private status = "I"
@@ -151,6 +153,7 @@ export class VirtualSession {
         if (frame.type === "Z") this.status = statusOf(frame)
         if (frame.type === "C") await this.count(Wire.textAt(Wire.bodyOf(frame), 0).text)
       }
+      if (this.status === "T") for (const paused of [...this.pauses]) paused()
       return frames.filter((frame) => frame.type !== "A")
     } catch (cause) {
       this.end(`${this.name} has ended: ${cause instanceof Error ? cause.message : String(cause)}`)
@@ -207,9 +210,9 @@ const columnsOf = (row: Buffer): ReadonlyArray<string> => {
   return columns
 }
 
-/** How long somebody waits, and what he is called, has no part in what statements mean. */
+/** What names mean, and to whom, is all that a description depends on. */
 const namesOnly = (settings: ReadonlyMap<string, string>): ReadonlyMap<string, string> =>
-  new Map([...settings].filter(([name]) => !/timeout$|^application_name$/i.test(name)))
+  new Map([...settings].filter(([name]) => name === "search_path" || name === "role"))
 
 const sameSettings = (left: ReadonlyMap<string, string>, right: ReadonlyMap<string, string>): boolean =>
   left === right || (left.size === right.size && [...left].every(([name, value]) => right.get(name) === value))
