@@ -38,7 +38,7 @@ it.scopedLive(
       const summary = yield* Run.run({
         address: yield* address,
         locale: "C",
-        seed: 3,
+        seed: 4,
         shards: [2],
         schemasMax: 2,
         statementsMax: 150,
