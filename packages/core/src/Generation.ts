@@ -114,15 +114,16 @@ const unplanned = (made: Effect.Effect<Given, ShardError>): Effect.Effect<Given,
 
 const drawn = (
   ids: IdsService | undefined,
-  { draws, params: expected, pinned, sql }: GeneratedRows,
+  { draws, params: expected, pinned, planned, sql }: GeneratedRows,
   params: ReadonlyArray<unknown>,
   isPinned: boolean
 ): Effect.Effect<Given, ShardError> => {
-  if (isPinned && pinned !== undefined) return Effect.fail(pinned)
+  const unfit = isPinned ? (pinned ?? planned) : undefined
+  if (unfit !== undefined) return Effect.fail(unfit)
   if (params.length !== expected) return Effect.fail(miscounted(params.length, expected))
   return Effect.map(
     Effect.forEach(draws, (each) => Drawing.draw(ids, each, each.count)),
-    (values) => ({ sql, params: [...params, ...values.flat()] })
+    (values) => ({ sql, params: [...params, ...values.flat()], planned })
   )
 }
 

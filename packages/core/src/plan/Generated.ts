@@ -52,4 +52,6 @@ export interface GeneratedRows {
   readonly draws: ReadonlyArray<Draw>
   /** Why not under `onShard`: a key that is drawn may belong to any shard. */
   readonly pinned: UnsupportedQuery | undefined
+  /** Its plan draws as well, for rows of a query. Why not where no plan is looked at. */
+  readonly planned?: UnsupportedQuery | undefined
 }

@@ -6,7 +6,7 @@
  * out, or a refusal. Holds: a row never takes a default of the server's for a generated column. The text is not written
  * anew, columns and parameters are put into it, and the outcome is parsed again: it has these columns, as many rows,
  * and each value where it belongs. Columns come first, so that what follows keeps its order; parameters keep the type
- * that their column gives them.
+ * that their column gives them. (With INSERTs in its WITH a statement is written anew.)
  *
  * @since 0.1.0
  */
@@ -22,8 +22,11 @@ import * as Catalog from "./Catalog.js"
 import * as Contents from "./classify/Contents.js"
 import { type Parsed, type Parser, toOffset } from "./Parser.js"
 import { draft, type Draft, toError } from "./Refusal.js"
-import { quoted } from "./rewrite/Deparse.js"
+import { stoppable } from "./analysis/Analyze.js"
+import { deparse, quoted } from "./rewrite/Deparse.js"
+import * as Tree from "./rewrite/Tree.js"
 import * as ValuesText from "./rewrite/ValuesText.js"
+import * as With from "./rewrite/With.js"
 import type { SchemaView } from "./SchemaView.js"
 
 /** @since 0.1.0 @category functions */
@@ -34,10 +37,12 @@ export const generate = (
 ): Either.Either<Generated | undefined, Draft> => {
   const [only, ...others] = parsed.statements
   const insert = others.length === 0 ? Ast.as("InsertStmt", only?.tree) : undefined
+  const within = others.length === 0 && only !== undefined ? withinOf(view, only.tree) : []
   for (const { location, tree } of parsed.statements) {
-    const found = refusalIn(view, tree, insert)
+    const found = refusalIn(view, tree, [...(insert === undefined ? [] : [insert]), ...within.map((one) => one.insert)])
     if (found !== undefined) return Either.left({ ...found, location: found.location ?? location })
   }
+  if (within.length > 0 && only !== undefined) return filledWithin(parser, parsed, only.tree, view, within)
   const target = insert === undefined ? undefined : targetOf(view, insert.relation)
   return insert === undefined || target === undefined ? Either.right(undefined) : filled(parser, parsed, insert, target)
 }
@@ -104,8 +109,8 @@ const targetOf = (view: SchemaView, relation: RangeVar | undefined): Target | un
     : { table, relation: known, generators }
 }
 
-/** Rows that go without a value, wherever in the statement they are written. `insert` is looked at on its own. */
-const refusalIn = (view: SchemaView, tree: Node, insert: InsertStmt | undefined): Draft | undefined => {
+/** Rows that go without a value, wherever in the statement they are written. `apart` are looked at on their own. */
+const refusalIn = (view: SchemaView, tree: Node, apart: ReadonlyArray<InsertStmt>): Draft | undefined => {
   const copy = Ast.as("CopyStmt", tree)
   if (copy?.is_from === true) {
     const given = (copy.attlist ?? []).map((node) => Ast.as("String", node)?.sval ?? "")
@@ -113,13 +118,13 @@ const refusalIn = (view: SchemaView, tree: Node, insert: InsertStmt | undefined)
     return given.length === 0 ? undefined : missing(target, new Set(given), "COPY", copy.relation)
   }
   for (const write of Contents.of(tree).writes) {
-    const found = refusalOf(view, write, insert)
+    const found = refusalOf(view, write, apart)
     if (found !== undefined) return found
   }
   return undefined
 }
 
-const refusalOf = (view: SchemaView, write: Contents.Write, insert: InsertStmt | undefined): Draft | undefined => {
+const refusalOf = (view: SchemaView, write: Contents.Write, apart: ReadonlyArray<InsertStmt>): Draft | undefined => {
   switch (write._tag) {
     case "Delete":
       return undefined
@@ -133,7 +138,7 @@ const refusalOf = (view: SchemaView, write: Contents.Write, insert: InsertStmt |
       return (
         throughView(view, relation) ??
         defaulted(target, onConflictClause?.targetList, relation) ??
-        (write.node === insert || target === undefined
+        (apart.includes(write.node) || target === undefined
           ? undefined
           : missing(target, givenBy(target, write.node), "an INSERT within another statement", relation))
       )
@@ -280,14 +285,11 @@ const filled = (
     const unplanned = elsewhere ?? toError(refused("INSERT … SELECT on a shard or connection of its own"), sql)
     return Either.right({ _tag: "Query", refusal: unplanned })
   }
-  const written = columnsOf(insert.cols)
-  const width = rows[0]?.length ?? 0
-  const names = written.length > 0 ? written : target.relation.columns.slice(0, width).map(({ name }) => name)
-  const params = Math.max(0, ...statements.flatMap(({ tree }) => Contents.of(tree).params.map(({ number }) => number)))
+  const one: Lacking = { insert, target, lacking, rows }
+  const names = namesOf(one)
+  const params = paramsOf(statements)
   const places = placesOf(lacking, names, rows, params)
-  if (places.next - 1 > paramsMax) {
-    return Either.left(draft("SL1102", { limit: `${paramsMax} parameters, generated values among them` }, undefined))
-  }
+  if (places.next - 1 > paramsMax) return Either.left(tooMany)
   const text = select === undefined ? emptyText(sql, places) : valuesText(sql, insert, rows, names, places)
   if (text === undefined || !isProven(parser, text, names, rows, places))
     return Either.left(draft("SL1103", {}, undefined))
@@ -295,12 +297,138 @@ const filled = (
     _tag: "Rows",
     sql: text,
     params,
-    draws: lacking.map((each): Draw => ({
-      ...drawnOf(target, each),
-      count: places.params.get(each[0])?.size ?? 0
-    })),
+    draws: drawsOf(one, places),
     pinned: elsewhere
   })
+}
+
+const tooMany = draft("SL1102", { limit: `${paramsMax} parameters, generated values among them` }, undefined)
+
+const paramsOf = (statements: Parsed["statements"]): number =>
+  Math.max(0, ...statements.flatMap(({ tree }) => Contents.of(tree).params.map(({ number }) => number)))
+
+/** The columns of its rows. */
+const namesOf = ({ insert, rows, target }: Lacking): ReadonlyArray<string> => {
+  const written = columnsOf(insert.cols)
+  const width = rows[0]?.length ?? 0
+  return written.length > 0 ? written : target.relation.columns.slice(0, width).map(({ name }) => name)
+}
+
+const drawsOf = ({ lacking, target }: Lacking, { params }: Places): ReadonlyArray<Draw> =>
+  lacking.map((each) => ({ ...drawnOf(target, each), count: params.get(each[0])?.size ?? 0 }))
+
+/** An INSERT that leaves columns out, whose rows are written in the statement. */
+interface Lacking {
+  readonly insert: InsertStmt
+  readonly target: Target
+  readonly lacking: Target["generators"]
+  readonly rows: ReadonlyArray<ReadonlyArray<Node>>
+}
+
+const lackingOf = (view: SchemaView, insert: InsertStmt): Lacking | undefined => {
+  const target = targetOf(view, insert.relation)
+  if (target === undefined) return undefined
+  const given = givenBy(target, insert)
+  const lacking = target.generators.filter(([column]) => !given.has(column))
+  const ignored = ignoredOf(target, insert)
+  const select = Ast.as("SelectStmt", insert.selectStmt)
+  const rows = select === undefined ? [[]] : Write.plainRows(select)
+  if (lacking.length === 0 || rows === undefined || lacking.some(([column]) => ignored.has(column))) return undefined
+  return { insert, target, lacking, rows }
+}
+
+/** Those of a statement's WITH. */
+const withinOf = (view: SchemaView, tree: Node): ReadonlyArray<Lacking> =>
+  (With.clauseOf(tree)?.ctes ?? []).flatMap((node) => {
+    const insert = Ast.as("InsertStmt", Ast.as("CommonTableExpr", node)?.ctequery)
+    return (insert === undefined ? undefined : lackingOf(view, insert)) ?? []
+  })
+
+const filledWithin = (
+  parser: Parser,
+  { sql, statements }: Parsed,
+  tree: Node,
+  view: SchemaView,
+  within: ReadonlyArray<Lacking>
+): Either.Either<Generated | undefined, Draft> => {
+  const outer = Ast.as("InsertStmt", tree)
+  const target = outer === undefined ? undefined : targetOf(view, outer.relation)
+  const last = outer === undefined ? undefined : lackingOf(view, outer)
+  // Rows of a query, or none that lack anything.
+  const own =
+    outer === undefined || target === undefined || last !== undefined
+      ? undefined
+      : filled(parser, { sql, statements }, outer, target)
+  if (own !== undefined && Either.isLeft(own)) return own
+  const all = [...within, ...(last === undefined ? [] : [last])]
+  const params = paramsOf(statements)
+  let next = params + 1
+  const draws: Array<Draw> = []
+  const written = new Map<InsertStmt, InsertStmt>()
+  for (const one of all) {
+    const names = namesOf(one)
+    const places = placesOf(one.lacking, names, one.rows, next - 1)
+    next = places.next
+    draws.push(...drawsOf(one, places))
+    written.set(one.insert, withValues(one, names, places))
+  }
+  if (next - 1 > paramsMax) return Either.left(tooMany)
+  const replaced = Tree.replaced(tree, (node) => {
+    const insert = Ast.as("InsertStmt", node)
+    const other = insert === undefined || insert === outer ? undefined : written.get(insert)
+    return other === undefined ? undefined : { InsertStmt: other }
+  })
+  const changed = last === undefined || outer === undefined ? replaced : outermost(replaced, written.get(outer))
+  const text = stoppable(() => deparse(parser, changed))
+  if (Either.isLeft(text)) return Either.left(draft("SL1103", {}, undefined))
+  const drawnKeys = all.flatMap(({ insert, lacking, target: { table } }) =>
+    lacking.flatMap(([column]) =>
+      table._tag === "Sharded" && table.columns.includes(column)
+        ? [toError(draft("SL7005", { column, table: table.id }, Ast.location(insert.relation)), sql)]
+        : []
+    )
+  )
+  const query = own?.right
+  return Either.right({
+    _tag: "Rows",
+    sql: text.right,
+    params,
+    draws,
+    pinned: drawnKeys[0],
+    planned: query?._tag === "Query" ? query.refusal : undefined
+  })
+}
+
+/** The values of the outermost INSERT, beside the WITH that was written anew. */
+const outermost = (tree: Node, written: InsertStmt | undefined): Node => {
+  const insert = Ast.as("InsertStmt", tree)
+  return insert === undefined || written === undefined
+    ? tree
+    : { InsertStmt: { ...insert, cols: written.cols ?? [], ...selectOf(written) } }
+}
+
+const selectOf = ({ selectStmt }: InsertStmt): Pick<InsertStmt, "selectStmt"> =>
+  selectStmt === undefined ? {} : { selectStmt }
+
+const withValues = ({ insert, rows }: Lacking, names: ReadonlyArray<string>, places: Places): InsertStmt => {
+  const column = (name: string): Node => ({ ResTarget: { name } })
+  const param = (number: number): Node => ({ ParamRef: { number } })
+  const cols = (insert.cols ?? []).length > 0 ? (insert.cols ?? []) : names.map(column)
+  const valuesLists = rows.map((items, row): Node => {
+    const kept = items.map((item, place) => {
+      const number = places.params.get(names[place] ?? "")?.get(row)
+      return number === undefined ? item : param(number)
+    })
+    return { List: { items: [...addedTo(places, row).map(param), ...kept] } }
+  })
+  const select = Ast.as("SelectStmt", insert.selectStmt)
+  return {
+    ...insert,
+    cols: [...places.added.map(column), ...cols],
+    selectStmt: {
+      SelectStmt: { ...select, valuesLists, limitOption: "LIMIT_OPTION_DEFAULT", op: "SETOP_NONE" }
+    }
+  }
 }
 
 /** Which parameter a column gets in a row, by the row's place. `added` are the columns that the statement does not name. */

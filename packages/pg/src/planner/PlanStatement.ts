@@ -149,6 +149,7 @@ const planOf = (subject: Subject): Plan => {
   const singles = singleShards(analyzed)
   const drawn = drawnOf(subject)
   if (drawn !== undefined) {
+    if (WritingWith.applies(analyzed)) return sequenced()
     const { read, write } = Either.getOrElse(drawn, (refusal) => refuse(refusal))
     return { _tag: "Fed", access: "write", write, source: sourceOf(subject, read), tables, footprint }
   }

@@ -135,6 +135,9 @@ const forms: ReadonlyArray<readonly [text: string, params?: ReadonlyArray<unknow
   ["insert into users (id, name) select id + 7000, name from people where id < 5 returning name"],
   ["insert into users (id, name) select null, name from people where id < 5"],
   ["insert into users (id, name) select 7000, name from people where id < 2"],
+  [
+    "with d as (update people set name = name where id > 35 returning name) insert into counted (name) select name from d returning name"
+  ],
   // Errors that one PostgreSQL has.
   ["insert into users (name, made) select name, 'no time' from people"],
   ["insert into orders (user_id, item) select null, name from people"],
@@ -193,7 +196,6 @@ describe("generated columns of rows that are read", () => {
         ["insert into counted (name) select name from people returning (select max(id) from people)", "SL6001"],
         ["insert into counted (name) overriding user value select name from people", "none"],
         ["insert into counted (name) select name from nothing", "SL2002"],
-        ["with d as (delete from people returning name) insert into counted (name) select name from d", "SL6001"],
         ["with i as (insert into counted (name) select name from people returning id) select * from i", "SL3005"],
         ["insert into counted (name) select name from people group by id, name, random()", "SL4011"]
       ]
@@ -229,6 +231,84 @@ describe("generated columns of rows that are read", () => {
       expect(explained).toContain("for each row: counted.id, Sequence")
       expect(yield* next).toBe(before + 3 + many)
       yield* placed({ cluster, sql })
+    })
+  )
+})
+
+/** Each with the number of rows that its RETURNING or SELECT gives, and what is there then. */
+const within: ReadonlyArray<readonly [text: string, params: ReadonlyArray<unknown>, rows: number]> = [
+  [
+    "with u as (insert into users (name) values ($1) returning id) insert into plain (id, name) select id, $2 from u returning id",
+    ["Ada", "first"],
+    1
+  ],
+  [
+    "with u as (insert into users (name) values ('b'), ($1), (default) returning id, name) select id, name from u",
+    ["c"],
+    3
+  ],
+  ["with u as (insert into users values (default, 'd'), (default, 'e') returning *) select * from u", [], 2],
+  ["with u as (insert into users default values returning id) select id from u", [], 1],
+  [
+    "with u as (insert into users (name) values ('f') returning id), c as (insert into countries (name) values ('x'), ('y') returning id) select u.id, c.id as other from u, c",
+    [],
+    2
+  ],
+  [
+    "with c as (insert into countries (name) values ('z') returning id) insert into users (name) values ('g'), ('h') returning id, name",
+    [],
+    2
+  ],
+  [
+    "with u as (insert into users (name) values ('i'), ('j') returning id) insert into orders (user_id, item) select id, 'i' from u returning user_id, id, token",
+    [],
+    2
+  ],
+  [
+    "with o as (insert into orders (user_id, item) values (5, 'k'), (6, 'l') returning id, token) select * from o",
+    [],
+    2
+  ]
+]
+
+describe("generated columns of rows in a WITH", () => {
+  it.scopedLive("get a value each, whatever stands behind", () =>
+    Effect.gen(function* () {
+      const { cluster, router, sql } = yield* make()
+      for (const [text, params, rows] of within) {
+        const given = yield* sql.unsafe<object>(text, params)
+        expect([text, given.length]).toEqual([text, rows])
+        expect([text, given.flatMap(Object.values).includes(null)]).toEqual([text, false])
+      }
+      const counts = yield* sql.unsafe(
+        `select (select count(*)::int from users) users, (select count(*)::int from countries) countries,
+          (select count(*)::int from orders) orders, (select count(*)::int from plain) plain`
+      )
+      expect(counts).toEqual([{ users: 12, countries: 3, orders: 4, plain: 1 }])
+      expect(yield* sql.unsafe("select u.name, p.name as note from users u join plain p on p.id = u.id")).toEqual([
+        { name: "Ada", note: "first" }
+      ])
+      const items = "select u.name, o.item from users u join orders o on o.user_id = u.id order by u.name"
+      expect(yield* sql.unsafe(items)).toEqual([
+        { name: "i", item: "i" },
+        { name: "j", item: "i" }
+      ])
+      yield* placed({ cluster, sql })
+      // Each run draws anew; a number of parameters that is not the text's is told.
+      const again = "with u as (insert into users (name) values ($1) returning id) select id from u"
+      const one = yield* sql.unsafe<Numbered>(again, ["again"])
+      const two = yield* sql.unsafe<Numbered>(again, ["again"])
+      expect(one[0]?.id).not.toBe(two[0]?.id)
+      expect(yield* codeOf(sql.unsafe(again, []))).toBe("08P01")
+      // A key that is drawn may belong to any shard.
+      expect(yield* codeOf(router.onShard(sql.unsafe(again, ["x"]), "shard_1"))).toBe("SL7005")
+      const query = "with i as (insert into counted (name) select name from people returning id) select * from i"
+      expect(yield* codeOf(sql.unsafe(query))).toBe("SL3005")
+      // An error of a later part leaves nothing.
+      const failing =
+        "with u as (insert into users (name) values ('lost') returning id) insert into plain (id, name) select id, (1 / (id - id))::text from u"
+      expect(yield* codeOf(sql.unsafe(failing))).toBe("22012")
+      expect(yield* sql.unsafe("select id from users where name = 'lost'")).toEqual([])
     })
   )
 })
