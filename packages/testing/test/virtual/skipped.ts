@@ -2,7 +2,7 @@
  * The suites of the project that run on virtual shards as well as on servers, and what of them does not: by name, with the reason.
  *
  * Holds: an entry without a test is a file that is left out. `Skipped.test.ts` finds entries of tests that are gone, and
- * `npm run test:virtual -- --listed` (see `listedVariable`) those that pass meanwhile.
+ * `npm run test:virtual` with `listedVariable` set those that pass meanwhile.
  */
 
 /** Routing, merging, writes and transactions. */
