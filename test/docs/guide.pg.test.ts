@@ -380,6 +380,38 @@ guide.runs<{ load: Effect.Effect<number, unknown, PgRouter.Provided | FileSystem
   }
 )
 
+const archiving = guide.text("parts-of-one-statement sql")
+const archived = Topology.make({
+  shards: ["shard_1", "shard_2"],
+  keyspaces: { user: Keyspace.hash({ key: ["int8"] }), order: Keyspace.hash({ key: ["int8"] }) },
+  tables: {
+    orders: Table.sharded({ key: "user_id", keyspace: "user" }),
+    orders_archive: Table.sharded({ key: "id", keyspace: "order" })
+  }
+})
+
+it.scopedLive("parts-of-one-statement sql", () =>
+  Effect.gen(function* () {
+    yield* ask("insert into orders select i % 5, i, '2026-01-01'::date + i::int from generate_series(1, 20) i")
+    yield* Effect.flatMap(SqlClient.SqlClient, (sql) => sql.unsafe(archiving, ["2026-01-11"]))
+    expect(yield* ask("select count(*)::int as n, min(created_at)::text as least from orders")).toEqual([
+      { n: 11, least: "2026-01-11" }
+    ])
+    expect(yield* ask("select id from orders_archive order by id")).toEqual(
+      Array.from({ length: 9 }, (_, index) => ({ id: String(index + 1) }))
+    )
+  }).pipe(
+    over(
+      PgCluster.layer({
+        mode: "databases",
+        topology: archived,
+        schema: `create table orders (user_id int8, id int8, created_at date, primary key (user_id, id));
+          create table orders_archive (user_id int8, id int8 primary key, created_at date)`
+      })
+    )
+  )
+)
+
 const changes = guide.text("changing-the-schema sql")
 const many = Topology.make({
   shards: ["shard_1", "shard_2"],
