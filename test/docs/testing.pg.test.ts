@@ -59,6 +59,10 @@ describe("docs/testing.md", () => {
 
   testing.runs<{ test: Effect.Effect<unknown, unknown> }>("random-statements-sqlarbitrary ts", ({ test }) => test)
 
+  testing.runs<{ test: Effect.Effect<Oracle.Report, unknown> }>("random-statements-sqlarbitrary ts 2", ({ test }) =>
+    Effect.map(test, ({ compared }) => expect(compared).toBeGreaterThan(20))
+  )
+
   testing.runs<{ whole: Effect.Effect<unknown, unknown> }>("a-clean-database-for-each-test ts", ({ whole }) =>
     Effect.map(whole, (rows) => expect(rows).toEqual([{ name: "Ada" }]))
   )
