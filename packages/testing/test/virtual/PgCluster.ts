@@ -61,7 +61,8 @@ const addressOf = ({ database, id, stream, username }: VirtualShards.Node) =>
           socket.on("error", () => end.destroy())
           socket.on("close", () => end.destroy())
           end.on("close", () => socket.destroySoon())
-          socket.pipe(end).pipe(socket)
+          socket.pipe(end)
+          end.pipe(socket)
         })
         server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
       }),
