@@ -57,9 +57,13 @@ export type Regression = Compared | Contradicted | Written
 export const write = (folder: string, name: string, regression: Regression): string => {
   mkdirSync(folder, { recursive: true })
   const file = join(folder, `${name}.json`)
-  writeFileSync(file, `${JSON.stringify(regression, undefined, 2)}\n`)
+  writeFileSync(file, `${JSON.stringify(regression, withoutStack, 2)}\n`)
   return file
 }
+
+/** The frames of an error are those of one machine. */
+const withoutStack = (key: string, value: unknown): unknown =>
+  typeof value === "string" && (key === "reason" || key === "message") ? value.split("\n    at ", 1)[0] : value
 
 export const names = (folder: string): ReadonlyArray<string> => {
   try {
