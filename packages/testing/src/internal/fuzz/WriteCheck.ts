@@ -181,9 +181,12 @@ const isOther = (answer: Answer, value: string): boolean => firstOf(answer) !== 
 
 const reasonOf = (verdict: Judged): string => ("reason" in verdict ? verdict.reason : verdict._tag)
 
+/** A MERGE takes its rows in no order that is promised: it may insert a key before it deletes that row, or after. */
+const mayFreeKeys = ({ sql }: Printed): boolean => /\bmerge into\b/.test(sql) && /\bthen (delete|update)\b/.test(sql)
+
 const compared = (
   { named }: Pick<Sides, "named">,
-  { isOrdered, tables }: Question,
+  { isOrdered, statement, tables }: Question,
   expected: Done,
   actual: Done
 ): Verdict => {
@@ -200,6 +203,8 @@ const compared = (
         ? { _tag: "FailedAlike", code: answer.code }
         : { _tag: "Undetermined", reason: `it failed with ${answer.code}, not with ${expected.answer.code}` }
     case "Rows": {
+      if (expected.answer._tag === "Failed" && expected.answer.code === "23505" && mayFreeKeys(statement))
+        return { _tag: "Undetermined", reason: `it did not fail: ${expected.answer.message}` }
       const first = judge(isOrdered ? "seq" : "set", named(expected.answer), named(answer), [])
       if (first._tag !== "Exact") return { _tag: "Wrong", reason: `answer: ${reasonOf(first)}` }
       for (const [place, table] of tables.entries()) {
