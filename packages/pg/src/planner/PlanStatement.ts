@@ -366,9 +366,7 @@ const sourceOf = (subject: Subject, read: Fragment): Plan => {
   if (tree === undefined) throw new Error(`a query of the planner's own making is none: ${read.sql}`)
   const planned = stoppable(() => {
     const params = paramTypes(subject.describe(read.sql))
-    const study = Either.getOrElse(analyze(tree, view, params), (stop): never => {
-      throw new Stopped(stop)
-    })
+    const study = studyOf(tree, view, params)
     return planOf({ ...subject, params, sql: read.sql, study })
   })
   if (Either.isRight(planned)) return withText(planned.right, sql)

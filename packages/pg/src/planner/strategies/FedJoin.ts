@@ -14,7 +14,7 @@ import type { Alias, DeleteStmt, MergeStmt, MergeWhenClause, Node, RangeVar, Upd
 import type { Fragment } from "@shardlayer/core/plan/Merge"
 import { type Action, Part, type Write } from "@shardlayer/core/plan/Write"
 import * as Either from "effect/Either"
-import { analyze } from "../analysis/Analyze.js"
+import { studyOf } from "../analysis/Analyze.js"
 import type { ParamTypes } from "../analysis/Builder.js"
 import type { Collation, Target } from "../analysis/Model.js"
 import * as Ast from "../Ast.js"
@@ -24,7 +24,7 @@ import * as Fragments from "../rewrite/Fragments.js"
 import * as Tree from "../rewrite/Tree.js"
 import * as Relation from "../rules/Relation.js"
 import * as StatementTime from "../rules/StatementTime.js"
-import { type SchemaView, Stopped } from "../SchemaView.js"
+import type { SchemaView } from "../SchemaView.js"
 import * as Types from "../Types.js"
 import { collationsOf, commonCollation } from "./Collations.js"
 import type { Context } from "./Context.js"
@@ -218,13 +218,20 @@ const aliasOf = (source: Node): string | undefined => {
 
 const nameless = "shardlayer_source"
 
+/**
+ * Of a tree of the planner's own making, whose parameters are those of the statement.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const contextOf = ({ describe, parser, params, sql, view }: Subject, tree: Node): Context => {
+  const study = studyOf(tree, view, params)
+  return { parser, view, study, columns: [], describe, paramType: Types.paramType(describe(sql)) }
+}
+
 /** By which the texts of each column compare. */
 const collations = (subject: Subject, tree: Node): ((index: number) => Collation | undefined) => {
-  const { describe, parser, params, sql, view } = subject
-  const study = Either.getOrElse(analyze(tree, view, params), (stop): never => {
-    throw new Stopped(stop)
-  })
-  const context: Context = { parser, view, study, columns: [], describe, paramType: Types.paramType(describe(sql)) }
+  const context = contextOf(subject, tree)
   refuseDomains({ ...context, study: subject.study })
   const select = Ast.as("SelectStmt", tree)
   return select === undefined ? () => commonCollation(context) : collationsOf(context, select)

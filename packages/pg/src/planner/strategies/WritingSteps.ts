@@ -25,9 +25,7 @@ import * as With from "../rewrite/With.js"
 import * as Relation from "../rules/Relation.js"
 import * as StatementTime from "../rules/StatementTime.js"
 import { refuse, type SchemaView, Stopped } from "../SchemaView.js"
-import * as Types from "../Types.js"
 import { collationsOf, commonCollation } from "./Collations.js"
-import type { Context } from "./Context.js"
 import { refuseDomains } from "./Domains.js"
 import * as FedInsert from "./FedInsert.js"
 import * as FedJoin from "./FedJoin.js"
@@ -63,7 +61,7 @@ export const sequence = (subject: Subject, planOf: (statement: Fragment) => Plan
     const gives = part.name === undefined ? "answer" : isTaken ? "rows" : "nothing"
     return { statement, plan: planOf(statement), gives }
   })
-  if (kept.size > 0) refuseDomains(contextOf(subject, tree))
+  if (kept.size > 0) refuseDomains(FedJoin.contextOf(subject, tree))
   return { steps, now: StatementTime.moment(steps.flatMap(({ statement }) => statement.params)) }
 }
 
@@ -237,11 +235,11 @@ const collations = (subject: Subject, { sql }: Fragment): ((index: number) => Co
   if (select !== undefined) {
     const study = analyze({ SelectStmt: select }, subject.view, subject.params)
     if (Either.isRight(study)) {
-      return collationsOf({ ...contextOf(subject, tree), study: study.right }, select)
+      return collationsOf({ ...FedJoin.contextOf(subject, tree), study: study.right }, select)
     }
     if (study.left._tag !== "Refused") throw new Stopped(study.left)
   }
-  const context = contextOf(subject, tree)
+  const context = FedJoin.contextOf(subject, tree)
   return () => commonCollation(context)
 }
 
@@ -280,11 +278,4 @@ const returned = (tree: Node): SelectStmt | undefined => {
     default:
       return undefined
   }
-}
-
-const contextOf = ({ describe, parser, params, sql, view }: Subject, tree: Node): Context => {
-  const study = Either.getOrElse(analyze(tree, view, params), (stop): never => {
-    throw new Stopped(stop)
-  })
-  return { parser, view, study, columns: [], describe, paramType: Types.paramType(describe(sql)) }
 }
