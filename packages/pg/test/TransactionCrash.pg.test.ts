@@ -64,8 +64,13 @@ const abandoning = (decides: boolean): CommitLogService => {
   }
 }
 
+/** Many times what one takes on a slow machine: what takes longer hangs, and says where. */
+const caseLimit = "90 seconds"
+
 class Bench {
   private entry = 0
+  /** What the case is at. */
+  private at = "nothing"
   private contents = World.initial
   readonly wrong: Array<unknown> = []
   readonly tally: Record<string, number> = {}
@@ -77,13 +82,27 @@ class Bench {
     private readonly abandoners: Readonly<Record<Exclude<Case["of"], "commit">, ShardRouterService>>
   ) {}
 
+  /** Nothing where an earlier case left something behind: each that follows would wait for it, and blame itself. */
   run(it: Case): Effect.Effect<void, unknown> {
-    return Effect.gen(this, function* () {
+    const tried = Effect.gen(this, function* () {
+      if (this.wrong.length > 0) return
       for (let tries = 0; tries < 5; tries++) {
         yield* this.once(it)
         if (this.subject.trigger.struck) return
       }
       this.wrong.push({ ...it, problem: "the fault never struck" })
+    })
+    return Effect.timeoutFail(Effect.disconnect(tried), {
+      duration: caseLimit,
+      onTimeout: () =>
+        new Error(`it hangs at ${this.at}: ${JSON.stringify({ ...it, struck: this.subject.trigger.struck })}`)
+    })
+  }
+
+  private doing<A, E>(what: string, effect: Effect.Effect<A, E>): Effect.Effect<A, E> {
+    return Effect.suspend(() => {
+      this.at = what
+      return effect
     })
   }
 
@@ -91,12 +110,13 @@ class Bench {
     const { subject } = this
     return Effect.gen(this, function* () {
       const entry = ++this.entry
-      const told = yield* it.of === "commit" ? this.commit(it, entry) : this.recovery(it.of, it, entry)
-      yield* subject.heal(it.fault)
-      const committed = yield* this.check(it, entry, told)
+      const broken = it.of === "commit" ? this.commit(it, entry) : this.recovery(it.of, it, entry)
+      const told = yield* this.doing("what breaks", broken)
+      yield* this.doing("the end of the fault", subject.heal(it.fault))
+      const committed = yield* this.doing("the recovery", this.check(it, entry, told))
       const kind = `${it.of}: ${told ?? "nothing told"}, ${committed ? "committed" : "rolled back"}`
       this.tally[kind] = (this.tally[kind] ?? 0) + 1
-      yield* this.goOn(it)
+      yield* this.doing("the next transaction", this.goOn(it))
     })
   }
 
@@ -167,7 +187,8 @@ class Bench {
   /** What the last one wrote. */
   get end(): Effect.Effect<void, unknown> {
     return Effect.map(World.settled(this.world, this.survivor), (view) => {
-      if (JSON.stringify(view.contents) !== JSON.stringify(this.contents)) this.wrong.push({ problem: "the end", view })
+      if (this.wrong.length === 0 && JSON.stringify(view.contents) !== JSON.stringify(this.contents))
+        this.wrong.push({ problem: "the end", view })
     })
   }
 }

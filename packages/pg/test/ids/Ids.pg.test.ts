@@ -54,7 +54,9 @@ describe("generated columns", () => {
           `insert /* (a, b) values */ into "users" /* ä𝄞 */ ( -- default
              "name" ) values (upper($$a, default$$)), (coalesce(null, 'ä𝄞')) on conflict (id) do nothing returning id`,
           "insert into users (name) values ('x'), ('y') on conflict (id) do update set name = excluded.name returning id",
-          "with w as (select 'values' as v) insert into users (name) values ('w') returning id"
+          "with w as (select 'values' as v) insert into users (name) values ('w') returning id",
+          "with i as (insert into users (name) values ('i'), ('j'), ('k') returning id) select * from i",
+          "with i as (insert into users (id, name) values (default, 'i') returning id) select id from i order by id"
         ]
         const seen = new Set<string>(rows.map(({ id }) => id))
         for (const form of forms) {
@@ -213,8 +215,7 @@ describe("generated columns", () => {
     Effect.gen(function* () {
       const { sql } = yield* make
       const refused = [
-        "with i as (insert into users (name) values ('x') returning id) select * from i",
-        "with i as (insert into orders (user_id, id) values (1, default) returning id) select * from i",
+        "with i as (insert into orders (user_id, id) select 1, n from generate_series(1, 2) as n returning id) select * from i",
         "update orders set id = default where user_id = 1",
         "update orders set (item, id) = ('a', default) where user_id = 1",
         "insert into orders (user_id, id, token) values (1, 1, gen_random_uuid()) on conflict (user_id, id) do update set id = default",
