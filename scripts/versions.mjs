@@ -20,7 +20,7 @@ const suites = [
 const asked = process.argv.slice(2)
 const unknown = asked.filter((major) => versions[major] === undefined)
 if (unknown.length > 0) {
-  console.error(`usage: node scripts/versions.mjs [MAJOR…], of ${Object.keys(versions).join(", ")}`)
+  console.error(`usage: npm run test:versions [-- MAJOR…], of ${Object.keys(versions).join(", ")}`)
   process.exit(2)
 }
 
