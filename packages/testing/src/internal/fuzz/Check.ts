@@ -116,7 +116,10 @@ const isDetermined = (
     if (mayLeaveOut(expected, sql)) return false
     const again = sides.named(yield* sides.mirror.ask(sql, params))
     const verdict = yield* judge(question.rules, expected, again, rankedAnswer)
-    return verdict._tag === "Exact"
+    if (verdict._tag !== "Exact") return false
+    const free = sides.named(yield* sides.mirror.withoutKeys(sql, params))
+    // A query that groups by a key fails without it.
+    return free._tag !== "Rows" || (yield* judge(question.rules, expected, free, rankedAnswer))._tag === "Exact"
   })
 
 /** The first statement of a transaction that then ends. */

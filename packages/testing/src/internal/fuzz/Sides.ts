@@ -23,13 +23,21 @@ export interface Sides {
   readonly world: World.World
   readonly oracle: Session.Session
   /** The oracle's rows, stored in another order and read by other plans: what differs here has no one answer. */
-  readonly mirror: Session.Session
+  readonly mirror: Mirror
   /** By number of shards. */
   readonly routers: ReadonlyMap<number, ShardRouterService>
   /** Types that databases define themselves have numbers of their own in each; names compare. */
   readonly named: (answer: Answer) => Answer
   /** Gives all databases these rows instead; tables that are not among them are emptied. */
   readonly refill: (tables: ReadonlyArray<World.WorldTable>) => Effect.Effect<void>
+}
+
+export interface Mirror extends Session.Session {
+  /**
+   * The answer while no table has a key or a unique index. No query's rows hang on those, but which joins PostgreSQL leaves
+   * out does: what differs here is a mistake of its own.
+   */
+  readonly withoutKeys: Session.Session["ask"]
 }
 
 interface Options {
@@ -82,7 +90,7 @@ export const make = ({ address, prefix = "fuzz", shards, world }: Options): Effe
     yield* refill(world.tables)
 
     const oracle = yield* openSession(address, oracleName, world, [])
-    const mirror = yield* openSession(address, mirrorName, world, otherPlans)
+    const mirror = yield* openMirror(address, mirrorName, world)
     const routers = new Map<number, ShardRouterService>()
     for (const [count, topology] of topologies) {
       routers.set(count, yield* openRouter(address, topology, world, (id) => databaseOf(count, id)))
@@ -149,13 +157,46 @@ const openSession = (
   world: World.World,
   settings: ReadonlyArray<string>
 ): Effect.Effect<Session.Session, never, Scope.Scope> =>
+  Effect.map(openAlone(address, database, world, settings), ({ session }) => session)
+
+const openMirror = (
+  address: Session.Address,
+  database: string,
+  world: World.World
+): Effect.Effect<Mirror, never, Scope.Scope> =>
+  Effect.map(openAlone(address, database, world, otherPlans), ({ alone, own, session }) => ({
+    ...session,
+    withoutKeys: (sql, params) =>
+      alone(
+        Effect.acquireUseRelease(
+          own.run(`begin;\n${dropKeys}`),
+          () => own.ask(sql, params),
+          () => own.run("rollback")
+        )
+      )
+  }))
+
+/** What goes with them is gone until the ROLLBACK: foreign keys, views that group by a key. */
+const dropKeys = `do $$ declare one record; begin
+  for one in select conrelid::regclass as place, conname from pg_constraint
+    where contype in ('p', 'u') and conparentid = 0 and connamespace = 'public'::regnamespace
+  loop execute format('alter table %s drop constraint %I cascade', one.place, one.conname); end loop;
+  for one in select indexrelid::regclass as place from pg_index join pg_class on pg_class.oid = indexrelid
+    where indisunique and relnamespace = 'public'::regnamespace and not relispartition
+  loop execute format('drop index %s cascade', one.place); end loop;
+end $$`
+
+/** `own`: its session as it is, for who is `alone` with it. */
+const openAlone = (address: Session.Address, database: string, world: World.World, settings: ReadonlyArray<string>) =>
   Effect.gen(function* () {
     const session = yield* Session.open(address, database)
     const all = ["set search_path = public", "set statement_timeout = '5s'", `set timezone = '${world.timeZone}'`]
     for (const setting of [...all, ...settings]) yield* session.run(setting)
     // Statements under way at a time share this one connection.
     const mutex = yield* Effect.makeSemaphore(1)
-    return { ...session, ask: (sql, params) => mutex.withPermits(1)(session.ask(sql, params)) }
+    const alone = mutex.withPermits(1)
+    const shared: Session.Session = { ...session, ask: (sql, params) => alone(session.ask(sql, params)) }
+    return { session: shared, own: session, alone }
   })
 
 const openRouter = (
