@@ -59,14 +59,10 @@ export const layer = (
     )
   })
 
-const connectionsMax = 16
+const connectionsMax = 64
 
-/** One after another: the accounts are few. */
 export const fill = (accounts: number): Effect.Effect<void, ShardError, ShardRouter.ShardRouter> =>
-  Effect.flatMap(ShardRouter.ShardRouter, ({ client: sql, query }) =>
-    Effect.forEach(
-      Array.from({ length: accounts }, (_, id) => id),
-      (id) => query(sql`insert into accounts (id, balance) values (${id}, ${balanceAtStart})`),
-      { discard: true }
-    )
-  )
+  Effect.flatMap(ShardRouter.ShardRouter, ({ client: sql, query }) => {
+    const rows = Array.from({ length: accounts }, (_, id) => ({ id, balance: balanceAtStart }))
+    return Effect.asVoid(query(sql`insert into accounts ${sql.insert(rows)}`))
+  })

@@ -49,7 +49,7 @@ export const defaults = {
   faultMillisMax: 3_000,
   shards: 4,
   routers: 3,
-  accounts: 60,
+  accounts: 600,
   transfersPerSecond: 50,
   appendsPerSecond: 20,
   readsPerSecond: 50,
@@ -73,7 +73,7 @@ const idleWithinMillis = 30_000
 
 export const run = (options: Options): Effect.Effect<Summary, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const cluster = yield* PgCluster.make({ shards: options.shards, mode: "servers", maxConnections: 200 })
+    const cluster = yield* PgCluster.make({ shards: options.shards, mode: "servers", maxConnections: 250 })
     for (const { id } of cluster.shards) yield* cluster.query(id, Database.schema)
     const proxies = yield* Effect.forEach(cluster.shards, PgProxy.make)
     const direct = Database.layer(cluster.shards.map(addressOf), { install: true })

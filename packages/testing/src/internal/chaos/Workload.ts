@@ -62,7 +62,9 @@ export const keysInUse = (sinceOriginMillis: number): readonly [from: number, to
 
 const bodyTimeout = "5 seconds"
 const readTimeout = "8 seconds"
-const atOnceMax = 24
+
+/** So many at a time as keep the pace where half of them wait as long as they may. */
+const atOnceOf = (perSecond: number): number => Math.max(24, Math.ceil(perSecond * 5))
 
 export const run = (settings: Settings, report: Report): Effect.Effect<void, never, ShardRouter> =>
   Effect.gen(function* () {
@@ -71,12 +73,12 @@ export const run = (settings: Settings, report: Report): Effect.Effect<void, nev
     const { appendsPerSecond, readsPerSecond, transfersPerSecond } = settings
     const begun = yield* FiberSet.make<void>()
     const all = [
-      paced(begun, transfersPerSecond, atOnceMax, work.transfer),
-      paced(begun, appendsPerSecond, atOnceMax, work.append),
-      paced(begun, readsPerSecond * 0.4, atOnceMax / 3, work.total("snapshot")),
-      paced(begun, readsPerSecond * 0.4, atOnceMax / 3, work.total("scatter")),
-      paced(begun, readsPerSecond * 0.1, atOnceMax / 6, work.lists("snapshot")),
-      paced(begun, readsPerSecond * 0.1, atOnceMax / 6, work.lists("scatter")),
+      paced(begun, transfersPerSecond, work.transfer),
+      paced(begun, appendsPerSecond, work.append),
+      paced(begun, readsPerSecond * 0.4, work.total("snapshot")),
+      paced(begun, readsPerSecond * 0.4, work.total("scatter")),
+      paced(begun, readsPerSecond * 0.1, work.lists("snapshot")),
+      paced(begun, readsPerSecond * 0.1, work.lists("scatter")),
       Effect.repeat(
         Effect.sync(() => report({ _tag: "Beat" })),
         Schedule.spaced("200 millis")
@@ -91,10 +93,9 @@ export const run = (settings: Settings, report: Report): Effect.Effect<void, nev
 const paced = (
   begun: FiberSet.FiberSet<void>,
   perSecond: number,
-  atOnce: number,
   one: Effect.Effect<void>
 ): Effect.Effect<void, never, Scope> =>
-  Effect.flatMap(Effect.makeSemaphore(Math.ceil(atOnce)), (free) =>
+  Effect.flatMap(Effect.makeSemaphore(atOnceOf(perSecond)), (free) =>
     Effect.repeat(
       FiberSet.run(begun, Effect.asVoid(free.withPermitsIfAvailable(1)(one))),
       Schedule.fixed(1_000 / perSecond)
