@@ -46,8 +46,9 @@ const numbers = (text: string): ReadonlyArray<number> =>
     return value
   })
 
+/** Names of contenders have commas of their own, with a space behind. */
 const names = (text: string | undefined): ReadonlyArray<string> =>
-  text === undefined ? [] : text.split(",").map((name) => name.trim())
+  text === undefined ? [] : text.split(/,(?! )/).map((name) => name.trim())
 
 /** Throws on what it does not know. */
 export const parse = (args: ReadonlyArray<string>): Options => {
