@@ -1,5 +1,5 @@
 /**
- * What `npm run bench -- …` takes. Everything has a default: a full run of about 15 minutes on two idle cores, or with
+ * What `npm run bench -- …` takes. Everything has a default: a full run of about 20 minutes on two idle cores, or with
  * `--quick` one of about two minutes, whose figures say little more than that everything runs.
  */
 import { parseArgs } from "node:util"

@@ -193,18 +193,19 @@ const arraysOf = (
   params: ReadonlyArray<unknown>
 ): { readonly sql: string; readonly params: ReadonlyArray<unknown> } | undefined => {
   if (arrays === undefined) return undefined
-  const columns = (rows[own[0]!]?.params ?? []).map(() => Array.from<unknown>({ length: own.length }))
-  for (let place = 0; place < own.length; place++) {
-    const sources = rows[own[place]!]!.params
-    for (let column = 0; column < columns.length; column++) {
-      const source = sources[column]
-      const value = source?._tag === "Given" ? params[source.index - 1] : {}
-      if (!isScalar(value)) return undefined
-      columns[column]![place] = value
-    }
-  }
-  return { sql: arrays, params: columns }
+  let isPlain = true
+  const columns = (rows[own[0]!]?.params ?? []).map((_, column) =>
+    own.map((row) => {
+      const source = rows[row]?.params[column]
+      const value = source?._tag === "Given" ? params[source.index - 1] : noScalar
+      isPlain &&= isScalar(value)
+      return value
+    })
+  )
+  return isPlain ? { sql: arrays, params: columns } : undefined
 }
+
+const noScalar = {}
 
 const isScalar = (value: unknown): boolean => {
   switch (typeof value) {

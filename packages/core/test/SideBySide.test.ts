@@ -21,7 +21,7 @@ describe("sideBySide", () => {
   it.effect("gives the results in order, whoever ends first", () =>
     Effect.gen(function* () {
       const last = yield* Deferred.make<string>()
-      const answers = yield* sideBySide([
+      const answers = yield* sideBySide<string | boolean, never>([
         Deferred.await(last),
         Deferred.succeed(last, "first"),
         Effect.succeed("third")
