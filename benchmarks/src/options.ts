@@ -46,9 +46,11 @@ const numbers = (text: string): ReadonlyArray<number> =>
     return value
   })
 
+const names = (text: string | undefined, comma: string | RegExp = ","): ReadonlyArray<string> =>
+  text === undefined ? [] : text.split(comma).map((name) => name.trim())
+
 /** Names of contenders have commas of their own, with a space behind. */
-const names = (text: string | undefined): ReadonlyArray<string> =>
-  text === undefined ? [] : text.split(/,(?! )/).map((name) => name.trim())
+const betweenContenders = /,(?! )/
 
 /** Throws on what it does not know. */
 export const parse = (args: ReadonlyArray<string>): Options => {
@@ -79,7 +81,7 @@ export const parse = (args: ReadonlyArray<string>): Options => {
   if (odd !== undefined) throw new Error(`${odd} shards: a power of two, so that slots and partitions nest`)
   return {
     only: names(values.only),
-    contenders: names(values.contenders),
+    contenders: names(values.contenders, betweenContenders),
     quick,
     shards,
     inFlight: numbers(values["in-flight"] ?? "1,16,64"),
