@@ -17,7 +17,7 @@ export const compare = (suite: string, work: Work, options: Options): Effect.Eff
     yield* checkAnswers(work, running)
     const rounds = new Map(running.map(({ name }): [string, Array<Round>] => [name, []]))
     for (const contender of running) {
-      if ("request" in contender) yield* round(work, contender, options.warmUpMillis)
+      if ("request" in contender) yield* warmUp(work, contender, options)
     }
     for (let at = 0; at < (work.rounds ?? options.rounds); at++) {
       for (const contender of rotated(running, at)) {
@@ -36,6 +36,14 @@ export const compare = (suite: string, work: Work, options: Options): Effect.Eff
     const remark = [work.remark, found].filter((part) => part !== undefined).join("; ") || undefined
     return { id, suite, title, shards, inFlight, rowsPerRequest, baseline, remark, results }
   })
+
+const warmUp = (work: Work, contender: Contender, options: Options): Effect.Effect<unknown, unknown> => {
+  const once = round(work, contender, warmUpOf(work, options))
+  return work.single === true ? Effect.repeatN(once, (work.warmUps ?? 1) - 1) : once
+}
+
+export const warmUpOf = ({ warmUps = 1 }: Work, { warmUpMillis }: Pick<Options, "warmUpMillis">): number =>
+  warmUps * warmUpMillis
 
 const isWanted = ({ name }: Contender | Sampled, { baseline }: Work, { contenders }: Options): boolean =>
   contenders.length === 0 || name === baseline || contenders.includes(name)

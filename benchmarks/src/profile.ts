@@ -12,7 +12,7 @@ import { Session } from "node:inspector/promises"
 import { fileURLToPath } from "node:url"
 import { short } from "./report/console.js"
 import { flameGraph, type Frame } from "./report/flame.js"
-import { effectOf, load } from "./measure.js"
+import { effectOf, load, warmUpOf } from "./measure.js"
 import type { Options } from "./options.js"
 import type { Contender, Round, Sampled, Work } from "./work.js"
 
@@ -50,7 +50,7 @@ const profiledHere = (work: Work, contender: Contender, options: Options, file: 
       work.single === true && work.before !== undefined
         ? Effect.zipRight(work.before, effectOf(contender.request))
         : contender.request
-    yield* load(request, work.inFlight, 2 * options.warmUpMillis)
+    yield* load(request, work.inFlight, 2 * warmUpOf(work, options))
     const { profile: taken, round } = yield* sampled(load(request, work.inFlight, options.profileMillis))
     writeFileSync(file, JSON.stringify(taken))
     return round

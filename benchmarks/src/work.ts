@@ -49,6 +49,8 @@ export interface Work {
   /** Exactly one request of each in flight a round, for requests that take long or change what follows them. */
   readonly single?: boolean | undefined
   readonly rounds?: number | undefined
+  /** How much longer than usual each is warmed up; of a `single` one, how often. Code that runs rarely takes long to be compiled. */
+  readonly warmUps?: number | undefined
   readonly remark?: string | undefined
 }
 

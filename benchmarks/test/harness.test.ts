@@ -242,6 +242,11 @@ describe("options", () => {
     })
   })
 
+  it("name contenders, whose names may have commas", () => {
+    const { contenders } = Options.parse(["--contenders", "routed,pg, named,hand, split, decided"])
+    expect(contenders).toEqual(["routed", "pg, named", "hand, split, decided"])
+  })
+
   it.each([[["--shards", "3"]], [["--rounds", "0"]], [["--rows", "many"]], [["--what"]]])("refuse %j", (args) => {
     expect(() => Options.parse(args)).toThrow()
   })

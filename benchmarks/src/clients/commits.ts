@@ -101,3 +101,31 @@ const xidOf = (results: unknown): string => {
   if (last?.rows[0] === undefined) throw new Error("no transaction id")
   return last.rows[0].xid
 }
+
+let transactions = 0
+
+/** As the router over all of them: the gate on each, all but one prepared, the decision in that one's own commit. */
+export const decidedOverAll = async (
+  pools: ReadonlyArray<pg.Pool>,
+  write: (client: pg.PoolClient, index: number) => Promise<unknown>
+): Promise<void> => {
+  const clients: Array<pg.PoolClient> = []
+  try {
+    for (const pool of pools) clients.push(await pool.connect())
+    const xids = await Promise.all(
+      clients.map(async (client, index) => {
+        await client.query("begin")
+        await write(client, index)
+        return xidOf(await client.query(enter))
+      })
+    )
+    const decider = clients.length - 1
+    const gid = `hand:all:${transactions++}:${xids[decider]}`
+    const others = clients.slice(0, decider)
+    await Promise.all(others.map((client) => client.query(`prepare transaction '${gid}'`)))
+    await clients[decider]?.query(`insert into hand.decision values ('${gid}', '${xids[decider]}'); commit`)
+    await Promise.all(others.map((client) => client.query(`commit prepared '${gid}'`)))
+  } finally {
+    for (const client of clients) client.release()
+  }
+}

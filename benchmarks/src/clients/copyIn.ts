@@ -41,13 +41,16 @@ class CopyIn {
   handlePortalSuspended(): void {}
 }
 
+export const copyOn = (client: pg.PoolClient, text: string, pieces: Iterable<Buffer>): Promise<void> =>
+  new Promise<void>((resolve, reject) => {
+    const copying = new CopyIn(text, pieces, (error) => (error === undefined ? resolve() : reject(error)))
+    client.query(copying as unknown as pg.Submittable)
+  })
+
 export const copyIn = async (pool: pg.Pool, text: string, pieces: Iterable<Buffer>): Promise<void> => {
   const client = await pool.connect()
   try {
-    await new Promise<void>((resolve, reject) => {
-      const copying = new CopyIn(text, pieces, (error) => (error === undefined ? resolve() : reject(error)))
-      client.query(copying as unknown as pg.Submittable)
-    })
+    await copyOn(client, text, pieces)
   } finally {
     client.release()
   }

@@ -16,11 +16,19 @@ export interface FanOut {
   readonly ownerOf: (id: number) => number
   readonly parallel: Ask
   readonly inSequence: Ask
+  /** All at once, each with a text of its own. */
+  readonly each: AskEach
+  /** The same in snapshots, as `inView`. */
+  readonly eachInView: AskEach
   /** All at once, in snapshots that show every commit over several shards whole or not at all: the router's own gate. */
   readonly inView: Ask
 }
 
 export type Ask = <Row extends pg.QueryResultRow>(query: pg.QueryConfig) => Promise<ReadonlyArray<ReadonlyArray<Row>>>
+
+export type AskEach = <Row extends pg.QueryResultRow>(
+  textOf: (index: number) => string
+) => Promise<ReadonlyArray<ReadonlyArray<Row>>>
 
 /** Connections of all pools. */
 export const open = (
@@ -55,7 +63,12 @@ export const open = (
           for (const each of pools) answers.push((await each.query(query)).rows)
           return answers
         },
-        inView: (query) => inView(pools, query.text)
+        each: async (textOf) => {
+          const answers = await Promise.all(pools.map((each, index) => each.query(textOf(index))))
+          return answers.map(({ rows }) => rows)
+        },
+        eachInView: (textOf) => inView(pools, textOf),
+        inView: ({ text }) => inView(pools, () => text)
       }
     }
   )
@@ -63,15 +76,15 @@ export const open = (
 /** Two round trips: the gates and the snapshots of all, then what is asked. Nobody writes here, so that no gate is waited for. */
 const inView = async <Row extends pg.QueryResultRow>(
   pools: ReadonlyArray<pg.Pool>,
-  text: string
+  textOf: (index: number) => string
 ): Promise<ReadonlyArray<ReadonlyArray<Row>>> => {
   const clients = await Promise.all(pools.map((each) => each.connect()))
   try {
     await Promise.all(clients.map((client) => client.query(openView)))
     return await Promise.all(
-      clients.map(async (client) => {
+      clients.map(async (client, index) => {
         // Several statements in one text give a result each.
-        const results = await client.query(`rollback to savepoint gate; ${text}; commit`)
+        const results = await client.query(`rollback to savepoint gate; ${textOf(index)}; commit`)
         return (results as unknown as ReadonlyArray<pg.QueryResult<Row>>)[1]?.rows ?? []
       })
     )

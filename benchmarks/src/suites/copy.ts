@@ -6,19 +6,21 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Buffer } from "node:buffer"
-import { copyIn } from "../clients/copyIn.js"
+import { decidedOverAll, makeDecisionTables } from "../clients/commits.js"
+import { copyIn, copyOn } from "../clients/copyIn.js"
 import { openPool } from "../clients/drivers.js"
 import * as FanOut from "../clients/fanOut.js"
 import { openRouter } from "../clients/router.js"
 import type { Lab } from "../lab.js"
 import type { Request, Work } from "../work.js"
-import { columns, csvOf, eventsFrom, expectedOf, loading, textOf, truncated, valuesOf } from "./events.js"
+import { columns, csvOf, type Event, eventsFrom, expectedOf, loading, textOf, truncated, valuesOf } from "./events.js"
 
 export const name = "copy"
 
 export const make = (lab: Lab): Effect.Effect<ReadonlyArray<Work>, unknown, Scope.Scope> =>
   Effect.gen(function* () {
     const cluster = yield* lab.cluster(4)
+    yield* makeDecisionTables(cluster)
     const rows = Math.min(100_000, lab.options.rows)
     const events = eventsFrom(1, rows)
     const csv = csvOf(events)
@@ -33,6 +35,7 @@ export const make = (lab: Lab): Effect.Effect<ReadonlyArray<Work>, unknown, Scop
       shards: 4,
       inFlight: 1,
       single: true,
+      warmUps: 4,
       rowsPerRequest: rows,
       baseline: "pg, one server",
       before: truncated(cluster),
@@ -47,11 +50,19 @@ export const make = (lab: Lab): Effect.Effect<ReadonlyArray<Work>, unknown, Scop
         ["routed, atomic: false", router.copyFrom("events", [...columns], values, { atomic: false })],
         [
           "hand, split, not atomic",
+          () =>
+            Promise.all(
+              splitEvents(byHand, events).map((part, index) =>
+                copyIn(byHand.pool(index), `copy ${list} from stdin`, textOf(part))
+              )
+            )
+        ],
+        [
+          "hand, split, decided",
           () => {
-            const parts = byHand.pools.map((): Array<(typeof events)[number]> => [])
-            for (const event of events) parts[byHand.ownerOf(event.id)]?.push(event)
-            return Promise.all(
-              parts.map((part, index) => copyIn(byHand.pool(index), `copy ${list} from stdin`, textOf(part)))
+            const parts = splitEvents(byHand, events).map(textOf)
+            return decidedOverAll(byHand.pools, (client, index) =>
+              copyOn(client, `copy ${list} from stdin`, parts[index] ?? [])
             )
           }
         ]
@@ -71,10 +82,28 @@ export const make = (lab: Lab): Effect.Effect<ReadonlyArray<Work>, unknown, Scop
               parts.map((part, index) => copyIn(byHand.pool(index), `copy ${list} from stdin (format csv)`, part))
             )
           }
+        ],
+        [
+          "hand, split, decided",
+          () => {
+            const parts = splitLines(byHand, csv)
+            return decidedOverAll(byHand.pools, (client, index) =>
+              copyOn(client, `copy ${list} from stdin (format csv)`, parts[index] ?? [])
+            )
+          }
         ]
       ])
     ]
   })
+
+const splitEvents = (
+  { ownerOf, pools }: FanOut.FanOut,
+  events: ReadonlyArray<Event>
+): ReadonlyArray<ReadonlyArray<Event>> => {
+  const parts = pools.map((): Array<Event> => [])
+  for (const event of events) parts[ownerOf(event.id)]?.push(event)
+  return parts
+}
 
 /** The key is the first field and a plain number, pages end with lines: a hand that knows its file. */
 const splitLines = (

@@ -8,7 +8,7 @@ import type * as Scope from "effect/Scope"
 import type pg from "pg"
 import { openPool } from "../clients/drivers.js"
 import { openPostgresJs } from "../clients/postgresJs.js"
-import { makeDecisionTables } from "../clients/commits.js"
+import { decidedOverAll, makeDecisionTables } from "../clients/commits.js"
 import * as FanOut from "../clients/fanOut.js"
 import { openPlain } from "../clients/plain.js"
 import { openRouter } from "../clients/router.js"
@@ -32,6 +32,7 @@ export const make = (lab: Lab): Effect.Effect<ReadonlyArray<Work>, unknown, Scop
       shards: 4,
       inFlight,
       rowsPerRequest: rowsPerInsert,
+      warmUps: 8,
       baseline: "@effect/sql-pg, one server",
       before: truncated(cluster),
       oracle: Effect.sync(() => expectedOf(eventsFrom(1, rowsPerInsert))),
@@ -129,31 +130,8 @@ const splitInsert = (
   query: (events: ReadonlyArray<Event>) => pg.QueryConfig
 ) => Promise.all(partsOf(byHand, events).map((part, index) => byHand.pool(index).query(query(part))))
 
-let transactions = 0
-
-/** As the router: a gate on all, three prepared, the decision in the fourth one's own commit. */
-const decidedInsert = async (byHand: FanOut.FanOut, events: ReadonlyArray<Event>): Promise<void> => {
+/** With the router's guarantees. */
+const decidedInsert = (byHand: FanOut.FanOut, events: ReadonlyArray<Event>): Promise<void> => {
   const parts = partsOf(byHand, events)
-  const clients: Array<pg.PoolClient> = []
-  for (const pool of byHand.pools) clients.push(await pool.connect())
-  const onAll = <A>(some: ReadonlyArray<pg.PoolClient>, use: (client: pg.PoolClient, index: number) => Promise<A>) =>
-    Promise.all(some.map(use))
-  try {
-    const xids = await onAll(clients, async (client, index) => {
-      await client.query("begin")
-      await client.query(unnestQuery(parts[index] ?? []))
-      const entered = await client.query(
-        "lock table hand.gate in row exclusive mode; select pg_current_xact_id()::text as xid"
-      )
-      return (entered as unknown as ReadonlyArray<pg.QueryResult<{ xid: string }>>)[1]?.rows[0]?.xid
-    })
-    const decider = clients.length - 1
-    const gid = `hand:insert:${transactions++}:${xids[decider]}`
-    const others = clients.slice(0, decider)
-    await onAll(others, (client) => client.query(`prepare transaction '${gid}'`))
-    await clients[decider]?.query(`insert into hand.decision values ('${gid}', '${xids[decider]}'); commit`)
-    await onAll(others, (client) => client.query(`commit prepared '${gid}'`))
-  } finally {
-    for (const client of clients) client.release()
-  }
+  return decidedOverAll(byHand.pools, (client, index) => client.query(unnestQuery(parts[index] ?? [])))
 }

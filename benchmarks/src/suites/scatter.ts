@@ -7,6 +7,7 @@ import type * as ShardRouter from "@shardlayer/core/ShardRouter"
 import type * as PgCluster from "@shardlayer/testing/PgCluster"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { isDeepStrictEqual } from "node:util"
 import type pg from "pg"
 import { openPool } from "../clients/drivers.js"
 import * as FanOut from "../clients/fanOut.js"
@@ -16,7 +17,7 @@ import type { Cluster } from "../cluster.js"
 import type { Lab } from "../lab.js"
 import type { Contender, Skipped, Work } from "../work.js"
 import type { AskAll, Row, Statement } from "./statements.js"
-import { statements } from "./statements.js"
+import { guessing, statements } from "./statements.js"
 
 export const name = "scatter"
 export const oneServer = "@effect/sql-pg, one server"
@@ -124,6 +125,7 @@ const everybody = (tables: Tables, statement: Statement): ReadonlyArray<Contende
   const ask: AskAll = (label, text, values) => byHand.parallel({ name: label, text, values: [...(values ?? [])] })
   return [
     ...principal(tables, statement),
+    ...(id === "page" ? guessed(byHand) : []),
     ...(alsoByHand === undefined ? [] : [asking(alsoByHand.name, () => alsoByHand.run(ask))]),
     typeof foreign === "string"
       ? { name: "postgres_fdw", skipped: foreign }
@@ -131,6 +133,25 @@ const everybody = (tables: Tables, statement: Statement): ReadonlyArray<Contende
     ...(id === "count" ? [throughProxy(proxy)] : [])
   ]
 }
+
+/** What the router does for a page far down, without a view of all servers and in one. Both ways are looked at beforehand. */
+const guessed = ({ each, eachInView }: FanOut.FanOut): ReadonlyArray<Contender> =>
+  [
+    { name: "hand, guessed and proven", ask: each },
+    { name: "hand, guessed and proven, in a view", ask: eachInView }
+  ].map(({ ask, name: contender }) => {
+    const page = guessing()
+    return {
+      name: contender,
+      request: () => page(ask),
+      answer: async () => {
+        const whole = await page(ask)
+        const again = await page(ask)
+        if (!isDeepStrictEqual(again, whole)) throw new Error("a guessed page is not the whole one's")
+        return again
+      }
+    }
+  })
 
 const throughProxy = (proxy: pg.Pool | string): Contender | Skipped =>
   typeof proxy === "string"

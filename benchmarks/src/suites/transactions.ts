@@ -40,6 +40,7 @@ export const make = (lab: Lab): Effect.Effect<ReadonlyArray<Work>, unknown, Scop
         baseline: "routed, one shard",
         contenders,
         after: nothingLost(cluster, before),
+        warmUps: 8,
         remark: `two UPDATEs in a transaction, pools of ${connections}, fsync ${lab.options.fsync ? "on" : "off"}`
       }))
     return [...commits, sums(cluster, one, router, false), sums(cluster, one, router, true)]

@@ -536,7 +536,7 @@ class Split {
   private placed(batch: Batch): Effect.Effect<void, ShardError> {
     const { way } = this.load.plan
     if (way._tag === "ByKey") {
-      return Effect.flatMap(this.owners(batch, way), (owners) => this.send(batch, (record) => [owners[record]!], 0))
+      return Effect.flatMap(this.owners(batch, way), (owners) => this.sendToOwners(batch, owners, 0))
     }
     const { count, problem } = batch.records
     return problem === undefined ? this.send(batch, () => way.shards, 0) : Effect.fail(this.invalid(count, problem))
@@ -558,9 +558,10 @@ class Split {
       const valueAt = (record: number, place: number): unknown =>
         place < columns.length ? records.value(record, place) : drawn[place - columns.length]?.[record]
       const owners: Array<ShardId> = []
+      const quick = this.quick(records)
       const asks: Array<{ readonly record: number; readonly ask: Bind.Ask["asks"][number] }> = []
       for (let record = 0; record < records.count; record++) {
-        const usual = this.quick(records, record)
+        const usual = quick(record)
         if (usual !== undefined) {
           owners[record] = usual
           continue
@@ -641,6 +642,30 @@ class Split {
         return Effect.zipRight(room, this.send(batch, shardsOf, record + 1))
       }
       for (const { feed } of this.writings.values()) feed.flush()
+      return Effect.void
+    })
+  }
+
+  /** The same where each record goes to one shard. */
+  private sendToOwners(batch: Batch, owners: ReadonlyArray<ShardId>, from: number): Effect.Effect<void, ShardError> {
+    return Effect.suspend(() => {
+      const { writings } = this
+      const { count } = batch.records
+      for (let record = from; record < count; record++) {
+        const owner = owners[record]!
+        const writing = writings.get(owner)
+        if (writing === undefined || this.suffix === undefined) {
+          const unready = writing === undefined ? [owner] : []
+          return Effect.zipRight(this.begin(unready, [owner]), this.sendToOwners(batch, owners, record))
+        }
+        this.rows++
+        const { feed } = writing
+        this.write(batch, record, feed)
+        if (feed.isFull) {
+          return Effect.zipRight(this.within(owner, feed.room), this.sendToOwners(batch, owners, record + 1))
+        }
+      }
+      for (const { feed } of writings.values()) feed.flush()
       return Effect.void
     })
   }
@@ -739,7 +764,7 @@ const readerOf = ({ plan: { way }, request: { columns, data }, services: { forma
 /** Under `forKey` each key is compared with that one. */
 const quickOf = ({ place: { pin, topology }, plan: { way } }: Loading): CopyOwners.Quick =>
   way._tag === "To" || pin?._tag === "Key"
-    ? () => undefined
+    ? CopyOwners.unknown
     : CopyOwners.quick(topology, keyspaceOf(topology, way.reference), way.reference)
 
 const foreign = (pin: KeyPin, reference: ShardedReference, key: KeyValue.KeyTuple): KeyNotPinned | undefined => {

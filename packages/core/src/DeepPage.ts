@@ -9,6 +9,7 @@
  * @since 0.1.0
  */
 import * as Effect from "effect/Effect"
+import { upTo } from "./internal/sideBySide.js"
 import type { RowOrder } from "./merge/RowOrder.js"
 import * as Skips from "./merge/Skips.js"
 import type { TextRow } from "./plan/Merge.js"
@@ -110,7 +111,10 @@ const onAll = <A>(
   { concurrency, limited, sessions }: Request,
   use: (session: ShardSession, place: number) => Effect.Effect<A, ShardError>
 ): Effect.Effect<ReadonlyArray<A>, ShardError> =>
-  Effect.forEach(sessions, (session, place) => limited(place, use(session, place)), { concurrency })
+  upTo(
+    concurrency,
+    sessions.map((session, place) => limited(place, use(session, place)))
+  )
 
 const text = (session: ShardSession, { params, sql }: Statement): Effect.Effect<TextResult, ShardError> =>
   session.executeText(sql, params, unbounded)

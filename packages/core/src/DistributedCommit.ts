@@ -14,6 +14,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import { type CommitLogService, type Entered, type Finished, inGateOrder, isBusy } from "./CommitLog.js"
 import { type Deadlocks, make as makeDeadlocks } from "./Deadlocks.js"
+import { sideBySide } from "./internal/sideBySide.js"
 import * as GlobalId from "./protocol/GlobalId.js"
 import * as TwoPhase from "./protocol/TwoPhase.js"
 import type { ShardDriver, ShardSession } from "./ShardConnection.js"
@@ -121,10 +122,6 @@ interface Writer extends EnteredBranch {
 const isWriter = (entered: EnteredBranch): entered is Writer => entered.xid !== undefined
 
 const eachAtOnce = { concurrency: "unbounded", discard: true } as const
-
-/** One needs no fiber of its own. */
-const eachTogether = ({ length }: ReadonlyArray<unknown>) =>
-  ({ concurrency: length < 2 ? undefined : "unbounded" }) as const
 
 /**
  * All at once where no reader is in the gate; else one after another, in the order in which readers take it too, so that
@@ -299,9 +296,8 @@ class Run {
   }
 
   private performAll(commands: ReadonlyArray<TwoPhase.Command>): Effect.Effect<ReadonlyArray<TwoPhase.Event>> {
-    return Effect.map(
-      Effect.forEach(commands, (command) => this.perform(command), eachTogether(commands)),
-      (events) => events.flatMap((event) => (event === undefined ? [] : [event]))
+    return Effect.map(sideBySide(commands.map((command) => this.perform(command))), (events) =>
+      events.flatMap((event) => (event === undefined ? [] : [event]))
     )
   }
 

@@ -14,6 +14,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { IdsService } from "./Ids.js"
+import { upTo } from "./internal/sideBySide.js"
 import type { Operation } from "./LightStatement.js"
 import type { BoundPlan, BoundStep } from "./plan/Bind.js"
 import type { Fragment, Merge, TextRow } from "./plan/Merge.js"
@@ -636,9 +637,10 @@ class ShardExecutor implements Executor {
     sql: string,
     params: ReadonlyArray<unknown>
   ): Effect.Effect<any, ShardError> {
-    const parts = Effect.forEach(shards, (shard) => this.runOne(shard, partOf(terms, shard), form, sql, params), {
-      concurrency: terms.policy.concurrency
-    })
+    const parts = upTo(
+      terms.policy.concurrency,
+      shards.map((shard) => this.runOne(shard, partOf(terms, shard), form, sql, params))
+    )
     return Effect.map(parts, (answers) => Feed.concatenated(form, answers))
   }
 

@@ -10,6 +10,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as RawResults from "./internal/rawResults.js"
+import { upTo } from "./internal/sideBySide.js"
 import type { Level } from "./LocalTransaction.js"
 import type { Fragment, TextRow } from "./plan/Merge.js"
 import * as Write from "./plan/Write.js"
@@ -128,7 +129,10 @@ const performed = (
     )
   }
   return Effect.map(
-    Effect.forEach(shards, (shard, place) => on(shard, place, form), { concurrency }),
+    upTo(
+      concurrency,
+      shards.map((shard, place) => Effect.suspend(() => on(shard, place, form)))
+    ),
     (answers) => together(request, form, answers)
   )
 }
@@ -189,18 +193,19 @@ const arraysOf = (
   params: ReadonlyArray<unknown>
 ): { readonly sql: string; readonly params: ReadonlyArray<unknown> } | undefined => {
   if (arrays === undefined) return undefined
-  const columns = (rows[own[0]!]?.params ?? []).map((): Array<unknown> => [])
-  for (const row of own) {
-    const sources = rows[row]?.params ?? []
-    for (let column = 0; column < columns.length; column++) {
-      const source = sources[column]
-      const value = source?._tag === "Given" ? params[source.index - 1] : {}
-      if (!isScalar(value)) return undefined
-      columns[column]!.push(value)
-    }
-  }
-  return { sql: arrays, params: columns }
+  let isPlain = true
+  const columns = (rows[own[0]!]?.params ?? []).map((_, column) =>
+    own.map((row) => {
+      const source = rows[row]?.params[column]
+      const value = source?._tag === "Given" ? params[source.index - 1] : noScalar
+      isPlain &&= isScalar(value)
+      return value
+    })
+  )
+  return isPlain ? { sql: arrays, params: columns } : undefined
 }
+
+const noScalar = {}
 
 const isScalar = (value: unknown): boolean => {
   switch (typeof value) {

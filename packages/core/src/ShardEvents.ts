@@ -441,8 +441,14 @@ interface At {
 
 const session = (at: At, own: ShardSession): ShardSession => {
   const { ahead, copyFrom, copyIn, dismiss, send } = own
+  const { execute, executeRaw, executeStream, executeText, executeValues, streamPages } = connection(at, own)
   return {
-    ...connection(at, own),
+    execute,
+    executeValues,
+    executeRaw,
+    executeText,
+    executeStream,
+    streamPages,
     taint: own.taint,
     isFailed: own.isFailed,
     describe: (sql) => called(at, "planning", sql, [], own.describe(sql)),
@@ -489,7 +495,9 @@ const statements = (at: At, own: SharedStatements): SharedStatements => ({
 })
 
 const connection = (at: At, own: ShardConnection): ShardConnection => ({
-  ...statements(at, own),
+  execute: (sql, params) => called(at, undefined, sql, params, own.execute(sql, params)),
+  executeValues: (sql, params) => called(at, undefined, sql, params, own.executeValues(sql, params)),
+  executeRaw: (sql, params) => called(at, undefined, sql, params, own.executeRaw(sql, params)),
   executeText: (sql, params, bound) => called(at, undefined, sql, params, own.executeText(sql, params, bound)),
   executeStream: (sql, params) => calledStream(at, sql, params, own.executeStream(sql, params), Chunk.size),
   streamPages: (sql, params) => calledStream(at, sql, params, own.streamPages(sql, params), rowsInPages)

@@ -139,7 +139,10 @@ const viewed = (session: ShardSession, answer: Answer): Effect.Effect<void, Shar
 /** The savepoint before it. Savepoints of programs have other names, or are of an inner level that has ended. */
 const gate = "shardlayer_gate"
 
-const gid = (id: GlobalId.GlobalId): string => escapeLiteral(GlobalId.format(id))
+const gid = (id: GlobalId.GlobalId): string => quoted(GlobalId.format(id))
+
+/** The driver looks at each letter by itself, of a text that goes with every command of a commit. */
+const quoted = (text: string): string => (/^[\w:.-]*$/.test(text) ? `'${text}'` : escapeLiteral(text))
 
 /**
  * The role of the session itself prepares and decides, so that recovery, which has the same login, may finish. From here
@@ -180,7 +183,7 @@ const gateTimeoutMillis = 10_000
 const decideSql = (id: GlobalId.GlobalId): string => `SELECT pg_catalog.set_config('synchronous_commit', 'on', true)
 WHERE pg_catalog.current_setting('synchronous_commit') IN ('off', 'local', 'remote_write');
 INSERT INTO shardlayer.decision (transaction, outcome, xid)
-VALUES (${escapeLiteral(id.transaction)}, 'committed', '${id.deciderXid}');
+VALUES (${quoted(id.transaction)}, 'committed', '${id.deciderXid}');
 COMMIT`
 
 const readSql = ({ deciderXid, transaction }: GlobalId.GlobalId): string => `SELECT outcome,

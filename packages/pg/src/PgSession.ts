@@ -47,7 +47,7 @@ export const reserve = (pool: PgPool): Effect.Effect<ShardSession, ShardError, S
 const opened = (pool: PgPool, backend: PgBackend): Effect.Effect<ShardSession, never, Scope.Scope> => {
   const lane = new SessionLane(pool, backend)
   return Effect.as(
-    Effect.addFinalizer(() => lane.end),
+    Effect.addFinalizer(() => Effect.async<void>((resume) => lane.end(() => resume(Effect.void)))),
     sessionOf(lane, pool.settings)
   )
 }
@@ -82,27 +82,40 @@ class Request implements Waiter {
   }
 }
 
-const sessionOf = (lane: SessionLane, settings: Settings): ShardSession => ({
-  ...PgConnection.make(lane, settings),
-  taint: Effect.sync(() => lane.taint()),
-  copyIn: (sql, rows) =>
-    PgConnection.run(
-      lane,
-      () => new PgCopyQuery(sql, CopyText.feedOf(CopyText.chunks(rows))),
-      () => undefined
-    ),
-  copyFrom: (sql, feed) => PgConnection.run(lane, () => new PgCopyQuery(sql, feed), rowCountOf, { alone: true }),
-  describe: (sql) => PgConnection.describe(lane, sql),
-  control: (sql, onSent) => control(lane, sql, onSent),
-  ahead: (sql) => Effect.sync(() => lane.sendAhead(sql)),
-  commit: commit(lane),
-  rollback: lane.rollback,
-  dismiss: Effect.suspend(() => (lane.dismiss() ? Effect.void : lane.rollback)),
-  command: (sql, options) => command(lane, sql, options?.cancels === true, options?.withinMillis),
-  send: (sql, options) => Effect.sync(() => new Sent(lane, sql, options?.cancels === true).answer),
-  abort: (error) => lane.abort(error),
-  isFailed: () => lane.isFailed
-})
+const sessionOf = (lane: SessionLane, settings: Settings): ShardSession => {
+  // By name: an object that begins with another's fields grows by a few at a time, and is moved each time.
+  const { execute, executeRaw, executeStream, executeText, executeValues, streamPages } = PgConnection.make(
+    lane,
+    settings
+  )
+  return {
+    execute,
+    executeValues,
+    executeRaw,
+    executeStream,
+    executeText,
+    streamPages,
+    taint: Effect.sync(() => lane.taint()),
+    copyIn: (sql, rows) =>
+      PgConnection.run(
+        lane,
+        () => new PgCopyQuery(sql, CopyText.feedOf(CopyText.chunks(rows))),
+        () => undefined
+      ),
+    copyFrom: (sql, feed) => PgConnection.run(lane, () => new PgCopyQuery(sql, feed), rowCountOf, { alone: true }),
+    describe: (sql) => PgConnection.describe(lane, sql),
+    control: (sql, onSent) => control(lane, sql, onSent),
+    ahead: (sql) => Effect.sync(() => lane.sendAhead(sql)),
+    // Made when they are asked for: one of the two is, at most.
+    commit: Effect.suspend(() => commit(lane)),
+    rollback: Effect.suspend(() => rollback(lane)),
+    dismiss: Effect.suspend(() => (lane.dismiss() ? Effect.void : rollback(lane))),
+    command: (sql, options) => command(lane, sql, options?.cancels === true, options?.withinMillis),
+    send: (sql, options) => Effect.sync(() => new Sent(lane, sql, options?.cancels === true).answer),
+    abort: (error) => lane.abort(error),
+    isFailed: () => lane.isFailed
+  }
+}
 
 const rowCountOf = (query: PgQuery): number => {
   const results = query.results
@@ -184,6 +197,9 @@ const commit = (lane: SessionLane): Effect.Effect<void, ShardError> =>
     Effect.asVoid,
     Effect.uninterruptible
   )
+
+const rollback = (lane: SessionLane): Effect.Effect<void> =>
+  Effect.uninterruptible(Effect.async<void>((resume) => lane.rollback(() => resume(Effect.void))))
 
 const tagOf = (query: PgQuery): string | null => {
   const results = query.results
@@ -276,16 +292,13 @@ class SessionLane implements Lane {
   }
 
   /** Whoever still runs or waits is told that the transaction is over; then ROLLBACK, or no connection at all. */
-  readonly rollback: Effect.Effect<void> = Effect.uninterruptible(
-    Effect.async<void>((resume) => {
-      const done = () => resume(Effect.void)
-      this.refuseRest(() => {
-        if (this.backend.dead || this.backend.status === "I") return done()
-        this.start({ query: () => new PgQuery("ROLLBACK", undefined), onEnd: done })
-        this.expireRunning(this.pool.settings.cancelTimeoutMillis, "destroy")
-      })
+  rollback(done: () => void): void {
+    this.refuseRest(() => {
+      if (this.backend.dead || this.backend.status === "I") return done()
+      this.start({ query: () => new PgQuery("ROLLBACK", undefined), onEnd: done })
+      this.expireRunning(this.pool.settings.cancelTimeoutMillis, "destroy")
     })
-  )
+  }
 
   /** ROLLBACK, and the connection goes back when it is answered, which nobody waits for. False: something still runs. */
   dismiss(): boolean {
@@ -304,14 +317,14 @@ class SessionLane implements Lane {
     return true
   }
 
-  readonly end: Effect.Effect<void> = Effect.async<void>((resume) => {
-    if (this.isDismissed) return resume(Effect.void)
+  end(done: () => void): void {
+    if (this.isDismissed) return done()
     this.ended = true
     this.refuseRest(() => {
       this.pool.release(this.backend)
-      resume(Effect.void)
+      done()
     })
-  })
+  }
 
   private run(ticket: SessionTicket, isAhead = false): void {
     if (this.failure !== undefined) return ticket.job.onEnd(this.failure)

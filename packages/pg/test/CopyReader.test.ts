@@ -7,7 +7,6 @@ import type { KeyType } from "@shardlayer/core/topology/KeyType"
 import * as KeyValue from "@shardlayer/core/topology/KeyValue"
 import * as Either from "effect/Either"
 import * as fc from "fast-check"
-import { arrayText } from "../src/internal/arrayText.js"
 import { Reader } from "../src/internal/copyReader.js"
 import * as CopyText from "../src/internal/copyText.js"
 import { recordsOf } from "../src/internal/copyValues.js"
@@ -257,28 +256,6 @@ describe("records of values", () => {
       const { count, problem } = recordsOf(columns, [[1, 2], row, [3, 4]])
       expect([count, problem?.reason]).toEqual([1, expect.stringContaining(reason)])
     }
-  })
-})
-
-describe("arrays of scalars", () => {
-  it("are those that the driver writes, letter for letter", () => {
-    const scalar = fc.oneof(
-      fc.string({ unit: "binary", maxLength: 20 }),
-      fc.string({ unit: fc.constantFrom("\\", '"', "{", ",", "N"), maxLength: 6 }),
-      fc.double(),
-      fc.integer(),
-      fc.bigInt(),
-      fc.boolean(),
-      fc.date(),
-      fc.constantFrom(null, undefined, "NULL", "", -0)
-    )
-    fc.assert(
-      fc.property(fc.array(scalar, { minLength: 4, maxLength: 12 }), (values) => {
-        expect(arrayText(values)).toBe(prepareValue(values))
-      }),
-      { numRuns: 2_000 }
-    )
-    for (const other of [{ a: 1 }, [1], Buffer.from("a")]) expect(arrayText([1, 2, 3, other])).toBe(undefined)
   })
 })
 

@@ -55,28 +55,29 @@ export const keyOf = (
   return Either.right(key)
 }
 
-/** Undefined where the key has to be looked at as `keyOf` makes it. */
-export type Quick = (records: CopyRecords, record: number) => ShardId | undefined
+/** Of records, each one's shard; undefined where the key has to be looked at as `keyOf` makes it. */
+export type Quick = (records: CopyRecords) => (record: number) => ShardId | undefined
+
+export const unknown: Quick = () => () => undefined
 
 export const quick = (topology: Topology, keyspace: Resolver.Resolvable, { constraint }: ShardedReference): Quick => {
   const [type, second] = keyspace.key
   const operand = constraint._tag === "Stored" ? constraint.operands[0] : undefined
   const isPlain = keyspace.resolver._tag === "Hash" && keyspace.pins.length === 0 && second === undefined
-  if (!isPlain || type === undefined || operand?._tag !== "Param" || (operand.type ?? type) !== type)
-    return () => undefined
+  if (!isPlain || type === undefined || operand?._tag !== "Param" || (operand.type ?? type) !== type) return unknown
   const { slotMap } = topology
   const { slots } = slotMap
   const place = operand.index - 1
   const lengthMax = operand.charactersMax ?? Infinity
-  return (records, record) => {
+  const owner = (slot: number) => (slot < 0 ? undefined : SlotMap.owner(slotMap, slot))
+  return (records) => {
     const { texts } = records
-    const slot =
-      texts === undefined
-        ? KeyHash.slotOfNumber(type, records.value(record, place), slots)
-        : texts.place === place
-          ? slotOfText(type, texts, record, lengthMax, slots)
-          : -1
-    return slot < 0 ? undefined : SlotMap.owner(slotMap, slot)
+    if (texts === undefined) {
+      return (record) => owner(KeyHash.slotOfNumber(type, records.value(record, place), slots))
+    }
+    return texts.place === place
+      ? (record) => owner(slotOfText(type, texts, record, lengthMax, slots))
+      : () => undefined
   }
 }
 

@@ -10,6 +10,7 @@ import * as Array from "effect/Array"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { upTo } from "../internal/sideBySide.js"
 import * as PartialRows from "../Partial.js"
 import type { Fragment, Merge, ParamSource, TextRow } from "../plan/Merge.js"
 import * as Page from "../plan/Page.js"
@@ -246,10 +247,9 @@ export const texts = (
   request: Request,
   page: Bound
 ): Effect.Effect<ReadonlyArray<Given>, ShardError> =>
-  Effect.forEach(
-    request.shards,
-    (shard, place) => textsOn(options, request, page, shard, place, boundOf(options, request)),
-    { concurrency: options.policy.concurrency }
+  upTo(
+    options.policy.concurrency,
+    request.shards.map((shard, place) => textsOn(options, request, page, shard, place, boundOf(options, request)))
   )
 
 /** Rows as they are make up the answer, which the program asked for; what is held beside it is bounded. */

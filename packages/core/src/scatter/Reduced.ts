@@ -10,6 +10,7 @@
  */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import { upTo } from "../internal/sideBySide.js"
 import type { Fragment, Reduction } from "../plan/Merge.js"
 import * as ShardCall from "../ShardCall.js"
 import type { ShardSession, TextBound, TextResult } from "../ShardConnection.js"
@@ -30,15 +31,15 @@ export const texts = (
     bytesMax: limits.bytesMax,
     cancels: true
   }
-  const whole = Effect.forEach(
-    request.shards,
-    (shard, place) =>
+  const whole = upTo(
+    policy.concurrency,
+    request.shards.map((shard, place) =>
       Effect.filterOrFail(
         Parts.textsOn(options, request, page, shard, place, few),
         ({ result }) => result.truncated === undefined,
         () => new ManyRows()
-      ),
-    { concurrency: policy.concurrency }
+      )
+    )
   ).pipe(
     // Few of each shard can be too many together.
     Effect.filterOrFail(
@@ -75,11 +76,11 @@ const reduced = (
       const onAll = <A>(
         use: (session: ShardSession, place: number) => Effect.Effect<A, ShardError>
       ): Effect.Effect<ReadonlyArray<A>, ShardError> =>
-        Effect.forEach(
-          sessions,
-          (session, place) =>
-            ShardCall.limited({ shard: shards[place] ?? first(shards), policy, access: "read" }, use(session, place)),
-          { concurrency: policy.concurrency }
+        upTo(
+          policy.concurrency,
+          sessions.map((session, place) =>
+            ShardCall.limited({ shard: shards[place] ?? first(shards), policy, access: "read" }, use(session, place))
+          )
         )
       const ask: Ask = (fragment, reducing, bound) =>
         onAll((session, place) =>

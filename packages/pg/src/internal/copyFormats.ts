@@ -8,6 +8,7 @@ import type { CopyFormats } from "@shardlayer/core/Dialect"
 import { Reader } from "./copyReader.js"
 import * as CopyText from "./copyText.js"
 import { recordsOf } from "./copyValues.js"
+import { writeText } from "./valueBytes.js"
 
 export const copyFormats: CopyFormats = {
   records: recordsOf,
@@ -18,7 +19,7 @@ export const copyFormats: CopyFormats = {
         format === "text" ? `\t${CopyText.field(value)}` : value === null ? "," : `,"${value.replaceAll('"', '""')}"`
       )
       .join(""),
-  write: CopyText.write,
+  write: writeText,
   data: (format, rows) => {
     const write = format === "text" ? textLine : csvLine
     let text = ""

@@ -8,6 +8,7 @@
 import type { CopySink } from "@shardlayer/core/Dialect"
 import type { TextRow } from "@shardlayer/core/plan/Merge"
 import type { CopyFeed } from "@shardlayer/core/ShardConnection"
+import { loopMax, writeText } from "./valueBytes.js"
 
 /** In UTF-16 code units: few writes a megabyte, and little is held. */
 const chunkLength = 65_536
@@ -41,17 +42,8 @@ export const field = (value: string | null): string => {
 
 /** As `field` has it. */
 export const writeField = (value: string, sink: CopySink): void => {
-  if (value.length > loopMax || !writeAscii(value, sink)) write(field(value), sink)
+  if (value.length > loopMax || !writeAscii(value, sink)) writeText(field(value), sink)
 }
-
-export const write = (text: string, sink: CopySink): void => {
-  sink.reserve(text.length * 3)
-  const { buffer, byteLength, byteOffset } = sink.bytes
-  sink.length += Buffer.from(buffer, byteOffset, byteLength).write(text, sink.length)
-}
-
-/** In UTF-16 code units: shorter texts are written faster unit by unit than by a call. */
-const loopMax = 64
 
 /** Is it all ASCII? What was written is dropped, else. */
 const writeAscii = (value: string, sink: CopySink): boolean => {

@@ -8,6 +8,7 @@
 import type { CopyProblem, CopyRecords, CopySink } from "@shardlayer/core/Dialect"
 import * as CopyText from "./copyText.js"
 import { isUsual } from "./dateText.js"
+import { writeByte, writeDate, writeInteger, writeLetters } from "./valueBytes.js"
 import { prepareValue } from "./wire.js"
 
 export const recordsOf = (columns: ReadonlyArray<string>, rows: ReadonlyArray<unknown>): CopyRecords => {
@@ -78,7 +79,7 @@ const write = (values: ReadonlyArray<unknown>, sink: CopySink): void => {
     if (place > 0) writeByte(tab, sink)
     const value = values[place]
     if (typeof value === "string") CopyText.writeField(value, sink)
-    else if (value === null || value === undefined) CopyText.write("\\N", sink)
+    else if (value === null || value === undefined) writeLetters("\\N", sink)
     else if (typeof value === "number" && (value | 0) === value) writeInteger(value, sink)
     else if (value instanceof Date) writeDate(value, sink)
     else CopyText.writeField(String(value), sink)
@@ -86,69 +87,3 @@ const write = (values: ReadonlyArray<unknown>, sink: CopySink): void => {
 }
 
 const tab = 9
-
-const writeByte = (byte: number, sink: CopySink): void => {
-  sink.reserve(1)
-  sink.bytes[sink.length++] = byte
-}
-
-const writeDate = (date: Date, sink: CopySink): void => {
-  sink.reserve(29)
-  const { bytes, length: at } = sink
-  const year = date.getUTCFullYear()
-  const milliseconds = date.getUTCMilliseconds()
-  twoDigits(bytes, at, (year / 100) | 0)
-  twoDigits(bytes, at + 2, year % 100)
-  bytes[at + 4] = hyphen
-  twoDigits(bytes, at + 5, date.getUTCMonth() + 1)
-  bytes[at + 7] = hyphen
-  twoDigits(bytes, at + 8, date.getUTCDate())
-  bytes[at + 10] = letterT
-  twoDigits(bytes, at + 11, date.getUTCHours())
-  bytes[at + 13] = colon
-  twoDigits(bytes, at + 14, date.getUTCMinutes())
-  bytes[at + 16] = colon
-  twoDigits(bytes, at + 17, date.getUTCSeconds())
-  bytes[at + 19] = point
-  bytes[at + 20] = zero + ((milliseconds / 100) | 0)
-  twoDigits(bytes, at + 21, milliseconds % 100)
-  bytes[at + 23] = plus
-  twoDigits(bytes, at + 24, 0)
-  bytes[at + 26] = colon
-  twoDigits(bytes, at + 27, 0)
-  sink.length = at + 29
-}
-
-const twoDigits = (bytes: Uint8Array, at: number, value: number): void => {
-  const tens = (value / 10) | 0
-  bytes[at] = zero + tens
-  bytes[at + 1] = zero + value - tens * 10
-}
-
-const zero = 0x30
-const hyphen = 0x2d
-const colon = 0x3a
-const point = 0x2e
-const plus = 0x2b
-const letterT = 0x54
-
-/** Of 32 bits. */
-const writeInteger = (value: number, sink: CopySink): void => {
-  sink.reserve(11)
-  const { bytes } = sink
-  let rest = Math.abs(value)
-  let to = sink.length + (value < 0 ? 1 : 0) + digitsOf(rest)
-  if (value < 0) bytes[sink.length] = hyphen
-  sink.length = to
-  do {
-    const tens = Math.floor(rest / 10)
-    bytes[--to] = zero + rest - tens * 10
-    rest = tens
-  } while (rest > 0)
-}
-
-const digitsOf = (value: number): number => {
-  let digits = 1
-  for (let bound = 10; value >= bound; bound *= 10) digits++
-  return digits
-}

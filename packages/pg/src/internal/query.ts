@@ -5,19 +5,13 @@
  */
 import type { CopyFeed, TextBound, TextResult } from "@shardlayer/core/ShardConnection"
 import type { FieldDef } from "pg"
-import { arrayText } from "./arrayText.js"
-import { dateText } from "./dateText.js"
 import type { BytePage } from "./bytePage.js"
 import type { PageReader } from "./incoming.js"
-import { Outgoing } from "./outgoing.js"
+import { type Bound, boundOf, Outgoing } from "./outgoing.js"
 import type { Result, Wire } from "./wire.js"
 import { arrayResult, DriverQuery } from "./wire.js"
 
-/** What takes the driver long is written here, in the same letters. */
-const written = (value: unknown): unknown => {
-  if (typeof value !== "object" || value === null) return value
-  return (Array.isArray(value) ? arrayText(value) : dateText(value)) ?? value
-}
+const out = new Outgoing()
 
 /** A row as an object, as an array of values, or as the array of texts that came over the wire. */
 export type RowForm = "object" | "array" | "text"
@@ -39,7 +33,6 @@ export class PgQuery extends DriverQuery {
   /** Commands in front of it, in one packet: where one of them fails it does not run, and fails in its place. */
   ahead: ReadonlyArray<string> = []
   private aheadLeft = 0
-  private binding = false
 
   constructor(
     text: string,
@@ -64,34 +57,56 @@ export class PgQuery extends DriverQuery {
   }
 
   override submit(connection: Wire): Error | null {
-    const { ahead } = this
-    if (ahead.length === 0) return super.submit(connection)
-    this.queryMode = "extended"
-    this.aheadLeft = ahead.length
-    connection.stream.cork()
-    try {
-      // Without a Sync in between: after an error the server skips what follows.
-      for (const text of ahead) {
-        connection.parse({ text })
-        connection.bind({})
-        connection.execute({ portal: "", rows: 0 })
-      }
-      return super.submit(connection)
-    } finally {
-      connection.stream.uncork()
+    if (this.ahead.length > 0) {
+      this.queryMode = "extended"
+      this.aheadLeft = this.ahead.length
     }
+    return super.submit(connection)
   }
 
+  /** The messages that the driver would send, in one piece. Whether it is named depends on its lists, and is known by now. */
   override prepare(connection: Wire): void {
-    if (this.evicts !== undefined) {
-      connection.close({ type: "S", name: this.evicts })
-      delete connection.parsedStatements[this.evicts]
+    const { parsedStatements, submittedNamedStatements } = connection
+    const name = this.name ?? ""
+    const values = this.boundValues()
+    // Without a Sync in between: after an error the server skips what follows.
+    for (const text of this.ahead) {
+      out.parse("", text)
+      out.bind("", [])
+      out.execute()
     }
-    this.binding = true
-    // Late: whether it is named depends on its lists.
-    this.values = this.values?.map(written)
-    super.prepare(connection)
-    this.binding = false
+    if (this.evicts !== undefined) {
+      out.closeStatement(this.evicts)
+      delete parsedStatements[this.evicts]
+    }
+    if (name === "" || (parsedStatements[name] ?? submittedNamedStatements[name]) === undefined) {
+      out.parse(name, this.text)
+      if (name !== "") submittedNamedStatements[name] = this.text
+    }
+    if (values === undefined) {
+      out.closeStatement(name)
+      out.sync()
+    } else {
+      const { portal, rows } = this
+      out.bind(name, values, portal)
+      out.describePortal(portal)
+      out.execute(rows, portal)
+      if (rows === undefined) out.sync()
+      else out.flush()
+    }
+    const bytes = out.take()
+    if (connection.stream.writable) connection.stream.write(bytes)
+  }
+
+  /** Undefined: one cannot be sent, which is the query's failure. */
+  private boundValues(): ReadonlyArray<Bound> | undefined {
+    try {
+      return (this.values ?? []).map(boundOf)
+    } catch (error) {
+      this.valueFailed = true
+      this.handleError(error)
+      return undefined
+    }
   }
 
   override handleRowDescription(message: { readonly fields: ReadonlyArray<FieldDef> }): void {
@@ -120,7 +135,6 @@ export class PgQuery extends DriverQuery {
   override handleError(error: unknown, _connection?: Wire): void {
     if (this.failure !== undefined) return
     this.failure = error
-    this.valueFailed = this.binding
   }
 
   override handleReadyForQuery(): void {
@@ -255,8 +269,6 @@ export class PgStreamQuery extends PgQuery {
     connection.sync()
   }
 }
-
-const out = new Outgoing()
 
 /** The next page of a named portal inside a transaction block; with `rows` 0 it closes the portal instead. */
 export class PgPageQuery extends PgQuery {

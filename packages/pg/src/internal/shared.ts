@@ -21,10 +21,9 @@ import type { Lane, Ticket } from "../PgConnection.js"
 import * as PgConnection from "../PgConnection.js"
 import type { PgPool, SharedStats } from "../PgPool.js"
 import type { PgBackend, Pipeline, Shape } from "./backend.js"
-import { Outgoing } from "./outgoing.js"
+import { type Bound, boundOf, Outgoing } from "./outgoing.js"
 import { PgQuery } from "./query.js"
-import type { PreparedValue } from "./wire.js"
-import { prepareValue, resultOf, turnsOf } from "./wire.js"
+import { resultOf, turnsOf } from "./wire.js"
 
 export type SharedForm = "objects" | "arrays" | "raw"
 
@@ -106,9 +105,9 @@ export const sharedStatements = (lanes: SharedLanes): SharedStatements => ({
 })
 
 /** As they travel; none where one cannot be sent, which whoever sends it alone will say. */
-const preparedValues = (values: ReadonlyArray<unknown>): ReadonlyArray<PreparedValue> | undefined => {
+const preparedValues = (values: ReadonlyArray<unknown>): ReadonlyArray<Bound> | undefined => {
   try {
-    return values.map(prepareValue)
+    return values.map(boundOf)
   } catch {
     return undefined
   }
@@ -205,7 +204,7 @@ class SharedPipeline implements Pipeline {
     return this.sent.length
   }
 
-  send(query: SharedQuery, name: string, values: ReadonlyArray<PreparedValue>): void {
+  send(query: SharedQuery, name: string, values: ReadonlyArray<Bound>): void {
     const { backend, out } = this
     const { parsedStatements, submittedNamedStatements } = backend.wire
     const evicted = this.lanes.pool.names.hold(backend, name)
