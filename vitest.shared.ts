@@ -9,17 +9,20 @@ export const alias = [
   { find: /^@shardlayer\/(core|pg|testing)\/(.+)$/, replacement: source("./packages") + "/$1/src/$2.ts" }
 ]
 
+const virtualCluster = source("./packages/testing/test/virtual/PgCluster.ts")
+
+/** `Oracle` asks for its databases as a neighbour. */
+const oracleOnVirtual = {
+  name: "oracle-on-virtual-shards",
+  enforce: "pre" as const,
+  resolveId: (id: string, importer: string | undefined) =>
+    id === "./PgCluster.js" && importer === source("./packages/testing/src/Oracle.ts") ? virtualCluster : undefined
+}
+
 /** These files on virtual shards: where they ask for a cluster they get one, without what `skipped.ts` lists. */
 export const virtual = (include: ReadonlyArray<string>) => ({
-  resolve: {
-    alias: [
-      {
-        find: /^@shardlayer\/testing\/PgCluster$/,
-        replacement: source("./packages/testing/test/virtual/PgCluster.ts")
-      },
-      ...alias
-    ]
-  },
+  plugins: [oracleOnVirtual],
+  resolve: { alias: [{ find: /^@shardlayer\/testing\/PgCluster$/, replacement: virtualCluster }, ...alias] },
   test: {
     name: "virtual",
     include: [...include],

@@ -233,6 +233,33 @@ describe("transactions", () => {
     await Effect.runPromise(Effect.scoped(Effect.provide(program, layer)))
   })
 
+  it("do not keep waiting what a router has finished over rows it has, and no table is read for", async () => {
+    await pool.query("create table finished (n int)")
+    const over = (what: string, also = "") =>
+      `SELECT ${what} AS n FROM (SELECT texts.c0::int AS c0 FROM ROWS FROM (pg_catalog.unnest(CAST($1 AS pg_catalog._text))) AS texts(c0)) AS shards${also}`
+    await withClient(async (holder) => {
+      await holder.query("begin; set local timezone = 'Asia/Tokyo'; insert into finished values (1)")
+      await withClient(
+        async (other) => {
+          const ask = async (text: string, name?: string) =>
+            (await other.query({ text, name, values: [["4", "5"]] })).rows.map(({ n }) => n)
+          expect(await ask(over("c0 + 1"))).toEqual([5, 6])
+          expect(await ask(over("sum(c0)"), "summed")).toEqual(["9"])
+          expect(await ask(over("sum(c0)"), "summed")).toEqual(["9"])
+          expect(await ask(over("current_setting('timezone')"))).toEqual(["Europe/Rome", "Europe/Rome"])
+          await expect(ask(over("c0 / 0"))).rejects.toMatchObject({ code: "22012" })
+          // A table has rows that nobody else should see yet.
+          await expect(ask(over("finished.n", ", finished"))).rejects.toMatchObject({ code: "55P03" })
+        },
+        { options: "-c timezone=Europe/Rome -c lock_timeout=50" }
+      )
+      expect((await holder.query("select n, current_setting('timezone') as zone from finished")).rows).toEqual([
+        { n: 1, zone: "Asia/Tokyo" }
+      ])
+      await holder.query("commit")
+    })
+  })
+
   it("a waiting statement can be cancelled", async () => {
     await withClient(async (holder) => {
       await holder.query("begin")
@@ -285,6 +312,44 @@ describe("sessions", () => {
       { options: "-c timezone=Asia/Tokyo -c search_path=public,\\ pg_catalog", application_name: "left" }
     )
     await withClient(async (client) => expect(await zone(client)).toBe("UTC"))
+  })
+
+  it("are those of who logs in, with what databases and roles are set to", async () => {
+    await pool.query(
+      `create role somebody login; create table closed (n int); create table open (n int); grant select on open to somebody;
+       alter role somebody set app.tenant = 'seven'; alter database postgres set app.stage = 'test'`
+    )
+    const who =
+      "select session_user::text as who, current_setting('app.tenant', true) as tenant, current_setting('app.stage') as stage"
+    await withClient(
+      async (client) => {
+        expect((await client.query(who)).rows).toEqual([{ who: "somebody", tenant: "seven", stage: "test" }])
+        await expect(client.query("select * from closed")).rejects.toMatchObject({ code: "42501" })
+        await withClient(async (other) => {
+          expect((await other.query(who)).rows).toMatchObject([{ who: "postgres", stage: "test" }])
+          await other.query("set session authorization somebody")
+        })
+        expect((await client.query("select count(*)::int as n from open")).rows).toEqual([{ n: 0 }])
+      },
+      { user: "somebody" }
+    )
+    expect((await pool.query("select session_user::text as who")).rows).toEqual([{ who: "postgres" }])
+    await expect(withClient((client) => client.query(who), { user: "nobody" })).rejects.toThrow(
+      '"nobody" does not exist'
+    )
+    await pool.query("drop owned by somebody; drop role somebody; alter database postgres reset app.stage")
+  })
+
+  it("have temporary tables and types in common, for as long as there is one that made some", async () => {
+    const make =
+      "create type pg_temp.mood as enum ('ok'); create temp table passing as select 'ok'::pg_temp.mood as mood"
+    await withClient(async (left) => {
+      await withClient((right) => right.query(make))
+      expect((await left.query("select to_regclass('pg_temp.passing') as there")).rows).toEqual([{ there: null }])
+      await left.query(make)
+      await withClient((right) => right.query("create temp table another (n int)"))
+      expect((await left.query("select * from passing")).rows).toEqual([{ mood: "ok" }])
+    })
   })
 
   it("with a setting that does not exist are refused", async () => {
