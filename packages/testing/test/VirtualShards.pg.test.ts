@@ -1,10 +1,14 @@
 // The plain `pg` driver against virtual shards, as against a server: values, errors, transactions that take turns, cursors,
 // sessions that keep their settings and names apart. No server is started here, but PGlite takes seconds and much memory.
 import { CurrentShardDriver } from "@shardlayer/core/ShardConnection"
+import * as Keyspace from "@shardlayer/core/topology/Keyspace"
+import * as Table from "@shardlayer/core/topology/Table"
+import * as Topology from "@shardlayer/core/topology/Topology"
 import * as PgShard from "@shardlayer/pg/PgShard"
 import * as VirtualShards from "@shardlayer/testing/VirtualShards"
 import * as Reactivity from "@effect/experimental/Reactivity"
 import * as PgClient from "@effect/sql-pg/PgClient"
+import { SqlClient } from "@effect/sql/SqlClient"
 import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -449,5 +453,42 @@ describe("@effect/sql-pg", () => {
       const names = yield* Stream.runCollect(sql<{ readonly name: string }>`select name from people order by id`.stream)
       expect([...names]).toEqual([{ name: "Ann" }, { name: "Bo" }])
     }).pipe(Effect.provide(Reactivity.layer))
+  )
+})
+
+describe("a router", () => {
+  it.scopedLive("has a PostgreSQL finish what a transaction asks that holds all shards", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient
+      yield* sql`insert into users select * from (values (1, 'c'), (2, 'a'), (3, 'b'), (4, 'd')) as v (id, name)`
+      const ranked = sql.withTransaction(
+        Effect.gen(function* () {
+          yield* sql`update users set name = 'e' || name`
+          const failed = yield* Effect.flip(
+            sql.withTransaction(sql`select 1 / (id - rank() over (order by id)) from users`)
+          )
+          const rows = yield* sql`select name, (rank() over (order by name))::int as rank from users order by 2`
+          return [String(failed.cause), rows]
+        })
+      )
+      expect(yield* ranked).toEqual([
+        "StatementFailed: division by zero",
+        ["ea", "eb", "ec", "ed"].map((name, place) => ({ name, rank: place + 1 }))
+      ])
+      const gone = sql`with d as (delete from users returning id) select id::int, (sum(id) over (order by id))::int as sum from d`
+      expect(yield* gone).toEqual([1, 3, 6, 10].map((sum, place) => ({ id: place + 1, sum })))
+    }).pipe(
+      Effect.provide(
+        VirtualShards.layer({
+          topology: Topology.make({
+            shards: ["shard_1", "shard_2"],
+            keyspaces: { user: Keyspace.hash({ key: ["int8"] }) },
+            tables: { users: Table.sharded({ key: "id", keyspace: "user" }) }
+          }),
+          schema: "create table users (id int8 primary key, name text)",
+          waitMillis: 3000
+        })
+      )
+    )
   )
 })
