@@ -19,17 +19,28 @@ const oracleOnVirtual = {
     id === "./PgCluster.js" && importer === source("./packages/testing/src/Oracle.ts") ? virtualCluster : undefined
 }
 
+/** A limit of time of a test's own is one for servers, which compute beside it: it stands as the last argument, on a line of its own. */
+const longerLimits = {
+  name: "longer-limits",
+  enforce: "pre" as const,
+  transform: (code: string, id: string) =>
+    id.endsWith(".pg.test.ts")
+      ? { code: code.replace(/^( +)(\d+_000)(?=\n *\))/gm, `$1$2 * ${slowerAtMost}`), map: null }
+      : undefined
+}
+
+const slowerAtMost = 4
+
 /** These files on virtual shards: where they ask for a cluster they get one, without what `skipped.ts` lists. */
 export const virtual = (include: ReadonlyArray<string>) => ({
-  plugins: [oracleOnVirtual],
+  plugins: [oracleOnVirtual, longerLimits],
   resolve: { alias: [{ find: /^@shardlayer\/testing\/PgCluster$/, replacement: virtualCluster }, ...alias] },
   test: {
     name: "virtual",
     include: [...include],
     exclude: ["**/node_modules/**", "**/dist/**", ...excluded],
     setupFiles: [source("./packages/testing/test/virtual/setup.ts")],
-    // PGlite computes in the test's own thread.
-    testTimeout: 120_000,
-    hookTimeout: 120_000
+    testTimeout: slowerAtMost * 60_000,
+    hookTimeout: slowerAtMost * 60_000
   }
 })

@@ -10,6 +10,8 @@ import * as Wire from "./wireFrames.js"
 /** Messages that must run together: up to and with one that makes the server answer. */
 interface Batch {
   readonly frames: ReadonlyArray<Wire.Frame>
+  /** Known, once it was asked for. */
+  readsTables: boolean
 }
 
 type Phase = "greeting" | "ready" | "copying" | "ended"
@@ -135,7 +137,7 @@ export class VirtualConnection implements Holder {
   }
 
   private flush(): void {
-    this.batches.push({ frames: this.collected })
+    this.batches.push({ frames: this.collected, readsTables: false })
     this.collected = []
   }
 
@@ -166,7 +168,11 @@ export class VirtualConnection implements Holder {
     const [batch] = this.batches
     if (batch === undefined || !this.goesAside()) return false
     const isFinishing = this.isFinishing(batch)
-    if (isFinishing && !(await this.readsNoTable())) return false
+    if (isFinishing && !(await this.readsNoTable())) {
+      // To be asked once: who waits looks again at each pause, and looking makes one for others.
+      batch.readsTables = true
+      return false
+    }
     // Under a name of its own: the holder may be about to use the statement that has none.
     const name = `aside_${this.id}`
     const named = batch.frames.map((frame) => this.renamed(frame, name).bytes)
@@ -198,8 +204,8 @@ export class VirtualConnection implements Holder {
    * A router has a PostgreSQL finish a statement over rows of several shards, given as arrays: what reads no table answers the same in
    * the middle of anybody's transaction.
    */
-  private isFinishing({ frames }: Batch): boolean {
-    if (!/^P?BD?ES$/.test(frames.map(({ type }) => type).join(""))) return false
+  private isFinishing({ frames, readsTables }: Batch): boolean {
+    if (readsTables || !/^P?BD?ES$/.test(frames.map(({ type }) => type).join(""))) return false
     const [text = "", ...others] = this.texts().filter((one) => one !== "")
     return others.every((other) => other === text) && overArrays.test(text) && asksOf(text) === "reads"
   }
@@ -217,11 +223,11 @@ export class VirtualConnection implements Holder {
     if (!(await this.granted())) return false
     this.holding = true
     if (this.phase === "ended") return false
-    if (!this.hasDefaults) {
-      this.hasDefaults = true
+    if (!this.hasDefaults && this.session.hasLoginSettings) {
       const user = this.settings.get("session_authorization") ?? superuser
       this.settings = new Map([...(await this.session.defaultsOf(user)), ...this.settings])
     }
+    this.hasDefaults = true
     const problem = await this.session.adopt(this.settings)
     if (problem === undefined) return true
     this.refuse("22023", problem)
@@ -309,6 +315,7 @@ export class VirtualConnection implements Holder {
   /** `set_config` leaves no trace in the answer. A named statement with it may run again without its text. */
   private notice(batch: Batch): void {
     for (const frame of batch.frames) {
+      this.session.hasLoginSettings ||= /\balter\s+(role|user|database)\b/i.test(sqlOf(frame))
       this.hasTemporaries ||= /\b(temp|temporary|pg_temp)\b/i.test(sqlOf(frame))
       if (!sqlOf(frame).includes("set_config")) continue
       this.changed = true

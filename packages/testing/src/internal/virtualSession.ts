@@ -38,6 +38,8 @@ export class VirtualSession {
   readonly abandoned: Array<string> = []
   /** A connection that may have made temporary tables or types is gone. */
   hasOldTemporaries = false
+  /** Logging in may set something: somebody has said so. */
+  hasLoginSettings = false
   /** Called when a statement of a transaction has run, and what goes aside may. */
   readonly pauses = new Set<() => void>()
   private readonly waiting: Array<Waiting> = []

@@ -54,11 +54,7 @@ const tests = (name: string, suite: string, reason: string, ...titles: ReadonlyA
 
 export const skipped: ReadonlyArray<Skipped> = [
   file("RouterDown", servers),
-  file("RouterLoad", servers),
-  file("RouterPolicy", sleeping),
   file("TransactionCrash", servers),
-  file("TransactionKilled", servers),
-  file("TransactionPlanted", proxies),
   file("TransactionStalled", proxies),
   file("merge/Collations", collations),
   ...tests(
@@ -86,6 +82,27 @@ export const skipped: ReadonlyArray<Skipped> = [
     "that is down fails what it should finish, by its name, and nothing else"
   ),
   ...tests(
+    "RouterLoad",
+    "the router under load",
+    "64 fibers take turns in the one session of each shard: on a busy machine longer than the two minutes that the test has",
+    "10,000 mixed statements, 64 fibers, random interruption: pools and backends are as they were"
+  ),
+  ...tests(
+    "RouterPolicy",
+    "policies",
+    sleeping,
+    "the first failure interrupts the siblings, on the server too",
+    "a shard that is too slow is named, its statement cancelled, its siblings interrupted",
+    "a read is tried anew after its backend was killed; a write is not"
+  ),
+  ...tests(
+    "RouterPolicy",
+    "policies",
+    servers,
+    "a server that hangs: in bounded time, for as long as it hangs",
+    "one server down: the rows of the others, and who is missing; tried anew once it is back"
+  ),
+  ...tests(
     "RouterStart",
     "a router that starts",
     settings,
@@ -103,6 +120,12 @@ export const skipped: ReadonlyArray<Skipped> = [
     sessions,
     "row locks hold on each shard until the end",
     "deadlocks over two and three shards end with the youngest, within two timeouts; retries get all of them through"
+  ),
+  ...tests(
+    "TransactionPlanted",
+    "a session whose PREPARE was not answered",
+    sessions,
+    "given to the next one, it brings a foreign transaction along, and that is seen"
   ),
   ...tests(
     "TransactionRecovery",
