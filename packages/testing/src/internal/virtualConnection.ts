@@ -223,11 +223,12 @@ export class VirtualConnection implements Holder {
     if (!(await this.granted())) return false
     this.holding = true
     if (this.phase === "ended") return false
-    if (!this.hasDefaults && this.session.hasLoginSettings) {
+    if (!this.hasDefaults) {
+      this.hasDefaults = true
       const user = this.settings.get("session_authorization") ?? superuser
-      this.settings = new Map([...(await this.session.defaultsOf(user)), ...this.settings])
+      const defaults = await this.session.defaultsOf(user)
+      if (defaults.length > 0) this.settings = new Map([...defaults, ...this.settings])
     }
-    this.hasDefaults = true
     const problem = await this.session.adopt(this.settings)
     if (problem === undefined) return true
     this.refuse("22023", problem)
@@ -315,7 +316,7 @@ export class VirtualConnection implements Holder {
   /** `set_config` leaves no trace in the answer. A named statement with it may run again without its text. */
   private notice(batch: Batch): void {
     for (const frame of batch.frames) {
-      this.session.hasLoginSettings ||= /\balter\s+(role|user|database)\b/i.test(sqlOf(frame))
+      if (/\b(alter|drop)\s+(role|user|database)\b/i.test(sqlOf(frame))) this.session.forgetLogins()
       this.hasTemporaries ||= /\b(temp|temporary|pg_temp)\b/i.test(sqlOf(frame))
       if (!sqlOf(frame).includes("set_config")) continue
       this.changed = true

@@ -38,8 +38,8 @@ export class VirtualSession {
   readonly abandoned: Array<string> = []
   /** A connection that may have made temporary tables or types is gone. */
   hasOldTemporaries = false
-  /** Logging in may set something: somebody has said so. */
-  hasLoginSettings = false
+  /** What logging in sets, by user; none where nobody has said that it sets anything. */
+  private logins: Map<string, ReadonlyArray<readonly [string, string]>> | undefined
   /** Called when a statement of a transaction has run, and what goes aside may. */
   readonly pauses = new Set<() => void>()
   private readonly waiting: Array<Waiting> = []
@@ -124,12 +124,21 @@ export class VirtualSession {
 
   /** What `ALTER DATABASE … SET` and `ALTER ROLE … SET` say of those who log in by this name; the later hold. */
   async defaultsOf(user: string): Promise<ReadonlyArray<readonly [string, string]>> {
+    const known = this.logins === undefined ? [] : this.logins.get(user)
+    if (known !== undefined) return known
     const answer = await this.exec(Wire.simpleQuery(loginSettings(user)))
-    return answer.flatMap((frame) => {
+    const found = answer.flatMap((frame) => {
       if (frame.type !== "D") return []
       const [name = "", value = ""] = columnsOf(Wire.bodyOf(frame))
       return [[name, value] as const]
     })
+    this.logins?.set(user, found)
+    return found
+  }
+
+  /** The holder is about to change roles or databases. */
+  forgetLogins(): void {
+    this.logins = new Map()
   }
 
   /** To be called by a new holder before its first message; what it returns is the error in its settings. */
