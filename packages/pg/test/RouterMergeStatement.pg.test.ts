@@ -149,7 +149,7 @@ describe("MERGE", () => {
           `merge into loose using stock s on false when not matched then insert (id, n, word) values (s.id, s.amount, 'new')`
         )
       }),
-    120_000
+    60_000
   )
 
   it.scopedLive(
@@ -192,7 +192,7 @@ describe("MERGE", () => {
            when not matched then insert values (n.name, n.n) when not matched by source then delete`
         )
       }),
-    120_000
+    60_000
   )
 
   it.scopedLive(
@@ -226,7 +226,7 @@ describe("MERGE", () => {
         )
         yield* compared(world)
       }),
-    120_000
+    60_000
   )
 
   it.scopedLive("has one time on all shards, in defaults too", () =>

@@ -134,7 +134,7 @@ describe("writes of several shards", () => {
         yield* same(world, "delete from countries where code = 'fr' returning name")
         yield* same(world, "truncate countries cascade")
       }),
-    120_000
+    60_000
   )
 
   it.scopedLive("fail as a whole, wherever it fails, and leave no shard changed", () =>
