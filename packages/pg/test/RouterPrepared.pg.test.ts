@@ -62,7 +62,8 @@ describe("router.prepare", () => {
           all.map((id) => [{ id: String(id), fullName: `name ${id}` }])
         )
       }
-      expect(shared() - before).toBeGreaterThan(40)
+      // The text has a name from the second round on. A machine that is busy may find it slow after that, and give it connections of its own.
+      expect(shared() - before).toBeGreaterThanOrEqual(40)
 
       const count = yield* router.prepare<{ n: string }>("select count(*) as n from users where visits >= $1")
       expect(yield* count(0)).toEqual([{ n: "40" }])

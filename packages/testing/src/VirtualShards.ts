@@ -3,7 +3,8 @@
  * Enters: how many; leaves: for each a stream factory that stands where a socket would, so that the driver, its pool and
  * everything above run as they do against a server. Always: no process, no port, no file; gone with the scope.
  * Approximates: a shard has one session. Connections take turns, a transaction keeps the session until it ends, so that others queue behind it, and temporary
- * tables and advisory locks are common to all. A statement that runs holds up the whole process and cannot be cancelled.
+ * tables and advisory locks are common to all. Only what reads no table (a statement that is described, or finished over rows that a router
+ * has) runs beside a transaction. A statement that runs holds up the whole process and cannot be cancelled.
  * COPY FROM STDIN works through the simple protocol only.
  *
  * @since 0.1.0
@@ -37,6 +38,7 @@ export interface Node {
   readonly id: string
   readonly stream: () => Duplex
   readonly database: string
+  /** The superuser. Who logs in by another name is that role, and needs no password. */
   readonly username: string
   readonly password: Redacted.Redacted | undefined
 }

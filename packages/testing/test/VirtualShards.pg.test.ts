@@ -1,10 +1,14 @@
 // The plain `pg` driver against virtual shards, as against a server: values, errors, transactions that take turns, cursors,
 // sessions that keep their settings and names apart. No server is started here, but PGlite takes seconds and much memory.
 import { CurrentShardDriver } from "@shardlayer/core/ShardConnection"
+import * as Keyspace from "@shardlayer/core/topology/Keyspace"
+import * as Table from "@shardlayer/core/topology/Table"
+import * as Topology from "@shardlayer/core/topology/Topology"
 import * as PgShard from "@shardlayer/pg/PgShard"
 import * as VirtualShards from "@shardlayer/testing/VirtualShards"
 import * as Reactivity from "@effect/experimental/Reactivity"
 import * as PgClient from "@effect/sql-pg/PgClient"
+import { SqlClient } from "@effect/sql/SqlClient"
 import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -233,6 +237,33 @@ describe("transactions", () => {
     await Effect.runPromise(Effect.scoped(Effect.provide(program, layer)))
   })
 
+  it("do not keep waiting what a router has finished over rows it has, and no table is read for", async () => {
+    await pool.query("create table finished (n int)")
+    const over = (what: string, also = "") =>
+      `SELECT ${what} AS n FROM (SELECT texts.c0::int AS c0 FROM ROWS FROM (pg_catalog.unnest(CAST($1 AS pg_catalog._text))) AS texts(c0)) AS shards${also}`
+    await withClient(async (holder) => {
+      await holder.query("begin; set local timezone = 'Asia/Tokyo'; insert into finished values (1)")
+      await withClient(
+        async (other) => {
+          const ask = async (text: string, name?: string) =>
+            (await other.query({ text, name, values: [["4", "5"]] })).rows.map(({ n }) => n)
+          expect(await ask(over("c0 + 1"))).toEqual([5, 6])
+          expect(await ask(over("sum(c0)"), "summed")).toEqual(["9"])
+          expect(await ask(over("sum(c0)"), "summed")).toEqual(["9"])
+          expect(await ask(over("current_setting('timezone')"))).toEqual(["Europe/Rome", "Europe/Rome"])
+          await expect(ask(over("c0 / 0"))).rejects.toMatchObject({ code: "22012" })
+          // A table has rows that nobody else should see yet.
+          await expect(ask(over("finished.n", ", finished"))).rejects.toMatchObject({ code: "55P03" })
+        },
+        { options: "-c timezone=Europe/Rome -c lock_timeout=50" }
+      )
+      expect((await holder.query("select n, current_setting('timezone') as zone from finished")).rows).toEqual([
+        { n: 1, zone: "Asia/Tokyo" }
+      ])
+      await holder.query("commit")
+    })
+  })
+
   it("a waiting statement can be cancelled", async () => {
     await withClient(async (holder) => {
       await holder.query("begin")
@@ -285,6 +316,44 @@ describe("sessions", () => {
       { options: "-c timezone=Asia/Tokyo -c search_path=public,\\ pg_catalog", application_name: "left" }
     )
     await withClient(async (client) => expect(await zone(client)).toBe("UTC"))
+  })
+
+  it("are those of who logs in, with what databases and roles are set to", async () => {
+    await pool.query(
+      `create role somebody login; create table closed (n int); create table open (n int); grant select on open to somebody;
+       alter role somebody set app.tenant = 'seven'; alter database postgres set app.stage = 'test'`
+    )
+    const who =
+      "select session_user::text as who, current_setting('app.tenant', true) as tenant, current_setting('app.stage') as stage"
+    await withClient(
+      async (client) => {
+        expect((await client.query(who)).rows).toEqual([{ who: "somebody", tenant: "seven", stage: "test" }])
+        await expect(client.query("select * from closed")).rejects.toMatchObject({ code: "42501" })
+        await withClient(async (other) => {
+          expect((await other.query(who)).rows).toMatchObject([{ who: "postgres", stage: "test" }])
+          await other.query("set session authorization somebody")
+        })
+        expect((await client.query("select count(*)::int as n from open")).rows).toEqual([{ n: 0 }])
+      },
+      { user: "somebody" }
+    )
+    expect((await pool.query("select session_user::text as who")).rows).toEqual([{ who: "postgres" }])
+    await expect(withClient((client) => client.query(who), { user: "nobody" })).rejects.toThrow(
+      '"nobody" does not exist'
+    )
+    await pool.query("drop owned by somebody; drop role somebody; alter database postgres reset app.stage")
+  })
+
+  it("have temporary tables and types in common, for as long as there is one that made some", async () => {
+    const make =
+      "create type pg_temp.mood as enum ('ok'); create temp table passing as select 'ok'::pg_temp.mood as mood"
+    await withClient(async (left) => {
+      await withClient((right) => right.query(make))
+      expect((await left.query("select to_regclass('pg_temp.passing') as there")).rows).toEqual([{ there: null }])
+      await left.query(make)
+      await withClient((right) => right.query("create temp table another (n int)"))
+      expect((await left.query("select * from passing")).rows).toEqual([{ mood: "ok" }])
+    })
   })
 
   it("with a setting that does not exist are refused", async () => {
@@ -384,5 +453,42 @@ describe("@effect/sql-pg", () => {
       const names = yield* Stream.runCollect(sql<{ readonly name: string }>`select name from people order by id`.stream)
       expect([...names]).toEqual([{ name: "Ann" }, { name: "Bo" }])
     }).pipe(Effect.provide(Reactivity.layer))
+  )
+})
+
+describe("a router", () => {
+  it.scopedLive("has a PostgreSQL finish what a transaction asks that holds all shards", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient
+      yield* sql`insert into users select * from (values (1, 'c'), (2, 'a'), (3, 'b'), (4, 'd')) as v (id, name)`
+      const ranked = sql.withTransaction(
+        Effect.gen(function* () {
+          yield* sql`update users set name = 'e' || name`
+          const failed = yield* Effect.flip(
+            sql.withTransaction(sql`select 1 / (id - rank() over (order by id)) from users`)
+          )
+          const rows = yield* sql`select name, (rank() over (order by name))::int as rank from users order by 2`
+          return [String(failed.cause), rows]
+        })
+      )
+      expect(yield* ranked).toEqual([
+        "StatementFailed: division by zero",
+        ["ea", "eb", "ec", "ed"].map((name, place) => ({ name, rank: place + 1 }))
+      ])
+      const gone = sql`with d as (delete from users returning id) select id::int, (sum(id) over (order by id))::int as sum from d`
+      expect(yield* gone).toEqual([1, 3, 6, 10].map((sum, place) => ({ id: place + 1, sum })))
+    }).pipe(
+      Effect.provide(
+        VirtualShards.layer({
+          topology: Topology.make({
+            shards: ["shard_1", "shard_2"],
+            keyspaces: { user: Keyspace.hash({ key: ["int8"] }) },
+            tables: { users: Table.sharded({ key: "id", keyspace: "user" }) }
+          }),
+          schema: "create table users (id int8 primary key, name text)",
+          waitMillis: 3000
+        })
+      )
+    )
   )
 })

@@ -4,12 +4,14 @@
 // Approximates: COPY FROM STDIN is told to go ahead before PostgreSQL has looked at the statement.
 import { randomInt } from "node:crypto"
 import type { Asks, Holder, VirtualSession, Withdraw } from "./virtualSession.js"
-import { statusOf } from "./virtualSession.js"
+import { statusOf, superuser } from "./virtualSession.js"
 import * as Wire from "./wireFrames.js"
 
 /** Messages that must run together: up to and with one that makes the server answer. */
 interface Batch {
   readonly frames: ReadonlyArray<Wire.Frame>
+  /** Known, once it was asked for. */
+  readsTables: boolean
 }
 
 type Phase = "greeting" | "ready" | "copying" | "ended"
@@ -21,6 +23,7 @@ let lastId = 0
 export class VirtualConnection implements Holder {
   settings: ReadonlyMap<string, string> = new Map()
   listening = false
+  hasTemporaries = false
   readonly id = ++lastId
   private readonly secret = randomInt(2 ** 31)
   private phase: Phase = "greeting"
@@ -32,6 +35,8 @@ export class VirtualConnection implements Holder {
   /** The holder may have changed its settings since it took the session. */
   private changed = false
   private changesAgain = false
+  /** What logging in sets is known once the session is had for the first time. */
+  private hasDefaults = false
   private withdraw: Withdraw | undefined
   private readonly aliases = new Map<string, string>()
   /** What each prepared statement, by the session's name for it, was prepared from. */
@@ -132,7 +137,7 @@ export class VirtualConnection implements Holder {
   }
 
   private flush(): void {
-    this.batches.push({ frames: this.collected })
+    this.batches.push({ frames: this.collected, readsTables: false })
     this.collected = []
   }
 
@@ -155,15 +160,24 @@ export class VirtualConnection implements Holder {
     }
   }
 
-  /** Where the next messages only have a statement described, or set what this connection alone has, and another holds the session. */
+  /**
+   * Where another holds the session, and the next messages only have a statement described, set what this connection alone has, or
+   * ask what no table is needed for.
+   */
   private async goAside(): Promise<boolean> {
     const [batch] = this.batches
     if (batch === undefined || !this.goesAside()) return false
+    const isFinishing = this.isFinishing(batch)
+    if (isFinishing && !(await this.readsNoTable())) {
+      // To be asked once: who waits looks again at each pause, and looking makes one for others.
+      batch.readsTables = true
+      return false
+    }
     // Under a name of its own: the holder may be about to use the statement that has none.
     const name = `aside_${this.id}`
     const named = batch.frames.map((frame) => this.renamed(frame, name).bytes)
     const closing = [Wire.message("C", Buffer.from("S"), name), Wire.sync]
-    const frames = await this.session.aside(this.settings, Buffer.concat([...named, ...closing]))
+    const frames = await this.session.aside(this.settings, Buffer.concat([...named, ...closing]), isFinishing)
     if (frames === undefined) return false
     const answer = frames.slice(
       0,
@@ -172,7 +186,7 @@ export class VirtualConnection implements Holder {
     const set = namesSet(this.texts().join(""))
     this.batches.shift()
     const values = answer.flatMap((frame) => (frame.type === "D" ? [Wire.bodyOf(frame).toString("utf8", 6)] : []))
-    if (!isDescribing(batch) && set.length === values.length) {
+    if (isSetting(batch) && set.length === values.length) {
       this.settings = new Map([...this.settings, ...set.map((one, place) => [one, values[place] ?? ""] as const)])
     }
     if (this.phase !== "ended") {
@@ -183,8 +197,25 @@ export class VirtualConnection implements Holder {
 
   private goesAside(): boolean {
     const [batch] = this.batches
-    const [only] = batch?.frames.length === 1 ? batch.frames : []
-    return batch !== undefined && (isDescribing(batch) || (only?.type === "Q" && settingOnly.test(sqlOf(only))))
+    return batch !== undefined && (isDescribing(batch) || isSetting(batch) || this.isFinishing(batch))
+  }
+
+  /**
+   * A router has a PostgreSQL finish a statement over rows of several shards, given as arrays: what reads no table answers the same in
+   * the middle of anybody's transaction.
+   */
+  private isFinishing({ frames, readsTables }: Batch): boolean {
+    if (readsTables || !/^P?BD?ES$/.test(frames.map(({ type }) => type).join(""))) return false
+    const [text = "", ...others] = this.texts().filter((one) => one !== "")
+    return others.every((other) => other === text) && overArrays.test(text) && asksOf(text) === "reads"
+  }
+
+  private async readsNoTable(): Promise<boolean> {
+    const [text = ""] = this.texts().filter((one) => one !== "")
+    const explain = Wire.simpleQuery(`EXPLAIN (GENERIC_PLAN, COSTS OFF, FORMAT JSON) ${text}`)
+    const frames = await this.session.aside(this.settings, explain, true)
+    const plan = frames?.find(({ type }) => type === "D")
+    return plan !== undefined && !Wire.bodyOf(plan).includes('"Relation Name"')
   }
 
   /** False: the wait ended without the session, because this connection or its statement is not wanted any more. */
@@ -192,6 +223,12 @@ export class VirtualConnection implements Holder {
     if (!(await this.granted())) return false
     this.holding = true
     if (this.phase === "ended") return false
+    if (!this.hasDefaults) {
+      this.hasDefaults = true
+      const user = this.settings.get("session_authorization") ?? superuser
+      const defaults = await this.session.defaultsOf(user)
+      if (defaults.length > 0) this.settings = new Map([...defaults, ...this.settings])
+    }
     const problem = await this.session.adopt(this.settings)
     if (problem === undefined) return true
     this.refuse("22023", problem)
@@ -279,6 +316,8 @@ export class VirtualConnection implements Holder {
   /** `set_config` leaves no trace in the answer. A named statement with it may run again without its text. */
   private notice(batch: Batch): void {
     for (const frame of batch.frames) {
+      if (/\b(alter|drop)\s+(role|user|database)\b/i.test(sqlOf(frame))) this.session.forgetLogins()
+      this.hasTemporaries ||= /\b(temp|temporary|pg_temp)\b/i.test(sqlOf(frame))
       if (!sqlOf(frame).includes("set_config")) continue
       this.changed = true
       this.changesAgain ||= frame.type === "P" && frame.bytes[5] !== 0
@@ -302,6 +341,7 @@ export class VirtualConnection implements Holder {
   private async abandon(): Promise<void> {
     this.session.abandoned.push(...this.aliases.values())
     this.aliases.clear()
+    this.session.hasOldTemporaries ||= this.hasTemporaries
     if (!this.holding) return
     this.holding = false
     try {
@@ -383,6 +423,12 @@ const asksOf = (text: string): Asks => {
     : "locks"
 }
 
+/** As `rules/Relation` of the planner writes it. */
+const overArrays = /\bROWS FROM \(pg_catalog\.unnest\(CAST\(\$\d+ AS pg_catalog\._text\)/i
+
+const isSetting = ({ frames: [only, ...others] }: Batch): boolean =>
+  only?.type === "Q" && others.length === 0 && settingOnly.test(sqlOf(only))
+
 const isDescribing = ({ frames }: Batch): boolean =>
   frames.at(-1)?.type === "S" && frames.every(({ type }) => "PDCS".includes(type))
 
@@ -407,7 +453,7 @@ const sqlOf = (frame: Wire.Frame): string => {
 
 const notSettings: ReadonlySet<string> = new Set(["user", "database", "replication", "options"])
 
-/** Start-up parameters are settings, except four; `options` holds further ones as command-line arguments. */
+/** Start-up parameters are settings, except four, of which the user is one, too; `options` holds further ones as command-line arguments. */
 const settingsOf = (parameters: ReadonlyMap<string, string>): ReadonlyMap<string, string> => {
   const settings = new Map<string, string>()
   for (const argument of argumentsOf(parameters.get("options") ?? "")) {
@@ -415,6 +461,8 @@ const settingsOf = (parameters: ReadonlyMap<string, string>): ReadonlyMap<string
     if (found?.[1] !== undefined && found[2] !== undefined) settings.set(found[1].replaceAll("-", "_"), found[2])
   }
   for (const [name, value] of parameters) if (!notSettings.has(name)) settings.set(name, value)
+  const user = parameters.get("user") ?? superuser
+  if (user !== superuser) settings.set("session_authorization", user)
   return settings
 }
 

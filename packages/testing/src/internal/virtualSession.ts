@@ -2,7 +2,8 @@
 // the answers. Always: one holder at a time, in the order of asking; a holder finds the settings it had when it let go;
 // a session left in a transaction is rolled back before the next holder gets it. While a transaction is prepared, who could wait for
 // its locks does not get the session: PostgreSQL would wait inside of it, for ever, and the process with it.
-// Approximates: temporary tables, advisory locks and `pg_backend_pid()` belong to the one session, so to all connections.
+// Approximates: temporary tables, advisory locks and `pg_backend_pid()` belong to the one session, so to all connections. Temporary
+// tables go once all connections are gone that made some.
 import type { PGlite } from "@electric-sql/pglite"
 import * as Wire from "./wireFrames.js"
 
@@ -12,6 +13,8 @@ export interface Holder {
   /** Bytes that no statement of its own brought about. */
   readonly notify: (message: Buffer) => void
   readonly listening: boolean
+  /** It may have made temporary tables or types. */
+  readonly hasTemporaries: boolean
   /** The session is gone for good. */
   readonly fail: (reason: string) => void
 }
@@ -33,6 +36,10 @@ export class VirtualSession {
   readonly connections = new Set<Holder>()
   /** Prepared statements whose connection is gone: closed by the next holder's first messages. */
   readonly abandoned: Array<string> = []
+  /** A connection that may have made temporary tables or types is gone. */
+  hasOldTemporaries = false
+  /** What logging in sets, by user; none where nobody has said that it sets anything. */
+  private logins: Map<string, ReadonlyArray<readonly [string, string]>> | undefined
   /** Called when a statement of a transaction has run, and what goes aside may. */
   readonly pauses = new Set<() => void>()
   private readonly waiting: Array<Waiting> = []
@@ -90,31 +97,62 @@ export class VirtualSession {
 
   /**
    * Runs what changes nothing between two statements of the holder's, who may be whoever waits for it. Undefined where that cannot be:
-   * nobody holds the session in a transaction that goes on, or names mean something else there.
+   * nobody holds the session in a transaction that goes on, or names mean something else there. `adopting`: under the settings given,
+   * not those of the transaction.
    */
-  async aside(settings: ReadonlyMap<string, string>, messages: Buffer): Promise<ReadonlyArray<Wire.Frame> | undefined> {
-    const isAlike = sameSettings(namesOnly(this.current), namesOnly(settings))
+  async aside(
+    settings: ReadonlyMap<string, string>,
+    messages: Buffer,
+    adopting: boolean
+  ): Promise<ReadonlyArray<Wire.Frame> | undefined> {
+    const isAlike = adopting || sameSettings(namesOnly(this.current), namesOnly(settings))
     if (!this.held || this.status !== "T" || !isAlike) return undefined
+    const adopted = adopting ? `; SELECT ${setsOf(new Map([...anybody, ...settings]), true)}` : ""
     // What fails has failed the transaction as far as the savepoint.
     const frames = await this.exec(
       Buffer.concat([
-        Wire.simpleQuery("SAVEPOINT shardlayer_aside"),
+        Wire.simpleQuery(`SAVEPOINT shardlayer_aside${adopted}`),
         messages,
         Wire.simpleQuery("ROLLBACK TO shardlayer_aside; RELEASE shardlayer_aside")
       ])
     )
-    const [first, ...rest] = frames.flatMap((frame, place) => (frame.type === "Z" ? [place] : []))
-    return frames.slice((first ?? -1) + 1, (rest.at(-2) ?? -1) + 1)
+    const [first = -1, ...rest] = frames.flatMap((frame, place) => (frame.type === "Z" ? [place] : []))
+    // The transaction has ended, or failed, since its last answer.
+    if (frames.slice(0, first).some(({ type }) => type === "E")) return undefined
+    return frames.slice(first + 1, (rest.at(-2) ?? -1) + 1)
+  }
+
+  /** What `ALTER DATABASE … SET` and `ALTER ROLE … SET` say of those who log in by this name; the later hold. */
+  async defaultsOf(user: string): Promise<ReadonlyArray<readonly [string, string]>> {
+    const known = this.logins === undefined ? [] : this.logins.get(user)
+    if (known !== undefined) return known
+    const answer = await this.exec(Wire.simpleQuery(loginSettings(user)))
+    const found = answer.flatMap((frame) => {
+      if (frame.type !== "D") return []
+      const [name = "", value = ""] = columnsOf(Wire.bodyOf(frame))
+      return [[name, value] as const]
+    })
+    this.logins?.set(user, found)
+    return found
+  }
+
+  /** The holder is about to change roles or databases. */
+  forgetLogins(): void {
+    this.logins = new Map()
   }
 
   /** To be called by a new holder before its first message; what it returns is the error in its settings. */
   async adopt(settings: ReadonlyMap<string, string>): Promise<string | undefined> {
     const closing = this.abandoned.splice(0).map((statement) => Wire.message("C", Buffer.from("S"), statement))
     if (closing.length > 0) await this.exec(Buffer.concat([...closing, Wire.sync]))
+    // They are nobody's by name: those of one connection go with those of all.
+    if (this.hasOldTemporaries && ![...this.connections].some(({ hasTemporaries }) => hasTemporaries)) {
+      this.hasOldTemporaries = false
+      await this.exec(Wire.simpleQuery("DISCARD TEMP"))
+    }
     if (sameSettings(this.current, settings)) return undefined
-    const sets = [...settings].map(([name, value]) => `set_config(${literal(name)}, ${literal(value)}, false)`)
-    const select = sets.length === 0 ? "" : `; SELECT ${sets.join(", ")}`
-    const answer = await this.exec(Wire.simpleQuery(`RESET ALL; RESET ROLE${select}`))
+    const select = settings.size === 0 ? "" : `; SELECT ${setsOf(settings, false)}`
+    const answer = await this.exec(Wire.simpleQuery(`${asSuperuser}; RESET ALL; RESET ROLE${select}`))
     const error = answer.find((frame) => frame.type === "E")
     this.current = error === undefined ? settings : new Map()
     return error === undefined ? undefined : Wire.messageOf(error)
@@ -194,9 +232,28 @@ export const statusOf = (frame: Wire.Frame): string => String.fromCharCode(frame
 /** Prepared transactions have no process. */
 const strictLocks = `SELECT 1 FROM pg_catalog.pg_locks WHERE pid IS NULL AND mode = 'AccessExclusiveLock' LIMIT 1`
 
-/** `role` hides from pg_settings. */
+/** Whom the session belongs to when nobody says otherwise. */
+export const superuser = "postgres"
+
+/** RESET does nothing: PGlite logs nobody in. */
+const asSuperuser = `SET SESSION AUTHORIZATION ${superuser}`
+
+const anybody: ReadonlyMap<string, string> = new Map([
+  ["session_authorization", superuser],
+  ["role", "none"]
+])
+
+/** `role` and `session_authorization` hide from pg_settings. */
 const captureSettings = `SELECT name, setting FROM pg_catalog.pg_settings WHERE source = 'session'
+UNION ALL SELECT 'session_authorization', session_user WHERE session_user <> '${superuser}'
 UNION ALL SELECT 'role', pg_catalog.current_setting('role') WHERE pg_catalog.current_setting('role') <> 'none'`
+
+const loginSettings = (user: string): string => `
+SELECT pg_catalog.split_part(s.one, '=', 1), pg_catalog.substr(s.one, pg_catalog.strpos(s.one, '=') + 1)
+FROM pg_catalog.pg_db_role_setting AS d, pg_catalog.unnest(d.setconfig) AS s (one)
+WHERE d.setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))
+  AND d.setrole IN (0, (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = ${literal(user)}))
+ORDER BY d.setrole <> 0, d.setdatabase <> 0`
 
 const columnsOf = (row: Buffer): ReadonlyArray<string> => {
   const columns: Array<string> = []
@@ -212,10 +269,18 @@ const columnsOf = (row: Buffer): ReadonlyArray<string> => {
 
 /** What names mean, and to whom, is all that a description depends on. */
 const namesOnly = (settings: ReadonlyMap<string, string>): ReadonlyMap<string, string> =>
-  new Map([...settings].filter(([name]) => name === "search_path" || name === "role"))
+  new Map([...settings].filter(([name]) => name === "search_path" || anybody.has(name)))
 
 const sameSettings = (left: ReadonlyMap<string, string>, right: ReadonlyMap<string, string>): boolean =>
   left === right || (left.size === right.size && [...left].every(([name, value]) => right.get(name) === value))
+
+/** Who the session is comes last: not everybody may set everything. */
+const setsOf = (settings: ReadonlyMap<string, string>, isLocal: boolean): string =>
+  [...settings.keys()]
+    .filter((name) => !anybody.has(name))
+    .concat([...anybody.keys()].filter((name) => settings.has(name)))
+    .map((name) => `set_config(${literal(name)}, ${literal(settings.get(name) ?? "")}, ${isLocal})`)
+    .join(", ")
 
 /** With `standard_conforming_strings`, which PGlite starts with, only the quote needs doubling; E'' holds without it too. */
 const literal = (text: string): string => `E'${text.replaceAll("\\", "\\\\").replaceAll("'", "''")}'`

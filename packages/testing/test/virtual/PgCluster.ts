@@ -42,11 +42,22 @@ const virtual = (options: Real.Options): Effect.Effect<Real.PgCluster.Service, n
       pause: () => lacking("a server to pause"),
       resume: () => lacking("a server to pause"),
       createDatabase: () => lacking("CREATE DATABASE"),
-      query: (id, sql, params) => Effect.flatMap(node(id), (found) => Real.query(found, sql, params)),
+      query: (id, sql, params) =>
+        Effect.flatMap(node(id), (found) => {
+          const others = options.mode === "databases" && changesRoles(sql) ? nodes.filter((one) => one !== found) : []
+          const asked = Real.query<never>(found, sql, params)
+          return Effect.zipLeft(
+            asked,
+            Effect.forEach(others, (one) => Real.query(one, sql, params))
+          )
+        }),
       backends: (id) => connections(id),
       log: () => lacking("a log")
     }
   })
+
+/** All databases of a server have the same roles; their rights are each database's own. */
+const changesRoles = (sql: string): boolean => /^\s*(create|alter|drop)\s+(role|user)\b/i.test(sql)
 
 const lacking = (what: string) => Effect.dieMessage(`virtual shards do not have ${what}`)
 

@@ -1,7 +1,7 @@
 /** Says how much of the suites ran on virtual shards; fails where an entry of `skipped.ts` names no test, or one that passes. */
 import { relative } from "node:path"
 import type { Reporter, TestModule } from "vitest/node"
-import { isListedRun, skipped } from "./skipped.js"
+import { isListedRun, skipped, wholes } from "./skipped.js"
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 
@@ -17,11 +17,13 @@ export class VirtualReporter implements Reporter {
       listed.filter(({ file, test }) =>
         all.some((one) => one.file === file && one.title === test && one.state === wanted)
       )
-    const stale = isListedRun ? found("passed") : listed.filter((entry) => !found("skipped").includes(entry))
+    const passing = all.filter(({ file, state }) => state === "passed" && wholes.includes(file))
+    const stale = isListedRun
+      ? [...found("passed"), ...passing.map(({ file, title }) => ({ file, test: title }))]
+      : listed.filter((entry) => !found("skipped").includes(entry))
     const count = (state: string) => all.filter((one) => one.state === state).length
-    const whole = skipped.filter(({ test }) => test === undefined).length
     say(
-      `virtual shards: ${count("passed")} passed, ${count("failed")} failed, ${count("skipped")} skipped by name; ${whole} files are left out as a whole`
+      `virtual shards: ${count("passed")} passed, ${count("failed")} failed, ${count("skipped")} skipped by name; ${wholes.length} files are ${isListedRun ? "listed" : "left out"} as a whole`
     )
     for (const { file, test } of stale) say(`stale in packages/testing/test/virtual/skipped.ts: ${file}: ${test}`)
     if (stale.length > 0) process.exitCode = 1
