@@ -116,8 +116,12 @@ describe.each(packages)("@shardlayer/%s", (short) => {
       expect.arrayContaining(["LICENSE", "README.md", "dist/index.js", "dist/index.d.ts", "src/index.ts"])
     )
     expect(
-      files.filter((file) => !/^(src|dist)\/|^(LICENSE|README\.md|CHANGELOG\.md|package\.json)$/.test(file))
+      files.filter((file) => !/^(src|dist|snapshot)\/|^(LICENSE|README\.md|CHANGELOG\.md|package\.json)$/.test(file))
     ).toEqual([])
+    const snapshots = files.filter((file) => file.startsWith("snapshot/"))
+    expect(snapshots).toEqual(
+      short === "testing" ? [expect.stringMatching(/^snapshot\/virtual-\d+-[\d-]+\.tar\.gz$/)] : []
+    )
     expect(files.filter((file) => /tsbuildinfo|\.test\./.test(file))).toEqual([])
     for (const file of files.filter((name) => name.endsWith(".map"))) {
       const map = JSON.parse(readFileSync(join(installed, file), "utf8")) as { sources: ReadonlyArray<string> }
@@ -218,6 +222,20 @@ it("the first program of docs/start.md prints there what the page says", async (
   writeFileSync(join(app, "first.js"), outputText)
   expect(await node(["first.js"], app)).toBe(code("a-first-program text"))
 }, 120_000)
+
+it("virtual shards start from the data folder that came with them", async () => {
+  // What is made here and now has the files of template1 too.
+  writeFileSync(
+    join(app, "virtual.js"),
+    `import { VirtualShards } from "@shardlayer/testing"
+    import { Effect } from "effect"
+    process.env.SHARDLAYER_PG_CACHE = ""
+    const files = "select count(*)::int as files from pg_ls_dir('base/1', true, false)"
+    const program = Effect.flatMap(VirtualShards.make({ shards: 1 }), ({ query }) => query("shard_1", files))
+    console.log(JSON.stringify(await Effect.runPromise(Effect.scoped(program))))`
+  )
+  expect(await node(["virtual.js"], app)).toBe('[{"files":0}]\n')
+}, 60_000)
 
 it("the empty project held nothing else", () => {
   expect(readdirSync(join(app, "node_modules/@shardlayer")).sort()).toEqual(packages)

@@ -1,6 +1,7 @@
 // PGlite started from a data folder that is there already: making one takes seconds, loading one some tenths of a second.
 // Enters: nothing; leaves: instances of PGlite, each with a data folder of its own. Always: the compiled modules are shared by
-// all of this process; the data folder is made once for all processes where it can be kept (`templateCache`), else once for this.
+// all of this process; the data folder comes with the package, packed, and is kept unpacked for all processes where it can be
+// (`templateCache`). Where it fits another PGlite than the one that is there, or did not come (this repository), it is made once.
 // Approximates: from a snapshot there are no files of template0 and template1, nor log ahead of time, which would be two thirds
 // of it. A further database cannot be made, and nobody could connect to it.
 import type { PGlite, PGliteOptions } from "@electric-sql/pglite"
@@ -8,14 +9,16 @@ import { globalValue } from "effect/GlobalValue"
 import { randomBytes } from "node:crypto"
 import * as Fs from "node:fs"
 import { createRequire } from "node:module"
-import { dirname, join } from "node:path"
+import { basename, dirname, join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { gunzipSync, gzipSync } from "node:zlib"
 import * as TemplateCache from "./templateCache.js"
 
 /** The first one of a machine is made, and the others are copies of what it was then. */
 export const create = async (): Promise<PGlite> => {
   const loaded = await globalValue("@shardlayer/testing/virtualSnapshot", load)
   if (loaded.snapshot !== undefined) return loaded.create({ loadDataDir: await loaded.snapshot })
-  const first = await loaded.create({ initDbStartParams: ["--wal-segsize=1"] })
+  const first = await loaded.create({ initDbStartParams })
   loaded.snapshot = dumped(first).then((snapshot) => {
     keep(loaded.path, snapshot)
     return new Blob([snapshot])
@@ -24,8 +27,27 @@ export const create = async (): Promise<PGlite> => {
   return first
 }
 
+/** Writes what comes with the package, for whoever packs it. */
+export const pack = async (): Promise<string> => {
+  const { create, name } = await load()
+  const file = packed(name)
+  const first = await create({ initDbStartParams })
+  try {
+    write(file, gzipSync(await dumped(first), { level: 9 }))
+  } finally {
+    await first.close()
+  }
+  for (const other of Fs.readdirSync(dirname(file))) {
+    if (other !== basename(file)) Fs.rmSync(join(dirname(file), other))
+  }
+  return file
+}
+
+const initDbStartParams = ["--wal-segsize=1"]
+
 interface Loaded {
   readonly create: (options: PGliteOptions) => Promise<PGlite>
+  readonly name: string
   /** Where the snapshot is kept between processes. */
   readonly path: string | undefined
   snapshot: Promise<Blob> | undefined
@@ -53,9 +75,12 @@ const load = async (): Promise<Loaded> => {
     ...PGlite.defaultStartParams,
     ...Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`])
   ]
-  const path = pathOf(folder)
-  const kept = path === undefined ? undefined : read(path)
+  const name = nameOf(folder)
+  const cache = TemplateCache.folder()
+  const path = cache === undefined ? undefined : join(cache, name)
+  const kept = (path === undefined ? undefined : read(path)) ?? unpacked(name, path)
   return {
+    name,
     path,
     snapshot: kept === undefined ? undefined : Promise.resolve(new Blob([kept])),
     create: (options) => PGlite.create({ startParams, pgliteWasmModule, initdbWasmModule, fsBundle, ...options })
@@ -63,11 +88,21 @@ const load = async (): Promise<Loaded> => {
 }
 
 /** One a version, told by the programs themselves. */
-const pathOf = (folder: string): string | undefined => {
-  const cache = TemplateCache.folder()
-  if (cache === undefined) return undefined
+const nameOf = (folder: string): string => {
   const sizes = ["pglite.wasm", "initdb.wasm", "pglite.data"].map((name) => Fs.statSync(join(folder, name)).size)
-  return join(cache, `virtual-${layoutVersion}-${sizes.join("-")}.tar`)
+  return `virtual-${layoutVersion}-${sizes.join("-")}.tar`
+}
+
+/** Beside `dist` and `src`. */
+const packed = (name: string): string => fileURLToPath(new URL(`../../snapshot/${name}.gz`, import.meta.url))
+
+/** What came with the package, if it fits; unpacked for the next process, too. */
+const unpacked = (name: string, path: string | undefined): Uint8Array | undefined => {
+  const file = packed(name)
+  if (!Fs.existsSync(file)) return undefined
+  const tar = gunzipSync(Fs.readFileSync(file))
+  keep(path, tar)
+  return tar
 }
 
 /** To be raised with what `dumped` leaves out. */
@@ -114,15 +149,24 @@ const read = (path: string): Buffer | undefined => {
   }
 }
 
-/** Under its name only when it is whole; where it cannot be kept, the next process makes its own. */
+/** Where it cannot be kept, the next process makes its own. */
 const keep = (path: string | undefined, snapshot: Uint8Array): void => {
   if (path === undefined) return
+  try {
+    write(path, snapshot)
+  } catch {
+    // As if there were no cache.
+  }
+}
+
+/** Under its name only when it is whole. */
+const write = (path: string, bytes: Uint8Array): void => {
   const unfinished = join(dirname(path), `unfinished-${randomBytes(6).toString("hex")}`)
   try {
     Fs.mkdirSync(dirname(path), { recursive: true })
-    Fs.writeFileSync(unfinished, snapshot)
+    Fs.writeFileSync(unfinished, bytes)
     Fs.renameSync(unfinished, path)
-  } catch {
+  } finally {
     Fs.rmSync(unfinished, { force: true })
   }
 }
