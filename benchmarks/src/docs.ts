@@ -39,8 +39,11 @@ const charts = [
   }),
   ...lineCharts(results)
 ]
-rmSync(`${docs}${chartsFolder}`, { recursive: true, force: true })
 mkdirSync(`${docs}${chartsFolder}`, { recursive: true })
+// Flame graphs are chosen by hand.
+for (const name of readdirSync(`${docs}${chartsFolder}`)) {
+  if (!name.startsWith("flame-")) rmSync(`${docs}${chartsFolder}/${name}`)
+}
 for (const { name, svg } of charts) writeFileSync(`${docs}${chartsFolder}/${name}.svg`, svg)
 const path = `${docs}performance.md`
 writeFileSync(path, filled(readFileSync(path, "utf8"), results, charts, chartsFolder))
