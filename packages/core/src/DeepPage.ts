@@ -111,10 +111,7 @@ const onAll = <A>(
   { concurrency, limited, sessions }: Request,
   use: (session: ShardSession, place: number) => Effect.Effect<A, ShardError>
 ): Effect.Effect<ReadonlyArray<A>, ShardError> =>
-  upTo(
-    concurrency,
-    sessions.map((session, place) => limited(place, use(session, place)))
-  )
+  upTo(concurrency, sessions, (session, place) => limited(place, use(session, place)))
 
 const text = (session: ShardSession, { params, sql }: Statement): Effect.Effect<TextResult, ShardError> =>
   session.executeText(sql, params, unbounded)

@@ -14,7 +14,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import { type CommitLogService, type Entered, type Finished, inGateOrder, isBusy } from "./CommitLog.js"
 import { type Deadlocks, make as makeDeadlocks } from "./Deadlocks.js"
-import { sideBySide } from "./internal/sideBySide.js"
+import { upTo } from "./internal/sideBySide.js"
 import * as GlobalId from "./protocol/GlobalId.js"
 import * as TwoPhase from "./protocol/TwoPhase.js"
 import type { ShardDriver, ShardSession } from "./ShardConnection.js"
@@ -296,8 +296,9 @@ class Run {
   }
 
   private performAll(commands: ReadonlyArray<TwoPhase.Command>): Effect.Effect<ReadonlyArray<TwoPhase.Event>> {
-    return Effect.map(sideBySide(commands.map((command) => this.perform(command))), (events) =>
-      events.flatMap((event) => (event === undefined ? [] : [event]))
+    return Effect.map(
+      upTo(Infinity, commands, (command) => this.perform(command)),
+      (events) => events.flatMap((event) => (event === undefined ? [] : [event]))
     )
   }
 

@@ -637,9 +637,8 @@ class ShardExecutor implements Executor {
     sql: string,
     params: ReadonlyArray<unknown>
   ): Effect.Effect<any, ShardError> {
-    const parts = upTo(
-      terms.policy.concurrency,
-      shards.map((shard) => this.runOne(shard, partOf(terms, shard), form, sql, params))
+    const parts = upTo(terms.policy.concurrency, shards, (shard) =>
+      this.runOne(shard, partOf(terms, shard), form, sql, params)
     )
     return Effect.map(parts, (answers) => Feed.concatenated(form, answers))
   }

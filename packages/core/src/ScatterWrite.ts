@@ -129,10 +129,7 @@ const performed = (
     )
   }
   return Effect.map(
-    upTo(
-      concurrency,
-      shards.map((shard, place) => Effect.suspend(() => on(shard, place, form)))
-    ),
+    upTo(concurrency, shards, (shard, place) => on(shard, place, form)),
     (answers) => together(request, form, answers)
   )
 }

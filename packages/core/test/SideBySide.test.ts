@@ -83,6 +83,19 @@ describe("sideBySide", () => {
     })
   )
 
+  it.effect("upTo asks for each as its turn comes", () =>
+    Effect.gen(function* () {
+      for (const concurrency of [1, 5]) {
+        let begun = 0
+        const seen = yield* upTo(concurrency, [0, 1, 2], () => {
+          const before = begun
+          return Effect.sync(() => (begun++, before))
+        })
+        assert.deepStrictEqual(seen, [0, 1, 2])
+      }
+    })
+  )
+
   it.effect("upTo runs no more at a time than it may", () =>
     Effect.gen(function* () {
       let running = 0
@@ -92,9 +105,9 @@ describe("sideBySide", () => {
         yield* Effect.yieldNow()
         running--
       })
-      yield* upTo(2, [one, one, one, one, one])
+      yield* upTo(2, [1, 2, 3, 4, 5], () => one)
       assert.strictEqual(most, 2)
-      yield* upTo(5, [one, one, one, one, one])
+      yield* upTo(5, [1, 2, 3, 4, 5], () => one)
       assert.strictEqual(most, 5)
     })
   )

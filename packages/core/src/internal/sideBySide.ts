@@ -23,12 +23,15 @@ export const sideBySide = <A, E>(effects: ReadonlyArray<Effect.Effect<A, E>>): E
   )
 }
 
-/** Not more at a time than that. */
-export const upTo = <A, E>(
+/** Of each, not more at a time than that. `use` is called as its turn comes: what it sees by then may differ. */
+export const upTo = <A, B, E>(
   concurrency: number,
-  effects: ReadonlyArray<Effect.Effect<A, E>>
-): Effect.Effect<ReadonlyArray<A>, E> =>
-  effects.length <= concurrency ? sideBySide(effects) : Effect.all(effects, { concurrency })
+  all: ReadonlyArray<A>,
+  use: (one: A, place: number) => Effect.Effect<B, E>
+): Effect.Effect<ReadonlyArray<B>, E> =>
+  all.length <= concurrency
+    ? sideBySide(all.map((one, place) => Effect.suspend(() => use(one, place))))
+    : Effect.forEach(all, use, { concurrency })
 
 /** Ends with the last of them, or with the first that fails. */
 const allOf = <A, E>(fibers: ReadonlyArray<Fiber.RuntimeFiber<A, E>>): Effect.Effect<ReadonlyArray<A>, E> =>

@@ -247,9 +247,8 @@ export const texts = (
   request: Request,
   page: Bound
 ): Effect.Effect<ReadonlyArray<Given>, ShardError> =>
-  upTo(
-    options.policy.concurrency,
-    request.shards.map((shard, place) => textsOn(options, request, page, shard, place, boundOf(options, request)))
+  upTo(options.policy.concurrency, request.shards, (shard, place) =>
+    textsOn(options, request, page, shard, place, boundOf(options, request))
   )
 
 /** Rows as they are make up the answer, which the program asked for; what is held beside it is bounded. */

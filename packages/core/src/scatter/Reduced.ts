@@ -31,14 +31,11 @@ export const texts = (
     bytesMax: limits.bytesMax,
     cancels: true
   }
-  const whole = upTo(
-    policy.concurrency,
-    request.shards.map((shard, place) =>
-      Effect.filterOrFail(
-        Parts.textsOn(options, request, page, shard, place, few),
-        ({ result }) => result.truncated === undefined,
-        () => new ManyRows()
-      )
+  const whole = upTo(policy.concurrency, request.shards, (shard, place) =>
+    Effect.filterOrFail(
+      Parts.textsOn(options, request, page, shard, place, few),
+      ({ result }) => result.truncated === undefined,
+      () => new ManyRows()
     )
   ).pipe(
     // Few of each shard can be too many together.
@@ -76,11 +73,8 @@ const reduced = (
       const onAll = <A>(
         use: (session: ShardSession, place: number) => Effect.Effect<A, ShardError>
       ): Effect.Effect<ReadonlyArray<A>, ShardError> =>
-        upTo(
-          policy.concurrency,
-          sessions.map((session, place) =>
-            ShardCall.limited({ shard: shards[place] ?? first(shards), policy, access: "read" }, use(session, place))
-          )
+        upTo(policy.concurrency, sessions, (session, place) =>
+          ShardCall.limited({ shard: shards[place] ?? first(shards), policy, access: "read" }, use(session, place))
         )
       const ask: Ask = (fragment, reducing, bound) =>
         onAll((session, place) =>
