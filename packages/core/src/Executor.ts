@@ -692,7 +692,10 @@ const whenOpen = <A>(
 
 const known = ({ policy, transaction }: Terms, access: Known["access"]): Known => ({ policy, transaction, access })
 
-/** A part of a read: in the transaction on its participants alone. */
+/**
+ * A part of a read: in the transaction on its participants alone. To be asked as the shard's turn comes, for it may have
+ * joined by then.
+ */
 const partOf = ({ policy, transaction, view }: Terms, shard: ShardId): Known => ({
   policy,
   view,
