@@ -494,14 +494,17 @@ const statements = (at: At, own: SharedStatements): SharedStatements => ({
   executeRaw: (sql, params) => called(at, undefined, sql, params, own.executeRaw(sql, params))
 })
 
-const connection = (at: At, own: ShardConnection): ShardConnection => ({
-  execute: (sql, params) => called(at, undefined, sql, params, own.execute(sql, params)),
-  executeValues: (sql, params) => called(at, undefined, sql, params, own.executeValues(sql, params)),
-  executeRaw: (sql, params) => called(at, undefined, sql, params, own.executeRaw(sql, params)),
-  executeText: (sql, params, bound) => called(at, undefined, sql, params, own.executeText(sql, params, bound)),
-  executeStream: (sql, params) => calledStream(at, sql, params, own.executeStream(sql, params), Chunk.size),
-  streamPages: (sql, params) => calledStream(at, sql, params, own.streamPages(sql, params), rowsInPages)
-})
+const connection = (at: At, own: ShardConnection): ShardConnection => {
+  const { execute, executeRaw, executeValues } = statements(at, own)
+  return {
+    execute,
+    executeValues,
+    executeRaw,
+    executeText: (sql, params, bound) => called(at, undefined, sql, params, own.executeText(sql, params, bound)),
+    executeStream: (sql, params) => calledStream(at, sql, params, own.executeStream(sql, params), Chunk.size),
+    streamPages: (sql, params) => calledStream(at, sql, params, own.streamPages(sql, params), rowsInPages)
+  }
+}
 
 /** Without a role: of the statement that it runs for. */
 const called = <A, E extends ShardError>(
