@@ -98,7 +98,8 @@ const reductionOf = (bound: BoundPlan) =>
  */
 const stepOf = (bound: BoundPlan, { sql }: Note, isReduced: boolean): Measured["step"] | undefined => {
   if (bound._tag !== "Merged") return "each"
-  if (sql === bound.merge.statement.sql) return isReduced ? "probe" : "each"
+  const { own = [], statement } = bound.merge
+  if (sql === statement.sql || own.some((one) => sql === one.statement.sql)) return isReduced ? "probe" : "each"
   const reduction = reductionOf(bound)
   if (sql === reduction?.keys.sql) return "probe"
   if (sql === reduction?.statement.sql) return "each"

@@ -503,7 +503,7 @@ const attempt = (
       const answered = known.get(parsed.sql)
       const described =
         answered === undefined || answered === "invalid"
-          ? describe(options, loaded, parsed.sql, first.right.plan)
+          ? describe(options, loaded, parsed.sql, shardsOf(first.right.plan))
           : Effect.succeed(answered)
       return Effect.flatMap(described, (types) =>
         Effect.flatMap(plan(paramTypes(types)), (second) =>
@@ -533,9 +533,9 @@ const planDescribed = (
   Effect.suspend(() => {
     const planned = planStatement(parser, parsed, loaded.view, types, (sql) => known.get(sql))
     if (Either.isRight(planned) || planned.left._tag !== "Undescribed") return Effect.succeed(planned)
-    const { sql } = planned.left
+    const { shard, sql } = planned.left
     if (known.size >= describesMax) throw new Error(`a plan asks for the types of too many texts: ${sql}`)
-    const own = describe(options, loaded, sql, undefined)
+    const own = describe(options, loaded, sql, shard === undefined ? [] : [shard])
     // What the server does not take of the program's own text is the program's to know; of ours, it is a refusal.
     const asked =
       sql === parsed.sql ? own : Effect.catchTag(own, "StatementFailed", () => Effect.succeed("invalid" as const))
@@ -587,6 +587,9 @@ const errorOf = (loaded: Loaded, sql: string, stop: SchemaView.Stop): ShardError
   }
 }
 
+const shardsOf = (plan: Plan): ReadonlyArray<ShardId> =>
+  plan._tag === "Fixed" ? [plan.shard] : plan._tag === "Routed" ? plan.singles : []
+
 /**
  * The parameters' types, asked of a shard that has the statement's tables: the one it is fixed to, or the first that
  * answers.
@@ -595,9 +598,8 @@ const describe = (
   options: Options,
   loaded: Loaded,
   sql: string,
-  plan: Plan | undefined
+  singles: ReadonlyArray<ShardId>
 ): Effect.Effect<Described, ShardError> => {
-  const singles = plan?._tag === "Fixed" ? [plan.shard] : plan?._tag === "Routed" ? plan.singles : []
   const answered = new Set(loaded.catalogs.map((catalog) => catalog.shard))
   const candidates = options.shards().filter(({ id }) => (singles.length > 0 ? singles.includes(id) : answered.has(id)))
   const [first, ...rest] = candidates.map(({ driver, id }, index) => {

@@ -42,17 +42,17 @@ it.live("in a CTE that nothing reads", () =>
         `${unread} insert into orders values (10, 9), (11, 9), (12, 9)`,
         "with unread as (select id from orders) select id from settings",
         "with unread as (select id from orders where tenant_id = 4) select id from orders where tenant_id = 1",
-        `with settings as (select 1), unread as (select * from settings) select count(*) from orders`
-      ])
-      expect(answered).toEqual({ compared: 6, refused: [], undetermined: [] })
-      const refused = yield* sides.statements([
+        `with settings as (select 1), unread as (select * from settings) select count(*) from orders`,
         `${unread} select count(*) from orders`,
-        `${unread}, again as (select * from unread) (select id from orders) except all (select tenant_id from orders)`,
+        `${unread}, again as (select * from unread) (select id from orders) except all (select tenant_id from orders)`
+      ])
+      expect(answered).toEqual({ compared: 8, refused: [], undetermined: [] })
+      const refused = yield* sides.statements([
         `select id from orders where exists (${unread} select 1 from colours)`,
         `${unread} update orders set id = id + 1`,
         `${unread} delete from orders where id > 3`
       ])
-      expect(refused.refused.map(({ code }) => code)).toEqual(["SL4012", "SL4012", "SL4012", "SL4012", "SL4012"])
+      expect(refused.refused.map(({ code }) => code)).toEqual(["SL4017", "SL4012", "SL4012"])
     })
   )
 )

@@ -189,7 +189,7 @@ const runsOf = (sql: string, bound: BoundPlan, coordinator: ShardId | undefined)
       return {
         first: bound.merge.now,
         each: formatFragment(firstStatement(bound.merge)),
-        then: formatFinish(bound.merge.finish, coordinator)
+        then: [...formatOwn(bound.merge), ...formatFinish(bound.merge.finish, coordinator)]
       }
   }
 }
@@ -410,8 +410,12 @@ export const formatConstraint = (columns: ReadonlyArray<string>, constraint: Con
 export const formatMerge = (merge: Merge): ReadonlyArray<string> => [
   ...(merge.now === undefined ? [] : [`first:   ${merge.now}`]),
   `shards:  ${formatFragment(firstStatement(merge))}`,
+  ...formatOwn(merge).map((step) => `then:    ${step}`),
   ...formatFinish(merge.finish).map((step) => `then:    ${step}`)
 ]
+
+const formatOwn = ({ own = [] }: Merge): ReadonlyArray<string> =>
+  own.map(({ shard, statement }) => `${shard} in its place: ${formatFragment(statement)}`)
 
 const formatFinish = (finish: Finish, coordinator: string = "one PostgreSQL"): ReadonlyArray<string> => {
   switch (finish._tag) {

@@ -7,6 +7,7 @@
  *
  * @since 0.1.0
  */
+import type { ShardId } from "../topology/ShardId.js"
 import type { ValueKind } from "./ValueKind.js"
 
 /**
@@ -275,6 +276,8 @@ export type Finish =
 export interface Merge {
   /** What each shard runs. */
   readonly statement: Fragment
+  /** What a shard runs in its place that has rows of its own to give beside: those of single tables. */
+  readonly own?: ReadonlyArray<{ readonly shard: ShardId; readonly statement: Fragment }> | undefined
   /** Of the columns that it gives. */
   readonly kinds: ReadonlyArray<ValueKind>
   readonly finish: Finish
@@ -283,6 +286,15 @@ export interface Merge {
   /** The answer's columns; not used by `Combine`, whose statement gives them. */
   readonly outputs: ReadonlyArray<OutputColumn>
 }
+
+/**
+ * What this shard runs.
+ *
+ * @since 0.1.0
+ * @category getters
+ */
+export const statementOn = ({ own, statement }: Merge, shard: ShardId): Fragment =>
+  own?.find((one) => one.shard === shard)?.statement ?? statement
 
 /**
  * What each shard runs first.

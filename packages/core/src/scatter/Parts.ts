@@ -12,7 +12,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { upTo } from "../internal/sideBySide.js"
 import * as PartialRows from "../Partial.js"
-import type { Fragment, Merge, ParamSource, TextRow } from "../plan/Merge.js"
+import { type Fragment, type Merge, type ParamSource, statementOn, type TextRow } from "../plan/Merge.js"
 import * as Page from "../plan/Page.js"
 import type { Policy } from "../Policy.js"
 import type { ReadView } from "../ReadView.js"
@@ -297,13 +297,13 @@ export const textsOn = (
   shard: ShardId,
   place: number,
   bound: TextBound
-): Effect.Effect<Given, ShardError> =>
-  Effect.map(
-    part(options, shard, (driver) =>
-      driver.executeText(merge.statement.sql, page.params(merge.statement, place), bound)
-    ),
+): Effect.Effect<Given, ShardError> => {
+  const statement = statementOn(merge, shard)
+  return Effect.map(
+    part(options, shard, (driver) => driver.executeText(statement.sql, page.params(statement, place), bound)),
     (result) => ({ shard, result })
   )
+}
 
 /**
  * A session a shard, for steps that belong together: in the view, or in a snapshot of its own. Taken one after another:

@@ -161,8 +161,13 @@ export interface Relation {
   readonly isPartition: boolean
   /** The table that it is a partition of. */
   readonly parent: string | null
-  readonly hasParent: boolean
+  /** The tables it inherits from, or is a partition of. */
+  readonly parents: ReadonlyArray<string>
   readonly hasChildren: boolean
+  /** All tables above it in its inheritance tree. */
+  readonly ancestors: ReadonlyArray<string>
+  /** All tables below it, whose rows are read and changed with its own. */
+  readonly descendants: ReadonlyArray<string>
   /**
    * Read in full: what follows is complete, and of a partitioned table includes what its partitions add to it. Of
    * unlisted tables only the name is read, unless they may be used.

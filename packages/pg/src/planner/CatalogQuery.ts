@@ -167,6 +167,13 @@ const parent = `(
   join pg_namespace hn on hn.oid = hc.relnamespace
   where h.inhrelid = c.oid and c.relispartition and not h.inhdetachpending)`
 
+/** Of a partition being detached, too. */
+const parents = `(
+  select coalesce(json_agg(hn.nspname || '.' || hc.relname order by h.inhseqno), '[]'::json) from pg_inherits h
+  join pg_class hc on hc.oid = h.inhparent
+  join pg_namespace hn on hn.oid = hc.relnamespace
+  where h.inhrelid = c.oid)`
+
 /** Views are few, and nothing but their queries says which tables they read. */
 const isWanted = `$1::text[] is null or c.relkind = 'v' or n.nspname || '.' || c.relname = any($1::text[]) or exists (
     select from partitions t
@@ -180,7 +187,7 @@ const relations = `(
     'schema', n.nspname, 'name', c.relname, 'kind', c.relkind, 'rowSecurity', c.relrowsecurity, 'detailed', true,
     'security', ${security}, 'policies', ${policies},
     'isPartition', c.relispartition, 'parent', ${parent},
-    'hasParent', exists (select from pg_inherits h where h.inhrelid = c.oid),
+    'parents', ${parents},
     'hasChildren', exists (select from pg_inherits h where h.inhparent = c.oid),
     'bound', case when c.relispartition then pg_get_expr(c.relpartbound, 0) end,
     'partitionKey', case when c.relkind = 'p' then pg_get_partkeydef(c.oid) end,
@@ -191,7 +198,7 @@ const relations = `(
     'triggers', ${triggers}, 'rules', ${rules}, 'callers', ${callers})
   else json_build_object('schema', n.nspname, 'name', c.relname, 'kind', c.relkind, 'detailed', false,
     'isPartition', c.relispartition, 'parent', ${parent},
-    'hasParent', exists (select from pg_inherits h where h.inhrelid = c.oid),
+    'parents', ${parents},
     'foreignKeys', ${foreignKeys}) end), '[]'::json)
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
   where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S', 'c') and ${ourSchemas})`

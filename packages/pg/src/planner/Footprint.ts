@@ -171,8 +171,8 @@ const reached = (collected: Collected, relation: Catalog.Relation, action: Actio
 }
 
 /** A table that rows stay in, of which all is known. */
-const isPlain = ({ detailed, hasChildren, hasParent, isPartition, kind }: Catalog.Relation): boolean =>
-  detailed && !hasParent && !isPartition && (kind === "p" || (kind === "r" && !hasChildren))
+const isPlain = ({ detailed, hasChildren, isPartition, kind, parents }: Catalog.Relation): boolean =>
+  detailed && parents.length === 0 && !isPartition && (kind === "p" || (kind === "r" && !hasChildren))
 
 const runsCode = (view: SchemaView, { callers, rules, triggers }: Catalog.Relation, action: Action): boolean =>
   rules.length > 0 ||

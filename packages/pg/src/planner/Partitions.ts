@@ -30,7 +30,34 @@ export const fold = (relations: Relations): Relations => {
     const whole = { ...relation, foreignKeys: distinct([...own, ...foreign]) }
     return [key, relation.kind === "p" && relation.detailed ? withMembers(whole, members) : whole]
   })
-  return new Map(folded)
+  return inTrees(new Map(folded))
+}
+
+/** Those of an inheritance tree, partitions or not, know what is above and below them. */
+const inTrees = (relations: Relations): Relations => {
+  const children = new Map<string, Array<string>>()
+  for (const [key, { parents }] of relations) {
+    for (const parent of parents) {
+      const known = children.get(parent)
+      if (known === undefined) children.set(parent, [key])
+      else known.push(key)
+    }
+  }
+  if (children.size === 0) return relations
+  const above = (key: string) => relations.get(key)?.parents ?? []
+  const below = (key: string) => children.get(key) ?? []
+  return new Map(
+    [...relations].map(([key, relation]) => [
+      key,
+      { ...relation, ancestors: reachable(key, above), descendants: reachable(key, below) }
+    ])
+  )
+}
+
+const reachable = (from: string, next: (key: string) => ReadonlyArray<string>): ReadonlyArray<string> => {
+  const found = new Set(next(from))
+  for (const key of found) for (const further of next(key)) found.add(further)
+  return [...found]
 }
 
 const keyOf = (relation: Catalog.Relation): string => Catalog.key(relation.schema, relation.name)

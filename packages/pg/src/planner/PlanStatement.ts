@@ -27,7 +27,7 @@ import * as PlanSchema from "./PlanSchema.js"
 import { draft, type Draft, toError } from "./Refusal.js"
 import { refuse, type SchemaView, type Stop, Stopped } from "./SchemaView.js"
 import * as StatementKind from "./StatementKind.js"
-import { align, dependsOnOrder, unshared } from "./strategies/Alignment.js"
+import { align, dependsOnOrder, unread } from "./strategies/Alignment.js"
 import * as Concatenate from "./strategies/Concatenate.js"
 import * as FedInsert from "./strategies/FedInsert.js"
 import * as FedJoin from "./strategies/FedJoin.js"
@@ -40,6 +40,7 @@ import { merging } from "./strategies/Merging.js"
 import { mergeUnion } from "./strategies/MergeUnion.js"
 import * as WritingSteps from "./strategies/WritingSteps.js"
 import * as WritingWith from "./strategies/WritingWith.js"
+import * as InnerOrder from "./rules/InnerOrder.js"
 import * as Views from "./rules/Views.js"
 import * as Types from "./Types.js"
 
@@ -116,9 +117,9 @@ const refused = (refusal: Draft): Either.Either<never, Stop> =>
 
 const describing =
   (descriptions: Descriptions) =>
-  (sql: string): Types.Described => {
+  (sql: string, shard?: ShardId): Types.Described => {
     const known = descriptions(sql)
-    if (known === undefined) throw new Stopped({ _tag: "Undescribed", sql })
+    if (known === undefined) throw new Stopped({ _tag: "Undescribed", sql, shard })
     return known === "invalid" ? refuse(draft("SL1103", {}, undefined)) : known
   }
 
@@ -129,7 +130,8 @@ interface Subject {
   readonly params: ParamTypes
   readonly sql: string
   readonly study: Study
-  readonly describe: (sql: string) => Types.Described
+  /** By a shard, or by this one, whose table is no other's. */
+  readonly describe: (sql: string, shard?: ShardId) => Types.Described
 }
 
 const planOf = (subject: Subject): Plan => {
@@ -272,9 +274,15 @@ const scatterOf = (subject: Subject, access: Access, references: ReadonlyArray<S
   if (access === "write") return writeOf(subject, references)
   const select = Ast.as("SelectStmt", study.tree)
   if (select === undefined) throw new Error("a read is a SELECT")
-  const expanded = Views.askForTime(study) ? Views.expanded(select, study) : undefined
+  const isOrderKept = dependsOnOrder(study.analyzed, study.levels.get(select))
+  const expanded = isOrderKept || Views.askForTime(study) ? Views.expanded(select, study) : undefined
   if (expanded !== undefined) {
     const other = studyOf({ SelectStmt: expanded }, subject.view, subject.params)
+    return scatterOf({ ...subject, study: other }, access, references)
+  }
+  const pushed = InnerOrder.pushed(select)
+  if (pushed !== undefined) {
+    const other = studyOf({ SelectStmt: pushed }, subject.view, subject.params)
     return scatterOf({ ...subject, study: other }, access, references)
   }
   const drivers = align(study.analyzed)
@@ -282,13 +290,15 @@ const scatterOf = (subject: Subject, access: Access, references: ReadonlyArray<S
   const level = Either.isRight(drivers) || isSetOperation(select) ? Concatenate.obstacle(study.analyzed) : undefined
   const whole = level ?? (Either.isLeft(drivers) ? drivers.left : undefined)
   if (whole === undefined) return { scatter: { _tag: "Concatenate" }, notes: [] }
-  const problem = unshared(study.analyzed)
+  const problem = unread(study.analyzed)
   if (problem !== undefined) return refused(problem)
   // The usual case: nothing is to be merged, so no shard is asked for types.
-  if (isOneKey(references)) return { scatter: { _tag: "OneKey" }, notes: [] }
+  if (study.analyzed.singles.length === 0 && isOneKey(references)) return { scatter: { _tag: "OneKey" }, notes: [] }
   const first = stoppable(() => {
     const context = contextOf(subject)
-    return Either.isRight(drivers) && !dependsOnOrder(study.analyzed)
+    // The rows of a page are asked for one after the other; of a sample there is one answer.
+    if (study.samples && isLimited(select)) return gather(context, select, subject.params)
+    return Either.isRight(drivers) && !isOrderKept
       ? merging(context, select, drivers.right)
       : (mergeUnion(context, select, subject.params) ?? compose(context, select, subject.params))
   })
@@ -309,6 +319,7 @@ const writeOf = (subject: Subject, references: ReadonlyArray<ShardedReference>):
   const { study } = subject
   const { singles } = study.analyzed
   if (singles.length === 0 && isOneKey(references)) return { scatter: { _tag: "OneKey" }, notes: [] }
+  if (study.samples) return refusedWrite(subject, draft("SL2012", { table: "a sharded table" }, undefined))
   const [target] = study.analyzed.targets
   if (target === undefined) return refusedWrite(subject, writeRefusal(study.analyzed))
   const write = WritingWith.applies(study.analyzed)
@@ -411,9 +422,14 @@ const isOneKey = (references: ReadonlyArray<ShardedReference>): boolean => {
 const constraintsOf = (constraint: Constraint.Constraint): ReadonlyArray<Constraint.Constraint> =>
   constraint._tag === "And" ? constraint.parts : [constraint]
 
-/** What shards would give has no type or no name of its own: rows as values. Their columns have. */
+/** What shards would give has no type or no name of its own, or cannot be asked for beside the rest: rows can. */
 const isUnshippable = (merged: Either.Either<Merged, Stop>): boolean =>
-  Either.isLeft(merged) && merged.left._tag === "Refused" && ["SL4017", "SL4018"].includes(merged.left.refusal.code)
+  Either.isLeft(merged) &&
+  merged.left._tag === "Refused" &&
+  ["SL1103", "SL4017", "SL4018", "SL4021"].includes(merged.left.refusal.code)
+
+const isLimited = ({ limitCount, limitOffset }: SelectStmt): boolean =>
+  limitCount !== undefined || limitOffset !== undefined
 
 const isSetOperation = ({ op }: SelectStmt): boolean => op !== undefined && op !== "SETOP_NONE"
 
@@ -425,7 +441,9 @@ const notMerged = ({ finish, why }: Merged): ReadonlyArray<string> => {
   return [`not ScatterMerge: ${why ?? "a PostgreSQL puts the parts of the statement together"}`]
 }
 
-const contextOf = ({ describe, parser, sql, study, view }: Subject): Context => {
+const contextOf = ({ describe: ask, parser, sql, study, view }: Subject): Context => {
+  const [home] = shardsOfSingles(study.analyzed)
+  const describe = (text: string): Types.Described => ask(text, home)
   const described = describe(sql)
   const { columns } = described
   // A stock client gives no names, and before PostgreSQL 16 no columns at all: nothing can be put together by that.
@@ -447,13 +465,14 @@ const writeRefusal = (analyzed: Analyzed): Draft => {
 
 /** Of all rows, wherever they live. */
 const truncation = (tree: Node, view: SchemaView): Plan => {
-  const targets = (Ast.as("TruncateStmt", tree)?.relations ?? []).flatMap((node) => {
+  const statement = Ast.as("TruncateStmt", tree)
+  const cascades = statement?.behavior === "DROP_CASCADE"
+  const targets = (statement?.relations ?? []).flatMap((node) => {
     const range = Ast.as("RangeVar", node)
     if (range === undefined) return []
     const location = Ast.location(range)
     const named = view.table(range.schemaname, range.relname ?? "", location)
-    const trigger = WriteRules.anyTrigger(named)
-    if (trigger !== undefined) refuse(draft("SL6003", { trigger, table: Ast.relationName(range) }, location))
+    WriteRules.checkTruncate(view, named, cascades, location)
     return [{ location, named, table: named._tag === "Single" ? named.name : named.table.id }]
   })
   const tables = targets.map(({ table }) => table)

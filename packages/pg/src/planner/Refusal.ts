@@ -127,7 +127,7 @@ export const entries = {
     title: "Syntax the analysis does not know",
     reason: "the analysis does not know {construct}",
     hint: "Write it in another way, or run the statement with ShardRouter.onShard",
-    example: "select xmlserialize(content '<a/>'::xml as text)"
+    example: "select * from users natural join generate_series(1, 2)"
   },
   SL1102: {
     title: "Statements too large to analyze",
@@ -155,7 +155,7 @@ export const entries = {
   },
   SL2003: {
     title: "Views in place of tables",
-    reason: "{table} is a view, and rows are not written through views",
+    reason: "{table} is a view, and rows are written through views over tables of one shard alone",
     hint: "Write to the table under the view",
     example: "delete from active_users where id = 1"
   },
@@ -168,7 +168,7 @@ export const entries = {
   SL2005: {
     title: "Inheritance and partitions",
     reason: "{table} is {tree}",
-    hint: "Name the partitioned table in place of its partition. " + pin,
+    hint: "Name the partitioned table in place of its partition, or place all tables of the tree on one shard. " + pin,
     example: "select * from events_2020"
   },
   SL2006: {
@@ -204,8 +204,8 @@ export const entries = {
   SL2012: {
     title: "TABLESAMPLE",
     reason: "a sample of {table} depends on how its rows are laid out",
-    hint: pin,
-    example: "select * from users tablesample system (10)"
+    hint: "Leave out REPEATABLE: then each shard draws from its own rows. " + pin,
+    example: "select * from users tablesample system (10) repeatable (1)"
   },
   SL2014: {
     title: "Names with a database",
@@ -253,7 +253,7 @@ export const entries = {
     title: "A single table beside sharded ones",
     reason: "single table {table} lives on one shard, and rows of others are needed",
     hint: narrow,
-    example: "select * from users, settings"
+    example: "update users set name = (select max(value) from settings)"
   },
   SL4015: {
     title: "Moving dates as text",
@@ -289,7 +289,7 @@ export const entries = {
     title: "Subqueries beside aggregates",
     reason: "a subquery or column stands beside aggregates over several shards",
     hint: "Compute it in a statement of its own",
-    example: "select count(*), (select count(*) from countries) from users"
+    example: "select count(*), (select max(row_to_json(c)::text) from countries c) from users"
   },
   SL4022: {
     title: "Correlated subqueries that take some rows, no matter which",

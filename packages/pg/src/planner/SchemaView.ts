@@ -35,7 +35,7 @@ export type Stop =
       readonly refusal: Draft
       /** A newer catalog could know the name. */ readonly unknownName: boolean
     }
-  | { readonly _tag: "Undescribed"; readonly sql: string }
+  | { readonly _tag: "Undescribed"; readonly sql: string; readonly shard: ShardId | undefined }
   | { readonly _tag: "Mismatch"; readonly problems: ReadonlyArray<string> }
   | { readonly _tag: "Unread"; readonly table: string; readonly shard: ShardId }
 
@@ -102,6 +102,8 @@ export interface SchemaView {
   readonly function: (names: ReadonlyArray<string>, args: number, location: number | undefined) => FunctionInfo
   /** Refuses operators that call unknown code. */
   readonly operator: (names: ReadonlyArray<string>, location: number | undefined) => void
+  /** A relation as one shard has it, by `schema.name`. */
+  readonly on: (shard: ShardId, key: string) => Catalog.Relation | undefined
   /** The tables that the policies of a table read. */
   readonly policyTables: (
     relation: Catalog.Relation
@@ -162,6 +164,8 @@ export interface Sources {
 /** With what all lookups ask. */
 interface Known extends Sources {
   readonly isPure: (qualified: string) => boolean
+  /** The topology's tables, by `schema.name`. */
+  readonly placed: ReadonlyMap<string, Table.Table>
   /** What names in policies stand for. */
   readonly policyNames: RowSecurity.Names
 }
@@ -175,7 +179,7 @@ export const make = (given: Sources): SchemaView => {
   const tables = new Map(Object.values(topology.tables).map((table) => [Catalog.key(table.schema, table.name), table]))
   const functions = byName(catalogs.flatMap((catalog) => catalog.functions))
   const policyNames = policyNamesIn(given, first, tables, isPure)
-  const sources: Known = { ...given, isPure, policyNames }
+  const sources: Known = { ...given, isPure, policyNames, placed: tables }
   const operators = byName(catalogs.flatMap((catalog) => catalog.operators))
   const types = byName(catalogs.flatMap((catalog) => catalog.types))
   const operands = (names: ReadonlyArray<string>) =>
@@ -206,6 +210,7 @@ export const make = (given: Sources): SchemaView => {
       const relations = catalogs.flatMap((catalog) => catalog.relations.get(key) ?? [])
       return { table: tables.get(key), relation: relations.find((relation) => relation.detailed) ?? relations[0] }
     },
+    on: (shard, key) => catalogs.find((catalog) => catalog.shard === shard)?.relations.get(key),
     policyTables: (relation) => RowSecurity.tablesOf(policyNames.parse, relation),
     function: (names, args, location) => functionOf({ first, functions, isPure, searchPath }, names, args, location),
     operator: (names, location) => checkOperator(operators, isPure, names, location),
@@ -405,8 +410,8 @@ const listedTable = (sources: Known, table: Table.Table, key: string, location: 
 
 const unlistedTable = (sources: Known, key: string, shown: string, location: number | undefined): Named => {
   const somewhere = mainRelation(sources, undefined, key)
-  if (somewhere !== undefined) checkKind(somewhere, shown, location)
   const shard = sources.topology.unlisted
+  if (somewhere !== undefined) checkKind(sources, somewhere, shown, location, shard)
   if (shard === undefined) return refuse(draft("SL2001", { table: shown }, location))
   const relation = relationOn(sources, shard, key, shown, location)
   return { _tag: "Single", name: shown, shard, listed: false, relation }
@@ -435,7 +440,7 @@ const checkReadable = (
   home: ShardId | undefined,
   acknowledged: ReadonlyArray<string>
 ): void => {
-  checkKind(relation, shown, location)
+  checkKind(sources, relation, shown, location, home)
   checkCasts(sources, relation, location)
   const foreign = relation.partitions.find((partition) => partition.kind === "f")
   if (foreign !== undefined) {
@@ -470,20 +475,17 @@ const checkOrders = (sources: Known, relation: Catalog.Relation, location: numbe
   }
 }
 
-const checkKind = (relation: Catalog.Relation, shown: string, location: number | undefined): void => {
-  if (relation.isPartition) {
-    const parent = relation.parent === null ? "a table that detaches it" : Catalog.shown(relation.parent)
-    refuse(draft("SL2005", { table: shown, tree: `a partition of ${parent}` }, location))
-  }
+const checkKind = (
+  sources: Known,
+  relation: Catalog.Relation,
+  shown: string,
+  location: number | undefined,
+  home: ShardId | undefined
+): void => {
   switch (relation.kind) {
-    case "r": {
-      const isInTree = relation.hasParent || relation.hasChildren
-      return isInTree
-        ? refuse(draft("SL2005", { table: shown, tree: "part of an inheritance tree" }, location))
-        : undefined
-    }
+    case "r":
     case "p":
-      return
+      return checkTree(sources, relation, shown, location, home)
     case "v":
       return refuse(draft("SL2003", { table: shown }, location))
     case "m":
@@ -495,6 +497,38 @@ const checkKind = (relation: Catalog.Relation, shown: string, location: number |
     case "c":
       return refuse(draft("SL2004", { table: shown, kind: "composite type" }, location))
   }
+}
+
+/**
+ * The rows of a tree are read and changed together, whichever of its tables is named: all of it lives on one shard, or it
+ * is a partitioned table that is named as a whole.
+ */
+const checkTree = (
+  sources: Known,
+  { ancestors, descendants, hasChildren, isPartition, kind, parent, parents }: Catalog.Relation,
+  shown: string,
+  location: number | undefined,
+  home: ShardId | undefined
+): void => {
+  if (parents.length === 0 && (kind === "p" || !hasChildren)) return
+  if (isPartition && parent === null) {
+    return refuse(draft("SL2005", { table: shown, tree: "a partition of a table that detaches it" }, location))
+  }
+  const tree = parent === null ? "part of an inheritance tree" : `a partition of ${Catalog.shown(parent)}`
+  const others = [...ancestors, ...descendants]
+  const catalog = sources.catalogs.find(({ shard }) => shard === home)
+  const isWhole = others.length > 0 && others.every((key) => livesOn(sources, key, home))
+  if (home === undefined || !isWhole) return refuse(draft("SL2005", { table: shown, tree }, location))
+  const strange = others.map((key) => catalog?.relations.get(key)).find((other) => other?.kind === "f")
+  if (strange !== undefined) {
+    const table = `${Catalog.shown(Catalog.key(strange.schema, strange.name))} in the tree of ${shown}`
+    refuse(draft("SL2004", { table, kind: "foreign table" }, location))
+  }
+}
+
+const livesOn = ({ placed, topology }: Known, key: string, home: ShardId | undefined): boolean => {
+  const table = placed.get(key)
+  return table === undefined ? topology.unlisted === home : table._tag === "Single" && table.shard === home
 }
 
 const functionOf = (

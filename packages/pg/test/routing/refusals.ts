@@ -70,7 +70,7 @@ const refused: Record<string, ReadonlyArray<readonly [code: string, text: string
     ["SL2008", "select * from settings, journal"],
     ["SL2009", `select * from ^secured where user_id = ${on1}`],
     ["SL2010", `select ^nickname from users where id = ${on1}`],
-    ["SL2012", "select * from users tablesample system (10)"]
+    ["SL2012", "select * from users tablesample system (10) repeatable (1)"]
   ],
   keys: [
     ["SL3001", "insert into tokens (note) values ('x')"],
@@ -80,7 +80,7 @@ const refused: Record<string, ReadonlyArray<readonly [code: string, text: string
   "several shards": [
     ["SL4010", "select * from users for update"],
     ["SL4011", "select id, random() from users"],
-    ["SL4012", "select * from users, settings"],
+    ["SL4012", "update users set name = (select max(value) from ^settings)"],
     ["SL4022", "select * from users u where balance > (select o.id from orders o where o.id <> u.balance limit ^1)"]
   ],
   "hidden code": [

@@ -36,6 +36,8 @@ export interface Study {
   readonly widths: ReadonlyMap<RangeVar, number>
   /** It uses a row as a value. */
   readonly usesWholeRows: boolean
+  /** It reads samples of sharded tables, which are others each time. */
+  readonly samples: boolean
   /** Looks up more names of a level's scope. What it finds beyond `analyzed` is of relations whose columns are not known. */
   readonly builder: Builder.Builder
 }
@@ -80,9 +82,18 @@ const studied = (
   Select.query(walk, tree, undefined, undefined, undefined)
   Cte.checkUnread(walk)
   if (hasOwners(outerAggregates.found)) builder.addOuterAggregate()
-  const { levels, ranges, wholeRows, widths } = walk
+  const { levels, ranges, samples, wholeRows, widths } = walk
   return {
-    study: { tree, analyzed: builder.finish(), levels, ranges, widths, usesWholeRows: wholeRows.used, builder },
+    study: {
+      tree,
+      analyzed: builder.finish(),
+      levels,
+      ranges,
+      widths,
+      usesWholeRows: wholeRows.used,
+      samples: samples.used,
+      builder
+    },
     outerAggregates: outerAggregates.found
   }
 }
@@ -142,6 +153,7 @@ const makeWalk = (
     widths: new Map(),
     ctes: new Map(),
     wholeRows: { used: false },
+    samples: { used: false },
     expression: (node, scope, place) => Expression.expression(walk, node, scope, place),
     condition: (node, scope, place) => Expression.condition(walk, node, scope, place),
     query: (node, outer, ctes, position) => Select.query(walk, node, outer, ctes, position),

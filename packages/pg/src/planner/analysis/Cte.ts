@@ -6,10 +6,8 @@
  *
  * @since 0.1.0
  */
-import type { Alias, WithClause } from "libpg-query"
+import type { Alias, CommonTableExpr, WithClause } from "libpg-query"
 import * as Ast from "../Ast.js"
-import { draft } from "../Refusal.js"
-import { refuse } from "../SchemaView.js"
 import type { Place } from "./Builder.js"
 import { closure } from "./Closure.js"
 import * as OutputName from "./OutputName.js"
@@ -23,7 +21,7 @@ import {
   type Source,
   type WrittenOutputs
 } from "./Scope.js"
-import { type Derive, type FromContext, isWrite, type Shape, type Walk } from "./Walk.js"
+import { type Derive, type FromContext, isWrite, type Output, type Shape, type Walk } from "./Walk.js"
 
 /**
  * The CTEs of a WITH clause, in front of those visible already. Writes among them are analyzed here.
@@ -45,9 +43,6 @@ export const declare = (
     const cte = Ast.as("CommonTableExpr", node)
     if (cte?.ctequery === undefined) continue
     const location = Ast.location(cte)
-    if (cte.search_clause !== undefined || cte.cycle_clause !== undefined) {
-      return refuse(draft("SL1101", { construct: "SEARCH and CYCLE" }, location))
-    }
     const name = cte.ctename ?? ""
     // Without RECURSIVE a CTE sees those before it; with it, all of them.
     const seen: Ctes = clause.recursive === true ? whole : { entries: new Map(all), parent: before }
@@ -55,6 +50,7 @@ export const declare = (
       name,
       query: cte.ctequery,
       columns: Ast.names(cte.aliascolnames),
+      traversal: traversalOf(cte),
       location,
       scope: () => ({ outer, ctes: seen }),
       recursive: clause.recursive === true && mentions(cte.ctequery, name),
@@ -68,6 +64,12 @@ export const declare = (
   }
   return whole
 }
+
+/** The columns that SEARCH and CYCLE put behind its own. */
+const traversalOf = ({ cycle_clause: cycle, search_clause: search }: CommonTableExpr): ReadonlyArray<string> => [
+  ...(search === undefined ? [] : [search.search_seq_column ?? ""]),
+  ...(cycle === undefined ? [] : [cycle.cycle_mark_column ?? "", cycle.cycle_path_column ?? ""])
+]
 
 /**
  * A CTE that nothing reads is not run, but its names must be there: a table of one shard takes the statement to it.
@@ -198,9 +200,16 @@ const opaqueSource = (relation: number, alias: Alias, columns: ReadonlyArray<Nam
 })
 
 const withNames = (shape: Shape, cte: Cte): Shape => {
-  if (cte.columns.length === 0) return shape
+  if (cte.columns.length === 0 && cte.traversal.length === 0) return shape
   const outputs = shape.outputs.map((output, index) => ({ ...output, name: cte.columns[index] ?? output.name }))
-  return { ...shape, outputs }
+  const added = cte.traversal.map((name): Output => ({
+    name,
+    family: undefined,
+    links: [],
+    operands: undefined,
+    term: undefined
+  }))
+  return { ...shape, outputs: shape.open ? outputs : [...outputs, ...added] }
 }
 
 const plain = (context: FromContext, cte: Cte, relation: number, place: Place): Shape => {

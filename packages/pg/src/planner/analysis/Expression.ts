@@ -99,6 +99,13 @@ export const expression = (walk: Walk, node: Node | undefined, scope: Scope, pla
     case "JsonFuncExpr":
       walk.builder.addFunction({ name: opened._tag, stability: "settings", location: Ast.location(opened.node) })
       return within(walk, opened.node, scope, place)
+    case "XmlExpr":
+      walk.builder.addFunction({ name: opened._tag, stability: "settings", location: Ast.location(opened.node) })
+      return all([...(opened.node.args ?? []), ...(opened.node.named_args ?? [])])
+    case "XmlSerialize":
+      checkType(walk, opened.node.typeName)
+      walk.builder.addFunction({ name: opened._tag, stability: "settings", location: Ast.location(opened.node) })
+      return all([opened.node.expr])
     case "JsonObjectAgg":
     case "JsonArrayAgg":
       walk.builder.trait(ownerOf(walk, opened.node) ?? place.block, {
@@ -120,8 +127,13 @@ const constant = (walk: Walk, text: string | undefined, location: number | undef
   if (text !== undefined && movingDate.test(text)) walk.builder.addMovingDate(text, location)
 }
 
-/** Nodes somewhere inside of a JSON constructor, which nests plain structures. */
-const within = (walk: Walk, value: unknown, scope: Scope, place: Place): void => {
+/**
+ * Nodes somewhere inside of a JSON constructor, which nests plain structures.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const within = (walk: Walk, value: unknown, scope: Scope, place: Place): void => {
   if (Array.isArray(value)) {
     for (const child of value) within(walk, child, scope, place)
   } else if (typeof value === "object" && value !== null) {
@@ -145,6 +157,7 @@ const jsonItem = (walk: Walk, node: Node, scope: Scope, place: Place): void => {
     case "JsonKeyValue":
     case "JsonValueExpr":
     case "JsonArgument":
+    case "JsonTableColumn":
       return within(walk, opened.node, scope, place)
     default:
       return expression(walk, node, scope, place)

@@ -6,22 +6,32 @@
  *
  * @since 0.1.0
  */
-import type { Alias, JoinExpr, Node, RangeFunction, RangeSubselect, RangeVar } from "libpg-query"
+import type {
+  Alias,
+  JoinExpr,
+  Node,
+  RangeFunction,
+  RangeSubselect,
+  RangeTableFunc,
+  RangeTableSample,
+  RangeVar
+} from "libpg-query"
 import type { Family } from "@shardlayer/core/topology/KeyType"
 import * as Ast from "../Ast.js"
 import type * as Catalog from "../Catalog.js"
 import { draft } from "../Refusal.js"
-import { refuse } from "../SchemaView.js"
+import { type NamedView, refuse } from "../SchemaView.js"
 import type { Place } from "./Builder.js"
 import * as Comparison from "./Comparison.js"
 import * as Cte from "./Cte.js"
-import { checkType } from "./Expression.js"
+import { checkType, within } from "./Expression.js"
 import { ofRows } from "./Collating.js"
 import type { ColumnId, GuardId, Named } from "./Model.js"
 import { findCte, type NamedColumn, nothingVisible, type Scope, type Source, type Visible } from "./Scope.js"
 import * as Unnest from "./Unnest.js"
 import * as View from "./View.js"
 import type { FromContext, Shape, Walk } from "./Walk.js"
+import * as WriteRules from "./WriteRules.js"
 
 /** @since 0.1.0 @category functions */
 export const from = (context: FromContext, items: ReadonlyArray<Node> | undefined, place: Place): Visible =>
@@ -53,12 +63,15 @@ const item = (context: FromContext, node: Node, place: Place, left: Visible): Vi
       return subselect(context, opened.node, place, left)
     case "RangeFunction":
       return rangeFunction(context, opened.node, place, left)
-    case "RangeTableSample": {
-      const table = Ast.as("RangeVar", opened.node.relation)
-      return refuse(
-        draft("SL2012", { table: table === undefined ? "a table" : Ast.relationName(table) }, Ast.location(opened.node))
-      )
+    case "RangeTableSample":
+      return sample(context, opened.node, place, left)
+    case "JsonTable": {
+      const { alias, ...made } = opened.node
+      within(context.walk, made, scopeOf(context, left, place), place)
+      return rowsOf(context.walk, alias, "json_table", jsonColumns(made.columns), place)
     }
+    case "RangeTableFunc":
+      return xmlTable(context, opened.node, place, left)
     default:
       return refuse(draft("SL1101", { construct: opened._tag }, Ast.locationOf(node)))
   }
@@ -82,6 +95,39 @@ const rangeVariable = (context: FromContext, node: RangeVar, place: Place): Visi
   )
 }
 
+/**
+ * Any rows will do where no seed is given: each shard draws from its own. A seed promises the same rows again, which
+ * nobody could draw out of several tables.
+ */
+const sample = (context: FromContext, node: RangeTableSample, place: Place, left: Visible): Visible => {
+  const { walk } = context
+  const range = Ast.as("RangeVar", node.relation)
+  if (range === undefined) return refuse(draft("SL1101", { construct: "TABLESAMPLE" }, Ast.location(node)))
+  const location = Ast.location(node)
+  const scope = scopeOf(context, left, place)
+  for (const argument of [...(node.args ?? []), node.repeatable]) walk.expression(argument, scope, place)
+  const named = walk.builder.view.source(withoutDatabase(range), range.relname ?? "", location)
+  if (named._tag !== "Single" && !isWholeOrNone(node)) {
+    const isBuiltin = ["bernoulli", "system"].includes(Ast.names(node.method).join("."))
+    const table = Ast.relationName(range)
+    if (named._tag === "View" || node.repeatable !== undefined || !isBuiltin) {
+      return refuse(draft("SL2012", { table }, location))
+    }
+    if (named._tag === "Sharded") walk.samples.used = true
+    // Of the copies, each would give other rows.
+    if (named._tag === "Reference") walk.builder.addFunction({ name: "TABLESAMPLE", stability: "shard", location })
+  }
+  return rangeVariable(context, range, place)
+}
+
+/** All rows, or none: which, is no matter of chance. */
+const isWholeOrNone = ({ args, method }: RangeTableSample): boolean => {
+  const [share] = args ?? []
+  const { ival } = Ast.as("A_Const", share) ?? {}
+  const percent = ival === undefined ? undefined : (ival.ival ?? 0)
+  return ["bernoulli", "system"].includes(Ast.names(method).join(".")) && (percent === 0 || percent === 100)
+}
+
 /** The schema of a name. */
 const withoutDatabase = (node: RangeVar): string | undefined =>
   node.catalogname === undefined
@@ -100,8 +146,21 @@ export const table = (
   place: Place,
   isRead: boolean
 ): { readonly named: Named; readonly source: Source } => {
-  const named = walk.builder.view.table(withoutDatabase(node), node.relname ?? "", Ast.location(node))
-  return { named, source: tableSource(walk, named, node, place, isRead) }
+  const named = walk.builder.view.source(withoutDatabase(node), node.relname ?? "", Ast.location(node))
+  return named._tag === "View"
+    ? viewSource(walk, named, node, place)
+    : { named, source: tableSource(walk, named, node, place, isRead) }
+}
+
+/** Rows are written through a view where all that is under it lives on one shard: the server there knows how. */
+const viewSource = (walk: Walk, found: NamedView, node: RangeVar, place: Place) => {
+  const { view } = walk.builder
+  const { home, relation } = found
+  if (home === undefined || !WriteRules.isUnder(view, home, relation)) {
+    return refuse(draft("SL2003", { table: found.name }, Ast.location(node)))
+  }
+  const named: Named = { _tag: "Single", name: found.name, shard: home, listed: false, relation }
+  return { named, source: { ...View.reference(walk, found, node, place, derived), isTable: true } }
 }
 
 const tableSource = (walk: Walk, named: Named, node: RangeVar, place: Place, isRead: boolean): Source => {
@@ -245,6 +304,60 @@ const rangeFunction = (context: FromContext, node: RangeFunction, place: Place, 
     columns: renamedColumns,
     open,
     made,
+    system: "none",
+    isTable: false,
+    reference: undefined
+  })
+}
+
+const xmlTable = (context: FromContext, node: RangeTableFunc, place: Place, left: Visible): Visible => {
+  const { walk } = context
+  const scope = scopeOf(context, left, place)
+  const columns = (node.columns ?? []).flatMap((column) => Ast.as("RangeTableFuncCol", column) ?? [])
+  for (const argument of [node.docexpr, node.rowexpr, ...(node.namespaces ?? [])]) {
+    walk.expression(argument, scope, place)
+  }
+  for (const { coldefexpr, colexpr, typeName } of columns) {
+    checkType(walk, typeName)
+    walk.expression(colexpr, scope, place)
+    walk.expression(coldefexpr, scope, place)
+  }
+  walk.builder.addFunction({ name: "XMLTABLE", stability: "settings", location: Ast.location(node) })
+  return rowsOf(
+    walk,
+    node.alias,
+    "xmltable",
+    columns.flatMap(({ colname }) => colname ?? []),
+    place
+  )
+}
+
+/** Undefined where columns are nested, whose places are not worth following. */
+const jsonColumns = (columns: ReadonlyArray<Node> | undefined): ReadonlyArray<string> | undefined => {
+  const own = (columns ?? []).flatMap((column) => Ast.as("JsonTableColumn", column) ?? [])
+  return own.some(({ coltype }) => coltype === "JTC_NESTED") ? undefined : own.map(({ name }) => name ?? "")
+}
+
+/** Rows that are made of values, under the names of their columns as far as they are known. */
+const rowsOf = (
+  walk: Walk,
+  alias: Alias | undefined,
+  fallback: string,
+  names: ReadonlyArray<string> | undefined,
+  place: Place
+): Visible => {
+  const relation = walk.builder.newRelation(place.block, place.guards)
+  const renamedNames = Ast.names(alias?.colnames)
+  const columns = (names ?? renamedNames).map((name, index) => {
+    const shown = renamedNames[index] ?? name
+    return { name: shown, column: walk.builder.newColumn(relation, shown, undefined) }
+  })
+  return single({
+    alias: alias?.aliasname ?? fallback,
+    schema: undefined,
+    relation,
+    columns,
+    open: names === undefined,
     system: "none",
     isTable: false,
     reference: undefined

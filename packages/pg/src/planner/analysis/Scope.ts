@@ -77,6 +77,8 @@ export interface Cte {
   readonly name: string
   readonly query: Node
   readonly columns: ReadonlyArray<string>
+  /** The columns that SEARCH and CYCLE put behind those of its query. */
+  readonly traversal: ReadonlyArray<string>
   readonly location: number | undefined
   /** Where its WITH stands: names inside of it are resolved from there. */
   readonly scope: () => { readonly outer: Scope | undefined; readonly ctes: Ctes | undefined }

@@ -32,7 +32,50 @@ export const check = (view: SchemaView, named: Named, operation: Operation, loca
   if (relation === undefined)
     return refuse(draft("SL2007", { table: named._tag === "Single" ? named.name : "" }, location))
   const context: Context = { view, location, visited: new Set(), refuse: ({ refusal }) => refuse(refusal), look: run }
-  checkRelation(context, placed(view, relation), relation, operation)
+  for (const [met, done] of changedBy(view, named, relation, operation)) {
+    checkRelation(context, placed(view, met), met, done)
+  }
+}
+
+/** The tables in which the write changes rows: with the named one those of its tree, and those under a view. */
+const changedBy = (
+  view: SchemaView,
+  named: Named,
+  relation: Catalog.Relation,
+  operation: Operation
+): ReadonlyArray<readonly [Catalog.Relation, Operation]> => {
+  const own = [relation, operation] as const
+  if (named._tag !== "Single") return [own]
+  const on = (keys: ReadonlyArray<string>) => keys.flatMap((key) => view.on(named.shard, key) ?? [])
+  if (relation.kind === "v") {
+    return [own, ...on(relation.uses).flatMap((under) => changedBy(view, named, under, throughView(under, operation)))]
+  }
+  // A partition's foreign keys, and what else it has in common with others, are found at the partitioned table.
+  const others = [
+    ...(operation.kind === "insert" ? [] : relation.descendants),
+    ...(relation.isPartition ? relation.ancestors : [])
+  ]
+  return [own, ...on(others).map((other) => [other, operation] as const)]
+}
+
+/**
+ * Whether everything that a view reads, through all views on the way, lives on this shard.
+ *
+ * @since 0.1.0
+ * @category guards
+ */
+export const isUnder = (view: SchemaView, shard: ShardId, { uses }: Catalog.Relation): boolean =>
+  uses.every((key) => {
+    const under = view.on(shard, key)
+    if (under?.kind === "v") return isUnder(view, shard, under)
+    const place = under === undefined ? undefined : placed(view, under)
+    return place?._tag === "Single" && place.shard === shard
+  })
+
+/** A view's columns may be any of the table's. */
+const throughView = (under: Catalog.Relation, { kind }: Operation): Operation => {
+  const columns = new Set(kind === "insert" ? [] : under.columns.map(({ name }) => name))
+  return { kind, columns, ...(kind === "update" ? { defaulted: columns } : {}) }
 }
 
 const run: Context["look"] = (_place, _object, looking) => looking()
@@ -164,14 +207,41 @@ const checkCode = (
 }
 
 /**
- * A trigger that is not acknowledged. The catalog does not say which of them fire for TRUNCATE.
+ * What TRUNCATE does beside emptying the table, on its one shard or on all: triggers (the catalog does not say which of
+ * them fire for it), and with CASCADE the tables that reference it.
  *
  * @since 0.1.0
- * @category getters
+ * @category functions
  */
-export const anyTrigger = (named: Named): string | undefined => {
-  const acknowledged = named._tag === "Sharded" ? named.table.acknowledge : []
-  return named.relation?.triggers.find(({ name }) => !acknowledged.includes(name))?.name
+export const checkTruncate = (
+  view: SchemaView,
+  named: Named,
+  cascades: boolean,
+  location: number | undefined
+): void => {
+  const { relation } = named
+  if (relation === undefined) return
+  const place = placed(view, relation)
+  const emptied = new Map([[place.id, relation]])
+  for (const [id, table] of emptied) {
+    const acknowledged = acknowledgedBy(placed(view, table))
+    const trigger = table.triggers.find(({ name }) => !acknowledged.has(name))
+    if (trigger !== undefined) refuse(draft("SL6003", { trigger: trigger.name, table: id }, location))
+    const below = place._tag !== "Single" || place.shard === undefined ? [] : table.descendants
+    for (const key of below) {
+      const child = place._tag === "Single" && place.shard !== undefined ? view.on(place.shard, key) : undefined
+      if (child !== undefined) emptied.set(placed(view, child).id, child)
+    }
+    if (!cascades) continue
+    for (const { from, key } of view.referencing(table.schema, table.name)) {
+      const other = placed(view, from)
+      // What is done on all shards empties the rest of a sharded table too, and a table of one shard where it lives.
+      if (place._tag === "Single" && !(other._tag === "Single" && other.shard === place.shard)) {
+        refuse(draft("SL6011", { constraint: key.name, other: other.id, table: id }, location))
+      }
+      emptied.set(other.id, from)
+    }
+  }
 }
 
 const isDefaulted = (operation: Operation, column: Catalog.Column): boolean =>

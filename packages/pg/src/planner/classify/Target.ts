@@ -96,7 +96,7 @@ const ofUnlisted = (
   if (known === undefined) return isSystem(named) ? { _tag: "Opaque", what: `system catalog ${shown}` } : unknown
   const what = indirection(known, shown)
   if (what !== undefined) return { _tag: "Opaque", what }
-  if ((known.hasParent || known.isPartition) && hasTrees(view)) {
+  if ((known.parents.length > 0 || known.isPartition) && hasTrees(view)) {
     return { _tag: "Opaque", what: `${shown}, part of a tree of tables,` }
   }
   // A table that the unlisted ones' shard lacks is nowhere the router would look.

@@ -2,7 +2,7 @@
  * From a tree back to text, proven: what is written is parsed again and must be the same tree.
  *
  * Enters: a tree, perhaps made here. Leaves: its text, or a refusal where the deparser loses something or does not know a
- * node (XMLTABLE and JSON_TABLE). Holds: a text that leaves here means what the tree means.
+ * node. Holds: a text that leaves here means what the tree means.
  *
  * @since 0.1.0
  */

@@ -89,13 +89,9 @@ class Whole extends Deparser {
 
   JsonFuncExpr(node: Ast.Body<"JsonFuncExpr">, context: Context): string {
     const { context_item: item, on_empty: onEmpty, on_error: onError, op, output, passing, pathspec } = node
-    const passed = (passing ?? []).map((one) => {
-      const argument = Ast.as("JsonArgument", one)
-      return `${this.JsonValueExpr(argument?.val as never, context)} AS ${quoted(argument?.name ?? "")}`
-    })
     const parts = [
       `${this.JsonValueExpr(item as never, context)}, ${this.visit(pathspec as never, context)}`,
-      passed.length === 0 ? "" : `PASSING ${passed.join(", ")}`,
+      this.passing(passing, context),
       this.formatJsonOutput(output as never, context) ?? "",
       wrappers[node.wrapper ?? "JSW_UNSPEC"] ?? "",
       quotes[node.quotes ?? "JS_QUOTES_UNSPEC"] ?? "",
@@ -104,6 +100,87 @@ class Whole extends Deparser {
     ]
     const name = op === "JSON_QUERY_OP" ? "JSON_QUERY" : op === "JSON_VALUE_OP" ? "JSON_VALUE" : "JSON_EXISTS"
     return `${name}(${parts.filter((part) => part !== "").join(" ")})`
+  }
+
+  JsonTable(node: Ast.Body<"JsonTable">, context: Context): string {
+    const passed = this.passing(node.passing, context)
+    const parts = [
+      `${this.JsonValueExpr(node.context_item as never, context)}, ${this.path(node.pathspec, context)}`,
+      passed,
+      `COLUMNS (${this.jsonColumns(node.columns, context)})`,
+      this.behavior(node.on_error, "ON ERROR", context)
+    ]
+    const alias = node.alias === undefined ? "" : ` ${this.visit({ Alias: node.alias } as never, context)}`
+    return `${node.lateral === true ? "LATERAL " : ""}JSON_TABLE(${parts.filter((part) => part !== "").join(" ")})${alias}`
+  }
+
+  private jsonColumns(columns: ReadonlyArray<Node> | undefined, context: Context): string {
+    return (columns ?? [])
+      .flatMap((column) => Ast.as("JsonTableColumn", column) ?? [])
+      .map((column) => this.jsonColumn(column, context))
+      .join(", ")
+  }
+
+  private jsonColumn(column: Ast.Body<"JsonTableColumn">, context: Context): string {
+    const { columns, coltype, name, on_empty: onEmpty, on_error: onError, pathspec, typeName } = column
+    if (coltype === "JTC_FOR_ORDINALITY") return `${quoted(name ?? "")} FOR ORDINALITY`
+    if (coltype === "JTC_NESTED") {
+      return `NESTED PATH ${this.path(pathspec, context)} COLUMNS (${this.jsonColumns(columns, context)})`
+    }
+    const parts = [
+      `${quoted(name ?? "")} ${this.TypeName(typeName as never, context)}`,
+      coltype === "JTC_EXISTS" ? "EXISTS" : coltype === "JTC_FORMATTED" ? "FORMAT JSON" : "",
+      pathspec === undefined ? "" : `PATH ${this.path(pathspec, context)}`,
+      coltype === "JTC_EXISTS" ? "" : (wrappers[column.wrapper ?? "JSW_UNSPEC"] ?? ""),
+      coltype === "JTC_EXISTS" ? "" : (quotes[column.quotes ?? "JS_QUOTES_UNSPEC"] ?? ""),
+      this.behavior(onEmpty, "ON EMPTY", context),
+      this.behavior(onError, "ON ERROR", context)
+    ]
+    return parts.filter((part) => part !== "").join(" ")
+  }
+
+  private path(spec: Ast.Body<"JsonTablePathSpec"> | undefined, context: Context): string {
+    return `${this.visit(spec?.string as never, context)}${spec?.name === undefined ? "" : ` AS ${quoted(spec.name)}`}`
+  }
+
+  private passing(passing: ReadonlyArray<Node> | undefined, context: Context): string {
+    const passed = (passing ?? []).map((one) => {
+      const argument = Ast.as("JsonArgument", one)
+      return `${this.JsonValueExpr(argument?.val as never, context)} AS ${quoted(argument?.name ?? "")}`
+    })
+    return passed.length === 0 ? "" : `PASSING ${passed.join(", ")}`
+  }
+
+  override RangeTableFunc(...args: Given<"RangeTableFunc">): string {
+    const [given, context] = args
+    const node = given as Ast.Body<"RangeTableFunc">
+    const namespaces = (node.namespaces ?? []).map((one) => {
+      const { name, val } = Ast.as("ResTarget", one) ?? {}
+      const uri = this.visit(val as never, context)
+      return name === undefined ? `DEFAULT ${uri}` : `${uri} AS ${quoted(name)}`
+    })
+    const columns = (node.columns ?? []).map((one) => {
+      const {
+        coldefexpr,
+        colexpr,
+        colname,
+        for_ordinality: counts,
+        is_not_null: isSome,
+        typeName
+      } = Ast.as("RangeTableFuncCol", one) ?? {}
+      if (counts === true) return `${quoted(colname ?? "")} FOR ORDINALITY`
+      const path = colexpr === undefined ? "" : ` PATH (${this.visit(colexpr as never, context)})`
+      const fallback = coldefexpr === undefined ? "" : ` DEFAULT (${this.visit(coldefexpr as never, context)})`
+      const type = this.TypeName(typeName as never, context)
+      return `${quoted(colname ?? "")} ${type}${path}${fallback}${isSome === true ? " NOT NULL" : ""}`
+    })
+    const alias = node.alias === undefined ? "" : ` ${this.visit({ Alias: node.alias } as never, context)}`
+    const inside = [
+      namespaces.length === 0 ? "" : `XMLNAMESPACES(${namespaces.join(", ")}), `,
+      `(${this.visit(node.rowexpr as never, context)}) PASSING (${this.visit(node.docexpr as never, context)})`,
+      ` COLUMNS ${columns.join(", ")}`
+    ]
+    return `${node.lateral === true ? "LATERAL " : ""}XMLTABLE(${inside.join("")})${alias}`
   }
 
   private behavior(node: Ast.Body<"JsonBehavior"> | undefined, when: string, context: Context): string {

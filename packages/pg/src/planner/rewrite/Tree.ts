@@ -170,6 +170,7 @@ export const visit = (value: unknown, see: (node: Node) => boolean | void): void
 const places = new Set([
   "location",
   "stmt_location",
+  "name_location",
   "stmt_len",
   "list_start",
   "list_end",

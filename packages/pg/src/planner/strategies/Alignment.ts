@@ -11,7 +11,9 @@
 import * as Either from "effect/Either"
 import { closure } from "../analysis/Closure.js"
 import type { Analyzed, BlockId, ColumnId, Leaf, RelationId, Trait } from "../analysis/Model.js"
+import type { Level } from "../analysis/Walk.js"
 import { type Draft, draft } from "../Refusal.js"
+import * as InnerOrder from "../rules/InnerOrder.js"
 import * as StatementTime from "../rules/StatementTime.js"
 
 /** The outermost query level. */
@@ -75,8 +77,15 @@ const orLeft = (obstacle: string | undefined): Either.Either<void, string> =>
  * @since 0.1.0
  * @category functions
  */
-export const unshared = (analyzed: Analyzed): Draft | undefined =>
-  singleTable(analyzed) ?? locks(analyzed) ?? values(analyzed)
+export const unshared = (analyzed: Analyzed): Draft | undefined => singleTable(analyzed) ?? unread(analyzed)
+
+/**
+ * The same of rows that are only read: those of a table on one shard can be brought to the others.
+ *
+ * @since 0.1.0
+ * @category functions
+ */
+export const unread = (analyzed: Analyzed): Draft | undefined => locks(analyzed) ?? values(analyzed)
 
 /**
  * Does the outermost level make of its rows something that depends on the order in which a query below gives them
@@ -85,11 +94,11 @@ export const unshared = (analyzed: Analyzed): Draft | undefined =>
  * @since 0.1.0
  * @category guards
  */
-export const dependsOnOrder = (analyzed: Analyzed): boolean => {
+export const dependsOnOrder = (analyzed: Analyzed, level: Level | undefined): boolean => {
   const [outermost, ...others] = analyzed.blocks
-  const isSensitive = (outermost?.traits ?? []).some(
-    ({ kind, orderFree }) => kind === "window" || (kind === "aggregate" && !orderFree)
-  )
+  const isSensitive =
+    (level !== undefined && InnerOrder.takesByPlace(level)) ||
+    (outermost?.traits ?? []).some(({ kind, orderFree }) => kind === "window" || (kind === "aggregate" && !orderFree))
   return isSensitive && others.some(({ traits }) => traits.some(({ kind }) => kind === "order"))
 }
 

@@ -11,6 +11,7 @@
  */
 import type { Node, RangeVar, SelectStmt, WithClause } from "libpg-query"
 import type { Fragment, Reduction } from "@shardlayer/core/plan/Merge"
+import type { ShardId } from "@shardlayer/core/topology/ShardId"
 import * as Either from "effect/Either"
 import * as Ast from "../Ast.js"
 import { analyze, stoppable, type Study, studyOf } from "../analysis/Analyze.js"
@@ -31,7 +32,7 @@ import * as Relation from "../rules/Relation.js"
 import * as StatementTime from "../rules/StatementTime.js"
 import * as Types from "../Types.js"
 import * as Columns from "../rules/Columns.js"
-import { align, dependsOnOrder, unshared } from "./Alignment.js"
+import { align, dependsOnOrder, unread } from "./Alignment.js"
 import { collationsOf, explicitOf } from "./Collations.js"
 import { type Context, fragmentOf, refuseRewrite } from "./Context.js"
 import { refuseDomains } from "./Domains.js"
@@ -49,6 +50,8 @@ interface Scan {
   /** Columns that its rows are looked up by, one at a time. */
   readonly indexed: ReadonlyArray<string>
   readonly origin: Origin
+  /** The one shard that has the table. */
+  readonly home: ShardId | undefined
 }
 
 /** What a scan's columns are in the level that it is gathered for, as far as they may be held against those of others. */
@@ -184,12 +187,12 @@ class Composer {
   private aligned(select: SelectStmt, study: Study, around?: Study): Node | undefined {
     const { leaves, references, singles } = study.analyzed
     if (leaves.length === 0 && references.length === 0 && singles.length === 0) return study.tree
-    const problem = unshared(study.analyzed)
+    const problem = unread(study.analyzed)
     if (problem !== undefined) return refuse(problem)
-    if (leaves.length === 0) return this.once(study)
+    if (leaves.length === 0) return singles.length === 0 ? this.once(study) : undefined
     const drivers = align(study.analyzed)
     const level = study.levels.get(select)
-    if (Either.isLeft(drivers) || level === undefined || dependsOnOrder(study.analyzed)) return undefined
+    if (Either.isLeft(drivers) || level === undefined || dependsOnOrder(study.analyzed, level)) return undefined
     const context: Context = { ...this.context, study, columns: this.columnsOf(select) }
     const split = splitBy(context, level, drivers.right)
     const place = around?.levels.get(select)
@@ -224,14 +227,19 @@ class Composer {
           return part ?? withDependents({ ...this.context, study }, opened.node, wanted, replace)
         }
         case "RangeVar":
-          return this.range(opened.node, study, { filters, lookups, wanted })
+          return this.range(opened.node, node, study, { filters, lookups, wanted })
+        case "RangeTableSample": {
+          const range = Ast.as("RangeVar", opened.node.relation)
+          return range === undefined ? undefined : this.range(range, node, study, { filters, lookups, wanted })
+        }
         default:
           return undefined
       }
     }
     const upper = Tree.replaced<Node>({ SelectStmt: select }, replace)
     const candidates = this.scans.slice(from).map(({ origin }, at) => ({ ...origin, scan: from + at }))
-    this.edges.push(...Reductions.edges(study, candidates))
+    // What reduces others is asked for apart from its rows: of a sample that would be another one.
+    if (!study.samples) this.edges.push(...Reductions.edges(study, candidates))
     return upper
   }
 
@@ -244,7 +252,8 @@ class Composer {
     return this.aligned(select, alone.right, around)
   }
 
-  private range(range: RangeVar, study: Study, needs: Needs): Node | undefined {
+  /** `from`: as it stands in FROM, perhaps as a sample of it. */
+  private range(range: RangeVar, from: Node, study: Study, needs: Needs): Node | undefined {
     const known = study.ranges.get(range)
     switch (known?._tag) {
       case undefined:
@@ -253,7 +262,7 @@ class Composer {
       case "Cte":
         return undefined
       case "Table":
-        return this.table(range, known, needs, {
+        return this.table(range, from, known, needs, {
           columns: (column) => Reductions.columnIn(study, known.relation, column),
           isShared: known.isRepeated
         })
@@ -263,6 +272,7 @@ class Composer {
   /** The rows of one table that its own filters let through, under its alias. */
   private table(
     range: RangeVar,
+    from: Node,
     { named, relation }: Extract<Range, { readonly _tag: "Table" }>,
     { filters, lookups, wanted }: Needs,
     {
@@ -285,7 +295,7 @@ class Composer {
     const conditions = [...guard, ...(filters.get(relation) ?? [])]
     const shard = Tree.select({
       targetList: kept.map(({ name }, index) => Tree.target(Tree.column(alias, name), `c${index}`)),
-      fromClause: [{ RangeVar: range }],
+      fromClause: [from],
       ...(conditions.length === 0 ? {} : { whereClause: Tree.all(conditions) })
     })
     const types = this.typesOf(shard)
@@ -300,7 +310,8 @@ class Composer {
       })),
       { columns: kept.map(({ column }) => originOf(column.name)), isShared },
       alias,
-      kept.flatMap(({ name }) => (lookups.get(relation)?.has(name) === true ? [name] : []))
+      kept.flatMap(({ name }) => (lookups.get(relation)?.has(name) === true ? [name] : [])),
+      named._tag === "Single" ? named.shard : undefined
     )
   }
 
@@ -336,9 +347,10 @@ class Composer {
     shipped: ReadonlyArray<Relation.Shipped>,
     origin: Origin,
     alias: string = Relation.alias,
-    indexed: ReadonlyArray<string> = []
+    indexed: ReadonlyArray<string> = [],
+    home: ShardId | undefined = undefined
   ): Node {
-    return Relation.staged(this.scans.push({ shard, types, shipped, indexed, origin }) - 1, alias)
+    return Relation.staged(this.scans.push({ shard, types, shipped, indexed, origin, home }) - 1, alias)
   }
 
   private typesOf(tree: Node): ReadonlyArray<Types.TypeRef> {
@@ -352,7 +364,9 @@ class Composer {
 
   finish(upper: Node): Merged {
     const { context, own } = this
-    const statement = fragmentOf(context, StatementTime.fixed(allScans(this.scans), own), own)
+    const statementOf = (shard: ShardId | undefined): Fragment =>
+      fragmentOf(context, StatementTime.fixed(allScans(this.scans, shard), own), own)
+    const homes = new Set(this.scans.flatMap(({ home }) => home ?? []))
     const staged = StatementTime.fixed(upper, own)
     const inline = Tree.replaced(staged, (node) => {
       const range = Ast.as("RangeVar", node)
@@ -361,7 +375,8 @@ class Composer {
     })
     const typed = withDomains(context, inline, own)
     return {
-      statement,
+      statement: statementOf(undefined),
+      ...(homes.size === 0 ? {} : { own: [...homes].map((shard) => ({ shard, statement: statementOf(shard) })) }),
       kinds: [],
       outputs: [],
       finish: {
@@ -376,7 +391,8 @@ class Composer {
           prepare: this.scans.flatMap(({ indexed }, scan) => indexed.map((column) => Relation.index(scan, column))),
           statement: fragmentOf(context, typed(staged), own)
         },
-        reduction: reductionOf(context, this.scans, this.edges, own),
+        // Keys are asked for in the same words everywhere.
+        reduction: homes.size > 0 ? undefined : reductionOf(context, this.scans, this.edges, own),
         gathered: [...this.gatheredTables].sort(),
         crossed: this.crossed
       }
@@ -495,18 +511,23 @@ const reductionOf = (
       sources: limits.sources.map(({ name, scan }) => ({ scan, name })),
       edges: limits.edges,
       keys: fragment(Reductions.keys(limits, scans, own)),
-      statement: fragment(allScans(scans, limits.conditions))
+      statement: fragment(allScans(scans, undefined, limits.conditions))
     }))
   )
 }
 
 /**
- * The rows of all scans as texts, the number of the scan in front, as many columns as the widest has. `conditions` are
- * what a scan's rows must meet besides.
+ * The rows of all scans that `on` has, as texts, the number of the scan in front, as many columns as the widest has.
+ * `conditions` are what a scan's rows must meet besides.
  */
-const allScans = (scans: ReadonlyArray<Scan>, conditions: Reductions.Conditions = () => []): Node => {
+const allScans = (
+  scans: ReadonlyArray<Scan>,
+  on: ShardId | undefined,
+  conditions: Reductions.Conditions = () => []
+): Node => {
   const width = Math.max(...scans.map(({ types }) => types.length))
-  const parts = scans.map(({ shard, types }, scan): SelectStmt => {
+  const parts = scans.flatMap(({ home, shard, types }, scan): ReadonlyArray<SelectStmt> => {
+    if (home !== undefined && home !== on) return []
     const names = types.map((_, index) => `c${index}`)
     const values = Array.from({ length: width }, (_, index) => {
       const type = types[index]
@@ -523,7 +544,7 @@ const allScans = (scans: ReadonlyArray<Scan>, conditions: Reductions.Conditions 
       fromClause: [Tree.derivedTable(shard, "part", names)],
       ...(limits.length === 0 ? {} : { whereClause: Tree.all(limits) })
     })
-    return selectOf(select)
+    return [selectOf(select)]
   })
   return parts.length === 0 ? refuse(draft("SL4017", { what: "the statement" }, undefined)) : Tree.unionAll(parts)
 }

@@ -75,7 +75,7 @@ export const ofShards = (
   const drivers = selected(analyzed)
   if (Either.isLeft(drivers)) return refused(drivers.left)
   if (Concatenate.obstacle(analyzed) === undefined) return Either.right(each(subject, timed.right))
-  if (dependsOnOrder(analyzed)) return refused("its answer depends on the order of rows of several shards")
+  if (dependsOnOrder(analyzed, undefined)) return refused("its answer depends on the order of rows of several shards")
   return merged(context(studyOf(subject.study, select, timed.right.tree)), select, drivers.right)
 }
 
