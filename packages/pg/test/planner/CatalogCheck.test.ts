@@ -162,7 +162,8 @@ describe("views", () => {
     expect(planned(topology, "select * from all_settings", unchanged, other)).toMatchObject({ _tag: "Mismatch" })
     const beside = "select * from user_settings where id = 1"
     const alone: ReadonlyArray<Change> = [unchanged, without("user_settings")]
-    expect(planned(topology, beside, ...alone)).toMatchObject({ _tag: "Routed", singles: ["shard_1"] })
+    // The types of its rows are asked of the shard that has it.
+    expect(planned(topology, beside, ...alone)).toMatchObject({ _tag: "Undescribed", shard: "shard_1" })
   })
 
   it("over tables that are not listed need be where those live", () => {
@@ -238,5 +239,47 @@ describe("views", () => {
       home: undefined
     })
     expect(() => ViewCheck.compare(topology, all.slice(0, 1), "public.few_users")).toThrow("no shard has a view")
+  })
+})
+
+describe("what TRUNCATE reaches", () => {
+  const referring = (name: string) =>
+    withFields(name, {
+      foreignKeys: [
+        {
+          ...{ name: "of_settings", columns: ["name"], schema: "public", table: "settings", references: ["name"] },
+          ...{ onUpdate: "a", onDelete: "a", partial: false }
+        }
+      ]
+    })
+  const everywhere = (change: Change) => [change, change, change]
+
+  it("from a single table, with CASCADE, must live beside it", () => {
+    const refused = { _tag: "Refused", refusal: { code: "SL6011" } }
+    expect(planned(topology, "truncate settings cascade", ...everywhere(referring("users")))).toMatchObject(refused)
+    expect(planned(topology, "truncate settings cascade", ...everywhere(referring("countries")))).toMatchObject(refused)
+    expect(planned(topology, "truncate settings cascade")).toMatchObject({ _tag: "Fixed", shard: "shard_1" })
+    // Without CASCADE the server says what references it.
+    expect(planned(topology, "truncate settings", ...everywhere(referring("users")))).toMatchObject({ _tag: "Fixed" })
+  })
+
+  it("on all shards may be anywhere, but run no code", () => {
+    const fires = { insert: false, update: false, delete: true, row: false, function: "public.f", name: "noted" }
+    const beside = both(
+      withFields("orders", {
+        foreignKeys: [
+          {
+            ...{ name: "of_users", columns: ["user_id"], schema: "public", table: "users", references: ["id"] },
+            ...{ onUpdate: "a", onDelete: "a", partial: false }
+          }
+        ]
+      }),
+      withFields("orders", { triggers: [fires] })
+    )
+    expect(planned(topology, "truncate users")).toMatchObject({ _tag: "Everywhere" })
+    expect(planned(topology, "truncate users", ...everywhere(beside))).toMatchObject({ _tag: "Everywhere" })
+    expect(planned(topology, "truncate users cascade", ...everywhere(beside))).toMatchObject({
+      refusal: { code: "SL6003" }
+    })
   })
 })

@@ -97,27 +97,32 @@ export const expression = (walk: Walk, node: Node | undefined, scope: Scope, pla
     case "JsonSerializeExpr":
     case "JsonIsPredicate":
     case "JsonFuncExpr":
+    case "XmlExpr":
+    case "XmlSerialize":
       walk.builder.addFunction({ name: opened._tag, stability: "settings", location: Ast.location(opened.node) })
       return within(walk, opened.node, scope, place)
-    case "XmlExpr":
-      walk.builder.addFunction({ name: opened._tag, stability: "settings", location: Ast.location(opened.node) })
-      return all([...(opened.node.args ?? []), ...(opened.node.named_args ?? [])])
-    case "XmlSerialize":
-      checkType(walk, opened.node.typeName)
-      walk.builder.addFunction({ name: opened._tag, stability: "settings", location: Ast.location(opened.node) })
-      return all([opened.node.expr])
     case "JsonObjectAgg":
     case "JsonArrayAgg":
-      walk.builder.trait(ownerOf(walk, opened.node) ?? place.block, {
-        kind: "aggregate",
-        clause: opened._tag,
-        location: Ast.locationOf(node),
-        orderFree: false
-      })
-      return aggregated(walk, opened.node, place, () => within(walk, opened.node, scope, place))
+      return jsonAggregate(walk, opened, Ast.locationOf(node), scope, place)
     default:
       return refuse(draft("SL1101", { construct: opened._tag }, Ast.locationOf(node)))
   }
+}
+
+const jsonAggregate = (
+  walk: Walk,
+  opened: Extract<Ast.Opened, { readonly _tag: "JsonObjectAgg" | "JsonArrayAgg" }>,
+  location: number | undefined,
+  scope: Scope,
+  place: Place
+): void => {
+  walk.builder.trait(ownerOf(walk, opened.node) ?? place.block, {
+    kind: "aggregate",
+    clause: opened._tag,
+    location,
+    orderFree: false
+  })
+  aggregated(walk, opened.node, place, () => within(walk, opened.node, scope, place))
 }
 
 /** Dates that move: PostgreSQL reads these words as the moment of the statement. */
@@ -128,7 +133,7 @@ const constant = (walk: Walk, text: string | undefined, location: number | undef
 }
 
 /**
- * Nodes somewhere inside of a JSON constructor, which nests plain structures.
+ * Nodes somewhere inside of what makes JSON or XML, which nests plain structures.
  *
  * @since 0.1.0
  * @category functions

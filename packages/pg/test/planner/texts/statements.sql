@@ -110,3 +110,10 @@ select a "end" from t
 select x.y from x as "user"
 select count(*) from t having true
 select interval '1 day' * 2, date '2020-01-01' + 3
+select * from t, json_table(j, 'lax $' as root passing 1 as one, x as two columns (n for ordinality, a int path '$.a' default 1 on empty error on error, e text exists path '$.e' false on error, f jsonb format json path '$.f' without wrapper keep quotes, nested path '$.b' as other columns (c text with wrapper, nested path '$.d' columns (d int)))) as k (p)
+select * from t left join lateral json_table(t.j, '$[*]' columns (a int) empty on error) k on true
+select x.* from t, xmltable(xmlnamespaces('http://x' as z, default 'http://y'), ('/r/' || t.p) passing t.d columns n for ordinality, a int path '@a' default 3 not null, b text) as x (p, q)
+with recursive c (a, b) as (select 1, 2 union all select a, b from c) search depth first by a, b set "Seq" cycle a set again to 'Y' default 'N' using "Path" select * from c
+with recursive c (a) as (select 1 union all select a from c) search breadth first by a set s select * from c
+select xmlelement(name a, xmlattributes(x as b, y), z), xmlforest(x as f, y), xmlconcat(x, y), xmlpi(name p, 'q'), xmlroot(x, version no value, standalone yes), xmlserialize(content x as text), xmlserialize(document x as varchar(10)), xmlparse(content y), x is document, xmlexists('/a' passing x) from t
+select count(*) from t as u tablesample bernoulli (10.5) repeatable (x) join s tablesample system (5) on true
