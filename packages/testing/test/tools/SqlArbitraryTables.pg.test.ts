@@ -196,18 +196,21 @@ const foundBy = (shop: SqlArbitrary.ProgramSchema, sides: Oracle.Sides, broken: 
     ({ counterexample }) => counterexample?.[0]
   )
 
-it.live("mistakes of the router are found in them, and shrink to short statements", () =>
-  Effect.scoped(
-    Effect.gen(function* () {
-      const shop = yield* filled
-      const sides = yield* Oracle.make(shop)
-      const sum = yield* foundBy(shop, sides, () => (broken.sums = true), 2_000)
-      expect(sum?.sql).toMatch(/sum\(|avg\(|count\(/)
-      expect(sum?.sql.length).toBeLessThan(100)
-      broken.sums = false
-      const list = yield* foundBy(shop, sides, () => (broken.lists = true), 2_000)
-      expect(list?.sql).toMatch(/tenant_id|tenants/)
-      expect(list?.sql.length).toBeLessThan(250)
-    })
-  )
+it.live(
+  "mistakes of the router are found in them, and shrink to short statements",
+  () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const shop = yield* filled
+        const sides = yield* Oracle.make(shop)
+        const sum = yield* foundBy(shop, sides, () => (broken.sums = true), 2_000)
+        expect(sum?.sql).toMatch(/sum\(|avg\(|count\(/)
+        expect(sum?.sql.length).toBeLessThan(100)
+        broken.sums = false
+        const list = yield* foundBy(shop, sides, () => (broken.lists = true), 2_000)
+        expect(list?.sql).toMatch(/tenant_id|tenants/)
+        expect(list?.sql.length).toBeLessThan(250)
+      })
+    ),
+  180_000
 )
