@@ -200,7 +200,7 @@ export const make = (given: Sources): SchemaView => {
       const found = view.source(schema, name, location)
       return found._tag === "View" ? refuse(draft("SL2003", { table: found.name }, location)) : found
     },
-    source: (schema, name, location) => sourceOf({ sources, tables, queryOf, names }, schema, name, location),
+    source: (schema, name, location) => sourceOf({ sources, queryOf, names }, schema, name, location),
     find: (schema, name) => {
       const keys = (schema === undefined ? searchPath : [schema]).map((candidate) => Catalog.key(candidate, name))
       const key = keys.find(
@@ -333,7 +333,6 @@ const systemSchemas = ["pg_catalog", "information_schema"]
 
 interface Naming {
   readonly sources: Known
-  readonly tables: ReadonlyMap<string, Table.Table>
   readonly queryOf: (definition: string) => Node | undefined
   /** `pg_get_viewdef` prints names as the sessions' search path finds them. */
   readonly names: () => SchemaView
@@ -345,7 +344,7 @@ const sourceOf = (
   name: string,
   location: number | undefined
 ): Named | NamedView => {
-  const { sources, tables } = naming
+  const { sources } = naming
   const shown = schema === undefined ? name : `${schema}.${name}`
   const system = sources.catalogs.some((catalog) => catalog.system.has(Catalog.key(schema ?? "pg_catalog", name)))
   if (system || (schema !== undefined && systemSchemas.includes(schema))) {
@@ -356,7 +355,7 @@ const sourceOf = (
   const schemas = schema === undefined ? sources.searchPath : [schema]
   for (const candidate of schemas) {
     const key = Catalog.key(candidate, name)
-    const table = tables.get(key)
+    const table = sources.placed.get(key)
     const relation = mainRelation(sources, table, key)
     if (table === undefined && relation === undefined) continue
     const problems = sources.problems.get(key)
