@@ -276,13 +276,9 @@ const scatterOf = (subject: Subject, access: Access, references: ReadonlyArray<S
   if (select === undefined) throw new Error("a read is a SELECT")
   const isOrderKept = dependsOnOrder(study.analyzed, study.levels.get(select))
   const expanded = isOrderKept || Views.askForTime(study) ? Views.expanded(select, study) : undefined
-  if (expanded !== undefined) {
-    const other = studyOf({ SelectStmt: expanded }, subject.view, subject.params)
-    return scatterOf({ ...subject, study: other }, access, references)
-  }
-  const pushed = InnerOrder.pushed(select)
-  if (pushed !== undefined) {
-    const other = studyOf({ SelectStmt: pushed }, subject.view, subject.params)
+  const rewritten = expanded ?? InnerOrder.pushed(select)
+  if (rewritten !== undefined) {
+    const other = studyOf({ SelectStmt: rewritten }, subject.view, subject.params)
     return scatterOf({ ...subject, study: other }, access, references)
   }
   const drivers = align(study.analyzed)
@@ -297,7 +293,7 @@ const scatterOf = (subject: Subject, access: Access, references: ReadonlyArray<S
   const first = stoppable(() => {
     const context = contextOf(subject)
     // The rows of a page are asked for one after the other; of a sample there is one answer.
-    if (study.samples && isLimited(select)) return gather(context, select, subject.params)
+    if (study.samples && InnerOrder.isLimited(select)) return gather(context, select, subject.params)
     return Either.isRight(drivers) && !isOrderKept
       ? merging(context, select, drivers.right)
       : (mergeUnion(context, select, subject.params) ?? compose(context, select, subject.params))
@@ -427,9 +423,6 @@ const isUnshippable = (merged: Either.Either<Merged, Stop>): boolean =>
   Either.isLeft(merged) &&
   merged.left._tag === "Refused" &&
   ["SL1103", "SL4017", "SL4018", "SL4021"].includes(merged.left.refusal.code)
-
-const isLimited = ({ limitCount, limitOffset }: SelectStmt): boolean =>
-  limitCount !== undefined || limitOffset !== undefined
 
 const isSetOperation = ({ op }: SelectStmt): boolean => op !== undefined && op !== "SETOP_NONE"
 

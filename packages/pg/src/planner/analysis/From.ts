@@ -108,10 +108,8 @@ const sample = (context: FromContext, node: RangeTableSample, place: Place, left
   for (const argument of [...(node.args ?? []), node.repeatable]) walk.expression(argument, scope, place)
   const named = walk.builder.view.source(withoutDatabase(range), range.relname ?? "", location)
   if (named._tag !== "Single" && !isWholeOrNone(node)) {
-    const isBuiltin = ["bernoulli", "system"].includes(Ast.names(node.method).join("."))
-    const table = Ast.relationName(range)
-    if (named._tag === "View" || node.repeatable !== undefined || !isBuiltin) {
-      return refuse(draft("SL2012", { table }, location))
+    if (named._tag === "View" || node.repeatable !== undefined || !isOwnMethod(node)) {
+      return refuse(draft("SL2012", { table: Ast.relationName(range) }, location))
     }
     if (named._tag === "Sharded") walk.samples.used = true
     // Of the copies, each would give other rows.
@@ -121,12 +119,16 @@ const sample = (context: FromContext, node: RangeTableSample, place: Place, left
 }
 
 /** All rows, or none: which, is no matter of chance. */
-const isWholeOrNone = ({ args, method }: RangeTableSample): boolean => {
-  const [share] = args ?? []
+const isWholeOrNone = (node: RangeTableSample): boolean => {
+  const [share] = node.args ?? []
   const { ival } = Ast.as("A_Const", share) ?? {}
   const percent = ival === undefined ? undefined : (ival.ival ?? 0)
-  return ["bernoulli", "system"].includes(Ast.names(method).join(".")) && (percent === 0 || percent === 100)
+  return isOwnMethod(node) && (percent === 0 || percent === 100)
 }
+
+/** PostgreSQL's own: each draws a share of the rows, not a number of them. */
+const isOwnMethod = ({ method }: RangeTableSample): boolean =>
+  ["bernoulli", "system"].includes(Ast.names(method).join("."))
 
 /** The schema of a name. */
 const withoutDatabase = (node: RangeVar): string | undefined =>

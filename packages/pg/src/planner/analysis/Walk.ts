@@ -164,6 +164,7 @@ export interface Walk {
   readonly ctes: Map<Node, { readonly seen: Ctes; isRead: boolean }>
   /** Whether a row is used as a value. */
   readonly wholeRows: { used: boolean }
+  /** Whether a sample of a sharded table is read. */
   readonly samples: { used: boolean }
   readonly expression: (node: Node | undefined, scope: Scope, place: Place) => void
   /** The conjuncts of a condition: facts, and everything an expression is. */

@@ -222,21 +222,21 @@ export const checkTruncate = (
   const { relation } = named
   if (relation === undefined) return
   const place = placed(view, relation)
+  const home = place._tag === "Single" ? place.shard : undefined
   const emptied = new Map([[place.id, relation]])
   for (const [id, table] of emptied) {
     const acknowledged = acknowledgedBy(placed(view, table))
     const trigger = table.triggers.find(({ name }) => !acknowledged.has(name))
     if (trigger !== undefined) refuse(draft("SL6003", { trigger: trigger.name, table: id }, location))
-    const below = place._tag !== "Single" || place.shard === undefined ? [] : table.descendants
-    for (const key of below) {
-      const child = place._tag === "Single" && place.shard !== undefined ? view.on(place.shard, key) : undefined
+    for (const key of table.descendants) {
+      const child = home === undefined ? undefined : view.on(home, key)
       if (child !== undefined) emptied.set(placed(view, child).id, child)
     }
     if (!cascades) continue
     for (const { from, key } of view.referencing(table.schema, table.name)) {
       const other = placed(view, from)
       // What is done on all shards empties the rest of a sharded table too, and a table of one shard where it lives.
-      if (place._tag === "Single" && !(other._tag === "Single" && other.shard === place.shard)) {
+      if (place._tag === "Single" && !(other._tag === "Single" && other.shard === home)) {
         refuse(draft("SL6011", { constraint: key.name, other: other.id, table: id }, location))
       }
       emptied.set(other.id, from)

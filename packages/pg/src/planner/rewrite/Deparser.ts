@@ -103,10 +103,9 @@ class Whole extends Deparser {
   }
 
   JsonTable(node: Ast.Body<"JsonTable">, context: Context): string {
-    const passed = this.passing(node.passing, context)
     const parts = [
       `${this.JsonValueExpr(node.context_item as never, context)}, ${this.path(node.pathspec, context)}`,
-      passed,
+      this.passing(node.passing, context),
       `COLUMNS (${this.jsonColumns(node.columns, context)})`,
       this.behavior(node.on_error, "ON ERROR", context)
     ]

@@ -35,15 +35,14 @@ export const pushed = (select: SelectStmt): SelectStmt | undefined => {
   if (derived === undefined || inner === undefined || others.length > 0 || derived.lateral === true) return undefined
   if (!isRowByRow(select) || !isOrdered(inner)) return undefined
   const { limitCount, limitOffset, limitOption, ...bare } = select
-  const isLimited = limitCount !== undefined || limitOffset !== undefined
   const limits = {
     ...(limitCount === undefined ? {} : { limitCount }),
     ...(limitOffset === undefined ? {} : { limitOffset }),
     ...(limitOption === undefined ? {} : { limitOption })
   }
-  const cut: SelectStmt = isLimited ? { ...inner, ...limits } : inner
+  const cut: SelectStmt = isLimited(select) ? { ...inner, ...limits } : inner
   if (isAll(select) && (derived.alias?.colnames ?? []).length === 0) return cut
-  if (!isLimited) return undefined
+  if (!isLimited(select)) return undefined
   const subquery: Node = { SelectStmt: cut }
   return { ...bare, limitOption: "LIMIT_OPTION_DEFAULT", fromClause: [{ RangeSubselect: { ...derived, subquery } }] }
 }
@@ -60,11 +59,11 @@ const isRowByRow = (select: SelectStmt): boolean =>
   targetsOf(select).every((value) => Ast.as("ColumnRef", value) !== undefined)
 
 const isOrdered = (inner: SelectStmt): boolean =>
-  isPlain(inner) &&
-  (inner.sortClause ?? []).length > 0 &&
-  (inner.lockingClause ?? []).length === 0 &&
-  inner.limitCount === undefined &&
-  inner.limitOffset === undefined
+  isPlain(inner) && (inner.sortClause ?? []).length > 0 && (inner.lockingClause ?? []).length === 0 && !isLimited(inner)
+
+/** @since 0.1.0 @category guards */
+export const isLimited = ({ limitCount, limitOffset }: SelectStmt): boolean =>
+  limitCount !== undefined || limitOffset !== undefined
 
 const isPlain = ({ op, valuesLists }: SelectStmt): boolean =>
   (op === undefined || op === "SETOP_NONE") && (valuesLists ?? []).length === 0

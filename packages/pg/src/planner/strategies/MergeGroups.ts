@@ -42,10 +42,7 @@ export const mergeGroups = (context: Context, level: Level): Merged | undefined 
     const groups = groupsOf(context, level)
     if (groups === undefined) return undefined
     const { parts, split, upper } = groups
-    const own = Fragments.ownParams()
-    const statement = fragmentOf(context, StatementTime.fixed(split.shard, own), own)
-    const types = context.describe(statement.sql).columns.map(({ type }) => type)
-    checkKeys(upper, types)
+    const { statement, types } = described(context, groups)
     const kinds = kindsOf(context, split, types)
     const steps = inSteps(context, level.select, upper, parts, types, kinds)
     return typeof steps === "string"
@@ -63,15 +60,20 @@ export const groupsSplit = (context: Context, level: Level): Split | undefined =
   splitting(() => {
     const groups = groupsOf(context, level)
     if (groups === undefined) return undefined
-    const { split, upper } = groups
+    const { split } = groups
     // What cannot be combined for its type shows only now.
-    const own = Fragments.ownParams()
-    const statement = fragmentOf(context, StatementTime.fixed(split.shard, own), own)
-    const types = context.describe(statement.sql).columns.map(({ type }) => type)
-    checkKeys(upper, types)
-    split.upper(Tree.nullConstant, types)
+    split.upper(Tree.nullConstant, described(context, groups).types)
     return split
   })
+
+/** The shards' part, and the types that it gives. */
+const described = (context: Context, { split, upper }: { readonly split: Split; readonly upper: Upper }) => {
+  const own = Fragments.ownParams()
+  const statement = fragmentOf(context, StatementTime.fixed(split.shard, own), own)
+  const types = context.describe(statement.sql).columns.map(({ type }) => type)
+  checkKeys(upper, types)
+  return { statement, types }
+}
 
 interface Steps {
   readonly finish: Extract<Finish, { readonly _tag: "Groups" }>
